@@ -1,0 +1,34 @@
+# The two commands of the README: `make demo` and `make test`. Both set up the environment first, once.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+BIN := .venv/bin
+
+.PHONY: demo test check setup clean-demo
+
+demo: setup ## the whole workflow on simulated machines; prints the path of the report
+	@envs/run-workflow --profile profiles/demo
+	@echo "Report: $$PWD/results/report.html"
+
+test: .venv/dev.done ## unit, DAG and end-to-end tests, and the style gates
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest
+
+check: .venv/dev.done
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/snakefmt --check --compact-diff Snakefile rules
+	@$(BIN)/snakemake --profile profiles/demo --lint
+
+setup: .venv/runtime.done ## the pinned environment in .venv
+
+.venv/runtime.done: envs/runtime.lock envs/set-up pyproject.toml
+	@envs/set-up runtime
+
+.venv/dev.done: envs/dev.lock .venv/runtime.done
+	@envs/set-up dev
+
+lock: setup ## resolve the pins anew after a change in pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate pyproject.toml -o envs/runtime.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate --extra dev -c envs/runtime.lock pyproject.toml -o envs/dev.lock

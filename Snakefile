@@ -1,0 +1,46 @@
+# DualMic-ASD: from two-channel recordings to a ranked report. `snakemake -n` shows what would run; README.md is the way in.
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from workflow_lib.digest import code_digest
+from workflow_lib.errors import UserError
+from workflow_lib.inputs import Inputs
+from workflow_lib.plan import load_plan
+
+min_version("9.27")
+
+
+configfile: Path(workflow.basedir, "config.yaml")
+
+
+try:
+    plan = load_plan(config, defaults=Path(workflow.basedir, "config.yaml"))
+except UserError as error:
+    raise SystemExit(str(error)) from None
+
+paths = plan.paths
+inputs = Inputs(plan)
+
+
+wildcard_constraints:
+    **plan.wildcard_constraints,
+
+
+include: "rules/data.smk"
+include: "rules/models.smk"
+include: "rules/scores.smk"
+include: "rules/report.smk"
+
+
+onstart:
+    if plan.missing():
+        raise SystemExit("\n".join(f"config: {line}" for line in plan.missing()))
+
+
+rule all:
+    default_target: True
+    message:
+        "Everything is made: open {input.report}"
+    input:
+        report=paths.report,

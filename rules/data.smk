@@ -1,0 +1,40 @@
+# Recordings: made (demo) or found, then listed in one manifest per machine.
+
+
+rule simulate_machine:
+    output:
+        recordings=directory(f"{paths.recordings}/{{machine}}"),
+    log:
+        paths.log(f"{paths.recordings}/{{machine}}"),
+    benchmark:
+        paths.benchmark(f"{paths.recordings}/{{machine}}")
+    conda:
+        "../envs/conda.yaml"
+    params:
+        settings=lambda w: plan.suites[w.suite].simulate,
+        code=lambda w: code_digest("simulation.suite", f"simulation.machines.{w.machine}"),
+    message:
+        "Simulate near and far recordings of {wildcards.machine} ({wildcards.suite})"
+    script:
+        "../scripts/simulate_machine.py"
+
+
+rule index_machine:
+    input:
+        recordings=inputs.recordings,
+    output:
+        manifest=paths.manifest,
+    log:
+        paths.log(paths.manifest),
+    benchmark:
+        paths.benchmark(paths.manifest)
+    conda:
+        "../envs/conda.yaml"
+    params:
+        root=lambda w: plan.suites[w.suite].root,
+        reading=lambda w: plan.reading(w.suite),
+        code=code_digest("manifest"),
+    message:
+        "Check and list the recordings of {wildcards.machine} ({wildcards.suite})"
+    script:
+        "../scripts/index_machine.py"

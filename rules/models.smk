@@ -1,0 +1,114 @@
+# Models are trained on normal clips, then each clip goes through them once: residuals and statistics end in HDF5 stores.
+
+
+rule train_autoencoder:
+    input:
+        manifest=paths.manifest,
+        recordings=inputs.training_recordings,
+    output:
+        weights=paths.autoencoder,
+        training_log=paths.training_log,
+    log:
+        paths.log(paths.autoencoder),
+    benchmark:
+        paths.benchmark(paths.autoencoder)
+    conda:
+        "../envs/conda.yaml"
+    threads: plan.config["compute"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        model=lambda w: plan.model(w.model),
+        reading=lambda w: plan.reading(w.suite),
+        code=code_digest("reconstruction"),
+    message:
+        "Train autoencoder {wildcards.model} on the normal clips of {wildcards.machine} ({wildcards.suite})"
+    script:
+        "../scripts/train_autoencoder.py"
+
+
+rule apply_autoencoder:
+    input:
+        manifest=paths.manifest,
+        recordings=inputs.recordings,
+        weights=paths.autoencoder,
+    output:
+        residuals=paths.residuals,
+    log:
+        paths.log(paths.residuals),
+    benchmark:
+        paths.benchmark(paths.residuals)
+    conda:
+        "../envs/conda.yaml"
+    threads: plan.config["compute"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        model=lambda w: plan.model(w.model),
+        reading=lambda w: plan.reading(w.suite),
+        code=code_digest("reconstruction"),
+    message:
+        "Reconstruct all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
+    script:
+        "../scripts/apply_autoencoder.py"
+
+
+rule train_adapter:
+    input:
+        manifests=inputs.adaptation_manifests,
+        recordings=inputs.adaptation_recordings,
+        weights=inputs.weights,
+    output:
+        adapter=directory(paths.adapter),
+    log:
+        paths.log(paths.adapter),
+    benchmark:
+        paths.benchmark(paths.adapter)
+    conda:
+        "../envs/conda.yaml"
+    threads: plan.config["compute"]["threads"]
+    resources:
+        mem_mb=24000,
+        runtime=240,
+    params:
+        model=lambda w: plan.model(w.model),
+        encoder=lambda w: plan.encoder(w.model),
+        reading=lambda w: plan.reading(w.suite),
+        device=plan.config["compute"]["device"],
+        code=code_digest("adapting", "encoders.eat"),
+    message:
+        "Adapt {wildcards.model} on the other machines' normal clips ({wildcards.suite})"
+    script:
+        "../scripts/train_adapter.py"
+
+
+rule embed_machine:
+    input:
+        manifest=paths.manifest,
+        recordings=inputs.recordings,
+        weights=inputs.weights,
+        adapter=inputs.adapter,
+    output:
+        embeddings=paths.embeddings,
+    log:
+        paths.log(paths.embeddings),
+    benchmark:
+        paths.benchmark(paths.embeddings)
+    conda:
+        "../envs/conda.yaml"
+    threads: plan.config["compute"]["threads"]
+    resources:
+        mem_mb=12000,
+        runtime=120,
+    params:
+        model=lambda w: plan.model(w.model),
+        encoder=lambda w: plan.encoder(w.model),
+        reading=lambda w: plan.reading(w.suite),
+        device=plan.config["compute"]["device"],
+        code=lambda w: code_digest(*plan.embedding_modules(w.model)),
+    message:
+        "Embed all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
+    script:
+        "../scripts/embed_machine.py"

@@ -1,0 +1,20 @@
+from workflow_lib.embedding import embed_machine
+from workflow_lib.job import run_job
+from workflow_lib.manifest import read_manifest
+
+
+def main(job):
+    embed_machine(
+        read_manifest(job.input.manifest),
+        job.output.embeddings,
+        name=job.wildcards.model,
+        model=job.params.model,
+        encoder_settings=job.params.encoder,
+        adapter=job.input.get("adapter"),
+        reading=job.params.reading,
+        device=job.params.device,
+        code=job.params.code,
+    )
+
+
+run_job(snakemake, main)

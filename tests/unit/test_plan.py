@@ -1,0 +1,186 @@
+"""The plan says which model scores which machine, what is left out, and what is missing."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from workflow_lib.errors import UserError
+from workflow_lib.inputs import Inputs
+from workflow_lib.plan import load_plan
+
+ROOT = Path(__file__).parents[2]
+DEFAULTS = ROOT / "config.yaml"
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
+
+
+def make_suite(root: Path, machines=("fan", "pump"), name="section_00_source_test_normal_0000_noAttribute.wav"):
+    for machine in machines:
+        (root / machine / "train").mkdir(parents=True)
+        (root / machine / "test").mkdir()
+        (root / machine / "test" / name).write_bytes(b"")
+
+
+def own(config, **suite):
+    """As Snakemake would merge a user's file with one suite."""
+    config["suites"]["mine"] = {"root": "mine", **suite}
+    return config
+
+
+def test_without_a_choice_all_shipped_suites_run(config):
+    assert load_plan(config, DEFAULTS).run_suites == ("dev", "eval")
+
+
+def test_a_users_own_suite_runs_alone(config):
+    make_suite(Path("mine"))
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.run_suites == ("mine",)
+    assert plan.suites["mine"].machines == ("fan", "pump")
+
+
+def test_suites_can_be_chosen(config):
+    config["run"]["suites"] = "dev"
+    assert load_plan(config, DEFAULTS).run_suites == ("dev",)
+
+
+def test_labels_are_read_from_the_names(config):
+    make_suite(Path("mine"))
+    make_suite(Path("other"), name="section_00_0000.wav")
+    config = own(config)
+    config["suites"]["other"] = {"root": "other"}
+    plan = load_plan(config, DEFAULTS)
+    assert plan.suites["mine"].labelled
+    assert not plan.suites["other"].labelled
+
+
+def test_a_machine_that_is_not_there_is_one_line_with_the_nearest_name(config):
+    make_suite(Path("mine"))
+    with pytest.raises(UserError) as caught:
+        load_plan(own(config, machines=["fan", "pmup"]), DEFAULTS)
+    assert "\n" not in str(caught.value)
+    assert "suites.mine.machines" in str(caught.value)
+    assert "write pump" in str(caught.value)
+
+
+def test_a_root_that_is_not_there_is_one_line(config):
+    with pytest.raises(UserError, match=r"config: suites\.mine\.root: mine") as caught:
+        load_plan(own(config), DEFAULTS)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_data_and_weights_are_named_before_a_real_run_but_the_plan_stands(config):
+    lines = load_plan(config, DEFAULTS).missing()
+    assert [line.split(":")[0] for line in lines] == [
+        "suites.dev.root",
+        "suites.eval.root",
+        "models.ced.checkpoint",
+        "models.eat.checkpoint",
+        "models.m2d.checkpoint",
+    ]
+    assert all("\n" not in line for line in lines)
+
+
+def test_an_adapted_branch_is_scored_by_the_model_that_its_protocol_names(config):
+    plan = load_plan(config, DEFAULTS)
+    assert plan.instance("dualmic", "dev", "complete_dev", "fan", "seed13711") == "dualmic@full-seed13711"
+    assert plan.instance("dualmic", "dev", "fixed_lomo", "fan", "seed2026") == "dualmic@without-fan-seed2026"
+    assert plan.instance("dualmic", "dev", "cross_fitted", "fan", "seed2026") == "dualmic@without-fan-seed2026"
+    assert plan.instance("dualmic", "eval", "complete_dev", "Sander", "seed2026") == "dualmic@full-seed2026"
+    assert plan.instance("ced", "dev", "cross_fitted", "fan", "noseed") == "ced"
+
+
+def test_a_held_out_machine_is_no_input_of_its_fold(config):
+    plan = load_plan(config, DEFAULTS)
+    inputs = Inputs(plan)
+    wildcards = SimpleNamespace(suite="dev", model="dualmic@without-fan-seed13711")
+    assert len(inputs.adaptation_manifests(wildcards)) == 6
+    assert not [path for path in inputs.adaptation_manifests(wildcards) if "/fan" in path]
+    pair = SimpleNamespace(suite="dev", model="dualmic@without-ToyCar+fan-seed13711")
+    assert len(inputs.adaptation_manifests(pair)) == 5
+    fold = SimpleNamespace(suite="dev", system="DualDL4", protocol="cross_fitted", seed="seed13711", held_out="fan")
+    tables = inputs.selection_tables(fold)
+    assert len(tables) == 6 * 4
+    assert not [path for path in tables if path.endswith("/fan.csv")]
+
+
+def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
+    plan = load_plan(config, DEFAULTS)
+    wildcards = SimpleNamespace(
+        suite="eval", system="DualDL4", protocol="complete_dev", seed="seed13711", machine="Sander"
+    )
+    assert Inputs(plan).fold(wildcards) == ["results/dev/fusion/complete_dev/DualDL4/seed13711/none.json"]
+
+
+def test_protocols_of_branches_and_systems(config):
+    plan = load_plan(config, DEFAULTS)
+    assert plan.protocols("dev", "system") == ["complete_dev", "cross_fitted"]
+    assert plan.protocols("dev", "branch") == ["complete_dev", "fixed_lomo"]
+    assert plan.protocols("eval", "system") == ["complete_dev"]
+
+
+def test_a_mono_suite_runs_what_needs_no_far_channel_and_says_the_rest(config):
+    make_suite(Path("mine"))
+    plan = load_plan(own(config, channels=1), DEFAULTS)
+    assert "ae_mse" in plan.branches("mine")
+    assert "eat_raw" in plan.branches("mine")
+    assert plan.systems("mine") == ["NearMah"]
+    assert {name for name, _ in plan.left_out("mine")} >= {"ResMah", "DualDL4", "dualmic_raw"}
+
+
+def test_an_unlabelled_suite_ranks_single_branch_systems_and_says_why_others_need_labels(config):
+    make_suite(Path("mine"), name="section_00_0000.wav")
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.systems("mine") == ["NearMah", "ResMah"]
+    reasons = dict(plan.left_out("mine"))
+    assert "suites.mine.select_on" in reasons["DualDL4"]
+
+
+def test_a_single_machine_has_no_fold(config):
+    make_suite(Path("mine"), machines=["fan"])
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.protocols("mine", "system") == ["complete_dev"]
+    assert plan.protocols("mine", "branch") == ["complete_dev"]
+
+
+def test_score_tables_made_elsewhere_make_a_suite(config):
+    for branch in ("one", "two"):
+        Path(branch).mkdir()
+        for machine in ("fan", "pump"):
+            Path(branch, f"{machine}.csv").write_text("clip,domain,anomaly,score\n", encoding="utf-8")
+    config["suites"]["tables"] = {}
+    config["branches"] |= {"one": {"scores": "one"}, "two": {"scores": "two"}}
+    config["systems"]["both"] = {"branches": ["one", "two"]}
+    config["run"] |= {"branches": ["one"], "systems": ["both"]}
+    plan = load_plan(config, DEFAULTS)
+    assert plan.suites["tables"].machines == ("fan", "pump")
+    assert plan.systems("tables") == ["both"]
+    assert plan.missing() == []
+
+
+def test_a_table_that_is_missing_is_said(config):
+    Path("one").mkdir()
+    Path("one", "fan.csv").write_text("", encoding="utf-8")
+    config["suites"]["tables"] = {"machines": ["fan", "pump"]}
+    config["branches"]["one"] = {"scores": "one"}
+    config["run"] |= {"branches": ["one"], "systems": []}
+    with pytest.raises(UserError, match="one has no table for pump"):
+        load_plan(config, DEFAULTS)
+
+
+def test_machine_names_that_would_break_paths_are_refused(config):
+    make_suite(Path("mine"), machines=["fan {1}"])
+    with pytest.raises(UserError, match="rename its folder"):
+        load_plan(own(config), DEFAULTS)
+
+
+def test_a_simulated_machine_must_have_a_model(config):
+    simulate = {"seed": 1, "seconds": 1.0, "train_source": 2, "train_target": 1, "test_per_cell": 1, "severity": [0.5, 1]}
+    config["suites"]["demo"] = {"machines": ["fan", "geerbox"], "simulate": simulate}
+    with pytest.raises(UserError, match="write gearbox"):
+        load_plan(config, DEFAULTS)

@@ -1,0 +1,82 @@
+"""A branch, from a store to a score table: view, conditioning and scorer as the config declares them. No torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_lib.errors import UserError
+from workflow_lib.mahalanobis import score_residuals
+from workflow_lib.score_table import ScoreTable
+from workflow_lib.scoring import Conditioner, domain_conditioned_score, neighbourhood_notes, view_matrix
+from workflow_lib.store import StoredClips, open_store, provenance_of, read_residuals, read_statistics
+from workflow_lib.tables import read_scores
+
+
+@dataclass(frozen=True)
+class BranchScores:
+    """Scores of the test clips of one machine, and what had to be reduced to get them."""
+
+    table: ScoreTable
+    notes: list[str]
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def write_notes(self, path: Path) -> None:
+        """Write notes and provenance as JSON."""
+        facts = {"notes": self.notes, "provenance": self.provenance}
+        path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def score_branch(source: str, branch: Mapping[str, Any], kind: str) -> BranchScores:
+    """Score a machine with a branch: `source` is a store, or for an external branch a score table."""
+    if kind == "external":
+        return BranchScores(read_scores(source), [])
+    scorer = _score_residuals if kind == "autoencoder" else _score_vectors
+    with open_store(source) as (store, clips):
+        score, notes = scorer(store, clips, branch)
+    test = clips.split == "test"
+    if not np.isfinite(score).all():
+        raise UserError(
+            f"{source}: {int((~np.isfinite(score)).sum())} test clips have no finite score: check the recordings"
+        )
+    return BranchScores(_as_table(clips, test, score), notes, provenance_of(source))
+
+
+def _score_vectors(store: Any, clips: StoredClips, branch: Mapping[str, Any]) -> tuple[NDArray[np.float64], list[str]]:
+    """Local-density scores (test clips,) of the branch's view of the statistics (Eq. 2 and 3)."""
+    vectors = _vectors(store, branch)
+    source, target = clips.training("source"), clips.training("target")
+    conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
+    options = {key: value for key, value in branch["scorer"].items() if key != "kind"}
+    notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options.get("k", (8, 5)))
+    query, *banks = (conditioner.transform(vectors[mask]) for mask in (clips.split == "test", source, target))
+    return domain_conditioned_score(query, *banks, **options), notes
+
+
+def _vectors(store: Any, branch: Mapping[str, Any]) -> NDArray[np.float64]:
+    """The branch's view, (clips, dimensions)."""
+    if branch["view"] == ["head"]:
+        return store["head/embedding"][:].astype(np.float64)
+    return view_matrix(read_statistics(store, branch["block"]), branch["view"])
+
+
+def _score_residuals(
+    store: Any, clips: StoredClips, branch: Mapping[str, Any]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Reconstruction scores (test clips,): mean squared error or selective Mahalanobis (paper, section 2.1)."""
+    residuals = read_residuals(store)
+    scorer = branch["scorer"]
+    if scorer["kind"] == "mse":
+        return residuals["mse"][clips.split == "test"], []
+    score, notes = score_residuals(residuals, scorer.get("reading", "official"))
+    return score[clips.split == "test"], notes
+
+
+def _as_table(clips: StoredClips, test: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
+    label = clips.label[test]
+    anomaly = np.where(label == "", np.nan, (label == "anomaly").astype(float))
+    return ScoreTable(clip=clips.name[test], domain=clips.domain[test], anomaly=anomaly, score=score)

@@ -1,0 +1,76 @@
+"""Digests that decide what is rerun: of the library modules a rule uses, and of the settings it reads."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "workflow_lib"
+ROOT = Path(__file__).parent
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Digest of modules of this package and of all that they import from it, read as text, never imported.
+
+    Snakemake sees neither an edit in an imported library nor a checkout's new time stamps rightly; this digest among
+    a rule's params reruns exactly the rules whose code changed.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(_reachable(modules)):
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def settings_digest(settings: object) -> str:
+    """Digest of anything that JSON can hold, independent of key order."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _reachable(modules: tuple[str, ...]) -> set[Path]:
+    found: set[Path] = set()
+    waiting = [path for name in modules for path in _files(f"{PACKAGE}.{name}")]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            imports = _imports(path) if path.suffix == ".py" else ()
+            waiting.extend(file for name in imports for file in _files(name))
+    return found
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(path, node)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name.split(".")[0] == PACKAGE)
+
+
+def _absolute(path: Path, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = [PACKAGE, *path.relative_to(ROOT).parts]
+    return ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
+
+
+def _files(name: str) -> Iterator[Path]:
+    """The files of a dotted name: a module, or a package's own file and its data (templates, schemas)."""
+    base = ROOT.joinpath(*name.split(".")[1:])
+    if base == ROOT:
+        return
+    if base.with_suffix(".py").is_file():
+        yield base.with_suffix(".py")
+    elif base.is_dir():
+        yield from (
+            p
+            for p in base.rglob("*")
+            if p.is_file() and (p.suffix not in (".py", ".pyc") or (p.parent == base and p.name == "__init__.py"))
+        )

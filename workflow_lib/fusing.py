@@ -1,0 +1,80 @@
+"""Folds as files: score tables in, calibration and weights out as JSON; then one machine's fused scores. No torch."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.fusion import Fusion, RobustSigmoid, calibrate, fit_fusion
+from workflow_lib.metrics import official_score
+from workflow_lib.score_table import ScoreTable
+from workflow_lib.tables import read_scores
+
+log = logging.getLogger(__name__)
+DEFAULT_STEP = 0.1
+
+
+def fit_fold(paths: Sequence[str], machines: Sequence[str], system: Mapping[str, Any]) -> Fusion:
+    """Choose calibration and weights on the selection machines; `paths` holds each machine's tables in branch order.
+
+    Fixed weights of a system are kept; its calibration still comes from the selection machines.
+    """
+    branches, step = system["branches"], system.get("step", DEFAULT_STEP)
+    tables = {
+        machine: dict(zip(branches, map(read_scores, chunk), strict=True))
+        for machine, chunk in zip(machines, _chunks(paths, len(branches)), strict=True)
+    }
+    if "weights" not in system:
+        return fit_fusion(tables, branches, step)
+    return _fixed(tables, branches, system["weights"], step)
+
+
+def write_fold(path: Path, fusion: Fusion, **identity: str) -> None:
+    """Write a fusion as JSON with the protocol, system and held-out machine that it belongs to."""
+    facts = {
+        **identity,
+        "machines": fusion.machines,
+        "branches": fusion.branches,
+        "step": fusion.step,
+        "weights": fusion.weights,
+        "calibration": {branch: vars(sigmoid) for branch, sigmoid in fusion.calibration.items()},
+        "selection_omega": fusion.selection_score,
+    }
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def read_fold(path: str | Path) -> Fusion:
+    """Read what `write_fold` wrote."""
+    facts = json.loads(Path(path).read_text(encoding="utf-8"))
+    calibration = {branch: RobustSigmoid(**values) for branch, values in facts["calibration"].items()}
+    return Fusion(
+        branches=tuple(facts["branches"]),
+        weights=facts["weights"],
+        calibration=calibration,
+        selection_score=facts["selection_omega"],
+        step=facts["step"],
+        machines=tuple(facts["machines"]),
+    )
+
+
+def fuse_machine(paths: Sequence[str], branches: Sequence[str], fold: Sequence[str]) -> ScoreTable:
+    """Fused scores of one machine; without a fold (nothing labelled to choose on) the single branch's own scores."""
+    tables = dict(zip(branches, map(read_scores, paths), strict=True))
+    if fold:
+        return read_fold(fold[0]).apply(tables)
+    (table,) = tables.values()
+    log.info("a single branch and no labelled suite: its scores are kept as they are")
+    return table
+
+
+def _fixed(
+    tables: Mapping[str, Mapping[str, ScoreTable]], branches: Sequence[str], weights: Mapping[str, float], step: float
+) -> Fusion:
+    fusion = Fusion(tuple(branches), dict(weights), calibrate(tables, branches), float("nan"), step, tuple(tables))
+    omega = official_score([fusion.apply(of_machine, machine).metrics() for machine, of_machine in tables.items()])
+    return Fusion(fusion.branches, fusion.weights, fusion.calibration, omega, step, fusion.machines)
+
+
+def _chunks(paths: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [paths[start : start + size] for start in range(0, len(paths), size)]

@@ -1,0 +1,124 @@
+"""Input functions of the rules: which files a job needs, from its wildcards alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
+from workflow_lib.plan import Plan
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Named input functions; Snakemake calls each with the wildcards of a job."""
+
+    plan: Plan
+
+    @property
+    def _paths(self) -> Paths:
+        return self.plan.paths
+
+    def recordings(self, wildcards: Any) -> list[str]:
+        """Folders of one machine's recordings."""
+        return self.plan.suites[wildcards.suite].recordings(wildcards.machine)
+
+    def training_recordings(self, wildcards: Any) -> list[str]:
+        """Training folder of one machine."""
+        return self.plan.suites[wildcards.suite].recordings(wildcards.machine, ("train",))
+
+    def weights(self, wildcards: Any) -> list[str]:
+        """The checkpoint of the encoder below a model, where it is a file that is there."""
+        checkpoint = self.plan.encoder(wildcards.model)["checkpoint"]
+        return [checkpoint] if checkpoint != "random" and Path(checkpoint).exists() else []
+
+    def adapter(self, wildcards: Any) -> list[str]:
+        """The adapter of an adapted model; nothing for a frozen one."""
+        if "@" not in wildcards.model:
+            return []
+        return [
+            fill(self._paths.adapter, suite=self.plan.suites[wildcards.suite].training_suite, model=wildcards.model)
+        ]
+
+    def adaptation_manifests(self, wildcards: Any) -> list[str]:
+        """Manifests of the machines that an adapted model sees; the held-out machines' are not among them."""
+        machines = self.plan.training_machines(wildcards.model, wildcards.suite)
+        return [fill(self._paths.manifest, suite=wildcards.suite, machine=machine) for machine in machines]
+
+    def adaptation_recordings(self, wildcards: Any) -> list[str]:
+        """Training folders of the machines that an adapted model sees."""
+        suite = self.plan.suites[wildcards.suite]
+        machines = self.plan.training_machines(wildcards.model, wildcards.suite)
+        return [folder for machine in machines for folder in suite.recordings(machine, ("train",))]
+
+    def score_source(self, wildcards: Any) -> str:
+        """What a branch is scored from: residuals, statistics, or a table made elsewhere."""
+        kind = self.plan.branch_kind(wildcards.branch)
+        if kind == "external":
+            return f"{self.plan.config['branches'][wildcards.branch]['scores']}/{wildcards.machine}.csv"
+        pattern = self._paths.residuals if kind == "autoencoder" else self._paths.embeddings
+        return fill(pattern, suite=wildcards.suite, model=wildcards.model, machine=wildcards.machine)
+
+    def selection_machines(self, suite: str, held_out: str) -> list[str]:
+        """Machines that choose calibration and weights of a fold."""
+        return [machine for machine in self.plan.suites[suite].machines if machine != held_out]
+
+    def selection_tables(self, wildcards: Any) -> list[str]:
+        """Score tables of all branches on the selection machines of a fold: machine by machine, in branch order."""
+        branches = self.plan.config["systems"][wildcards.system]["branches"]
+        machines = self.selection_machines(wildcards.suite, wildcards.held_out)
+        return [
+            self.plan.score_table(b, wildcards.suite, wildcards.protocol, m, self._seed(b, wildcards))
+            for m in machines
+            for b in branches
+        ]
+
+    def branch_tables(self, wildcards: Any) -> list[str]:
+        """Score tables of one machine, in branch order."""
+        branches = self.plan.config["systems"][wildcards.system]["branches"]
+        return [
+            self.plan.score_table(b, wildcards.suite, wildcards.protocol, wildcards.machine, self._seed(b, wildcards))
+            for b in branches
+        ]
+
+    def fold(self, wildcards: Any) -> list[str]:
+        """Calibration and weights that fuse a machine's scores; none where a single branch needs none."""
+        w = wildcards
+        return self._fold(w.suite, w.protocol, w.system, w.seed, w.machine)
+
+    def _fold(self, suite: str, protocol: str, system: str, seed: str, machine: str) -> list[str]:
+        source = self.plan.suites[self.plan.suites[suite].training_suite]
+        if not source.labelled:
+            return []
+        held_out = machine if protocol == "cross_fitted" else NO_ONE
+        values = {"protocol": protocol, "system": system, "seed": seed, "held_out": held_out}
+        return [fill(self._paths.fusion, suite=source.name, **values)]
+
+    def _seed(self, branch: str, wildcards: Any) -> str:
+        return wildcards.seed if self.plan.is_adapted(branch) else NO_SEED
+
+    def suite_tables(self, wildcards: Any) -> list[str]:
+        """All score tables that the tables of a suite are made of."""
+        return sorted({table for e in self.plan.evaluations(wildcards.suite) for table in e.tables.values()})
+
+    def suite_notes(self, wildcards: Any) -> list[str]:
+        """What the scoring jobs of a suite had to say."""
+        tables = [
+            table for e in self.plan.evaluations(wildcards.suite) if e.kind == "branch" for table in e.tables.values()
+        ]
+        return sorted({table.removesuffix(".csv") + ".json" for table in tables})
+
+    def suite_folds(self, wildcards: Any) -> list[str]:
+        """Calibration and weights behind the fused tables of a suite."""
+        systems = [e for e in self.plan.evaluations(wildcards.suite) if e.kind == "system"]
+        return sorted(
+            {f for e in systems for m in e.tables for f in self._fold(e.suite, e.protocol, e.name, e.seed, m)}
+        )
+
+    def suite_manifests(self, wildcards: Any) -> list[str]:
+        """Manifests of a suite; none where there are only tables."""
+        suite = self.plan.suites[wildcards.suite]
+        return [fill(self._paths.manifest, suite=suite.name, machine=m) for m in suite.machines] if suite.root else []
+
+    def report_tables(self, wildcards: Any) -> list[str]:
+        """Table folders of all suites that are run."""
+        return [fill(self._paths.tables, suite=suite) for suite in self.plan.run_suites]

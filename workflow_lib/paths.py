@@ -1,0 +1,93 @@
+"""Every path pattern of the workflow, once: a directory level per wildcard; logs and benchmarks mirror the results."""
+
+from dataclasses import dataclass
+
+NO_SEED = "noseed"  # directory level of scores that depend on no adapted model
+NO_ONE = "none"  # "held out: none", the fold of a complete-development fusion
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Patterns with Snakemake wildcards; `fill` puts values in."""
+
+    results: str
+
+    @property
+    def recordings(self) -> str:
+        """Root of a simulated suite."""
+        return f"{self.results}/{{suite}}/recordings"
+
+    @property
+    def manifest(self) -> str:
+        return f"{self.results}/{{suite}}/manifest/{{machine}}.csv"
+
+    @property
+    def autoencoder(self) -> str:
+        return f"{self.results}/{{suite}}/autoencoders/{{model}}/{{machine}}.safetensors"
+
+    @property
+    def training_log(self) -> str:
+        return f"{self.results}/{{suite}}/autoencoders/{{model}}/{{machine}}.csv"
+
+    @property
+    def residuals(self) -> str:
+        """HDF5: residuals of one autoencoder and machine."""
+        return f"{self.results}/{{suite}}/residuals/{{model}}/{{machine}}.h5"
+
+    @property
+    def adapter(self) -> str:
+        """Folder of one adapted model, below the suite that it was trained on."""
+        return f"{self.results}/{{suite}}/adapters/{{model}}"
+
+    @property
+    def embeddings(self) -> str:
+        """HDF5: statistics of one encoder and machine."""
+        return f"{self.results}/{{suite}}/embeddings/{{model}}/{{machine}}.h5"
+
+    @property
+    def scores(self) -> str:
+        return f"{self.results}/{{suite}}/scores/{{branch}}/{{model}}/{{machine}}.csv"
+
+    @property
+    def notes(self) -> str:
+        """JSON beside a score table: what was reduced, on what it stands."""
+        return f"{self.results}/{{suite}}/scores/{{branch}}/{{model}}/{{machine}}.json"
+
+    @property
+    def fusion(self) -> str:
+        """JSON: calibration and weights of one fold, chosen without the machine `held_out`."""
+        return f"{self.results}/{{suite}}/fusion/{{protocol}}/{{system}}/{{seed}}/{{held_out}}.json"
+
+    @property
+    def fused(self) -> str:
+        return f"{self.results}/{{suite}}/fused/{{protocol}}/{{system}}/{{seed}}/{{machine}}.csv"
+
+    @property
+    def tables(self) -> str:
+        return f"{self.results}/{{suite}}/tables"
+
+    @property
+    def report(self) -> str:
+        return f"{self.results}/report.html"
+
+    @property
+    def figures(self) -> str:
+        return f"{self.results}/figures"
+
+    def log(self, pattern: str) -> str:
+        """Log file of the job that makes `pattern`."""
+        return self._mirror(pattern, "logs", ".log")
+
+    def benchmark(self, pattern: str) -> str:
+        """Run time and memory of the job that makes `pattern`."""
+        return self._mirror(pattern, "benchmarks", ".tsv")
+
+    def _mirror(self, pattern: str, folder: str, suffix: str) -> str:
+        return f"{self.results}/{folder}/{pattern.removeprefix(self.results + '/')}{suffix}"
+
+
+def fill(pattern: str, **values: str) -> str:
+    """Put values into a pattern; braces in a value are taken as they are."""
+    for name, value in values.items():
+        pattern = pattern.replace(f"{{{name}}}", value)
+    return pattern

@@ -1,0 +1,299 @@
+"""What is to be made: the configuration turned into models, protocols and score tables.
+
+Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflow_lib import __version__
+from workflow_lib.config import branch_kind, check_config
+from workflow_lib.digest import settings_digest
+from workflow_lib.errors import UserError
+from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
+from workflow_lib.suites import Suite, load_suite
+
+NO_WEIGHTS = "the systems NearMah and ResMah and the branch ae_mse need none (run.systems, run.branches)"
+EXTERNAL = "external"  # directory level of score tables made elsewhere
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One line of evidence: the score tables of a branch or system, under one protocol and seed."""
+
+    suite: str
+    protocol: str
+    kind: str  # branch or system
+    name: str
+    seed: str  # "seed13711", or "noseed" where no adapted model takes part
+    tables: Mapping[str, str]  # machine -> score table
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The whole run, decided from the configuration alone."""
+
+    config: Mapping[str, Any]
+    suites: Mapping[str, Suite]
+    run_suites: tuple[str, ...]
+
+    @cached_property
+    def paths(self) -> Paths:
+        return Paths(self.config["results"])
+
+    @cached_property
+    def wildcard_constraints(self) -> dict[str, str]:
+        """One regular expression for each wildcard, made of the names in the configuration."""
+        machines = _alternatives(machine for suite in self.suites.values() for machine in suite.machines)
+        models = _alternatives([*self.config["models"], EXTERNAL])
+        scope = rf"@(?:full|without-{machines}(?:\+{machines})*)-seed\d+"
+        return {
+            "suite": _alternatives(self.suites),
+            "machine": machines,
+            "held_out": _alternatives([NO_ONE, *(m for suite in self.suites.values() for m in suite.machines)]),
+            "model": rf"{models}(?:{scope})?",
+            "branch": _alternatives(self.config["branches"]),
+            "system": _alternatives(self.config["systems"]),
+            "protocol": _alternatives(self.config["run"]["protocols"] + ["complete_dev"]),
+            "seed": rf"{NO_SEED}|seed\d+",
+        }
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What the report says it was made from."""
+        return {"version": __version__, "configuration digest": settings_digest(dict(self.config))}
+
+    # ---- models and branches ---------------------------------------------------------------------------------------
+
+    def model(self, instance: str) -> Mapping[str, Any]:
+        """Settings of a model, also of an adapted one by its full name (`dualmic@full-seed13711`)."""
+        return self.config["models"][instance.split("@")[0]]
+
+    def encoder(self, instance: str) -> Mapping[str, Any]:
+        """Settings of the frozen encoder below a model."""
+        model = self.model(instance)
+        return self.config["models"][model["base"]] if model["kind"] == "adapted" else model
+
+    def embedding_modules(self, instance: str) -> list[str]:
+        """Library modules that an embedding job runs, for its code digest."""
+        modules = ["embedding", f"encoders.{self.encoder(instance)['encoder']}"]
+        return [*modules, "adapting"] if "@" in instance else modules
+
+    def branch_kind(self, branch: str) -> str:
+        return branch_kind(self.config["branches"][branch], self.config["models"])
+
+    def is_adapted(self, branch: str) -> bool:
+        return (
+            self.branch_kind(branch) == "embedding"
+            and self.model(self.config["branches"][branch]["model"])["kind"] == "adapted"
+        )
+
+    def needs_far(self, branch: str) -> bool:
+        """Whether a branch cannot be had from the near channel alone."""
+        settings = self.config["branches"][branch]
+        kind = self.branch_kind(branch)
+        if kind == "autoencoder":
+            return self.model(settings["model"])["input"] != "near"
+        return kind == "embedding" and (self.is_adapted(branch) or settings["view"] != ["near"])
+
+    def instance(self, branch: str, suite: str, protocol: str, machine: str, seed: str) -> str:
+        """The model that scores a machine for a branch: held out as the protocol says (docs/design.md)."""
+        if self.branch_kind(branch) == "external":
+            return EXTERNAL
+        model = self.config["branches"][branch]["model"]
+        if not self.is_adapted(branch):
+            return model
+        full = protocol == "complete_dev" or self.suites[suite].select_on
+        return f"{model}@{'full' if full else 'without-' + machine}-{seed}"
+
+    def training_machines(self, instance: str, suite: str) -> list[str]:
+        """Machines whose normal clips an adapted model saw."""
+        scope = instance.split("@")[1].rsplit("-", 1)[0]
+        held_out = [] if scope == "full" else scope.removeprefix("without-").split("+")
+        return [machine for machine in self.suites[suite].machines if machine not in held_out]
+
+    def reading(self, suite: str) -> dict[str, Any]:
+        """How the recordings of a suite are read."""
+        settings = self.suites[suite]
+        return {
+            "sample_rate": settings.sample_rate,
+            "channels": settings.channels,
+            "resample": settings.resample,
+            "allow_no_target": settings.allow_no_target,
+        }
+
+    # ---- what is evaluated -----------------------------------------------------------------------------------------
+
+    def branches(self, suite: str) -> list[str]:
+        """Branches of a suite, in config order: asked for, or needed by a system, and possible there."""
+        wanted = {
+            *self.config["run"]["branches"],
+            *(b for s in self.systems(suite) for b in self.config["systems"][s]["branches"]),
+        }
+        return [branch for branch in self.config["branches"] if branch in wanted and not self.obstacle(branch, suite)]
+
+    def systems(self, suite: str) -> list[str]:
+        """Systems of a suite whose branches are all possible there."""
+        return [system for system in self.config["run"]["systems"] if not self.system_obstacle(system, suite)]
+
+    def obstacle(self, branch: str, suite: str) -> str | None:
+        """Why a branch cannot be had on a suite, or None."""
+        return self._obstacles[suite, branch]
+
+    @cached_property
+    def _obstacles(self) -> dict[tuple[str, str], str | None]:
+        # Once for each pair: the answer may look at the disk and is asked for every machine.
+        return {
+            (suite, branch): self._obstacle(branch, self.suites[suite])
+            for suite in self.suites
+            for branch in self.config["branches"]
+        }
+
+    def _obstacle(self, branch: str, suite: Suite) -> str | None:
+        if self.branch_kind(branch) == "external":
+            folder = Path(self.config["branches"][branch]["scores"])
+            missing = [machine for machine in suite.machines if not (folder / f"{machine}.csv").is_file()]
+            return f"{folder} has no table for {', '.join(missing)}" if missing else None
+        if suite.root is None:
+            return "the suite has no recordings (root)"
+        if suite.channels == 1 and self.needs_far(branch):
+            return "it needs the far channel and the suite is mono"
+        return None
+
+    def system_obstacle(self, system: str, suite: str) -> str | None:
+        """Why a system cannot be had on a suite, or None."""
+        branches = self.config["systems"][system]["branches"]
+        for branch in branches:
+            if reason := self.obstacle(branch, suite):
+                return f"branch {branch}: {reason}"
+        here = self.suites[suite]
+        if len(branches) > 1 and not here.labelled and not here.select_on:
+            return f"its scores cannot be calibrated: name a labelled suite under suites.{suite}.select_on"
+        return None
+
+    def left_out(self, suite: str) -> list[tuple[str, str]]:
+        """(branch or system, reason) for what is asked for and cannot be had on a suite."""
+        pairs = [(name, self.obstacle(name, suite)) for name in self.config["run"]["branches"]]
+        pairs += [(name, self.system_obstacle(name, suite)) for name in self.config["run"]["systems"]]
+        return [(name, reason) for name, reason in pairs if reason]
+
+    def protocols(self, suite_name: str, kind: str) -> list[str]:
+        """Protocols under which a branch or system of a suite is reported."""
+        suite = self.suites[suite_name]
+        if not suite.labelled or suite.select_on:
+            return ["complete_dev"]
+        possible = {"branch": ("complete_dev", "fixed_lomo"), "system": ("complete_dev", "cross_fitted")}[kind]
+        alone = len(suite.machines) < 2
+        return [p for p in self.config["run"]["protocols"] if p in possible and not (alone and p != "complete_dev")]
+
+    def seeds(self, branches: list[str]) -> list[str]:
+        """Directory levels of the seeds of adapted models, or the one that says there are none."""
+        return (
+            [f"seed{seed}" for seed in self.config["run"]["seeds"]]
+            if any(map(self.is_adapted, branches))
+            else [NO_SEED]
+        )
+
+    def evaluations(self, suite: str) -> Iterator[Evaluation]:
+        """All lines of evidence of a suite."""
+        machines = self.suites[suite].machines
+        for protocol in self.protocols(suite, "branch"):
+            for branch in self.branches(suite):
+                for seed in self.seeds([branch]):
+                    tables = {m: self.score_table(branch, suite, protocol, m, seed) for m in machines}
+                    yield Evaluation(suite, protocol, "branch", branch, seed, tables)
+        for protocol in self.protocols(suite, "system"):
+            for system in self.systems(suite):
+                for seed in self.seeds(self.config["systems"][system]["branches"]):
+                    tables = {
+                        m: fill(self.paths.fused, suite=suite, protocol=protocol, system=system, seed=seed, machine=m)
+                        for m in machines
+                    }
+                    yield Evaluation(suite, protocol, "system", system, seed, tables)
+
+    def evaluation_rows(self, suite: str) -> list[dict[str, Any]]:
+        """`evaluations` as plain values, with whether an untrained model takes part, for a job's params."""
+        return [
+            {**vars(e), "untrained": self.is_untrained(e), "tables": dict(e.tables)} for e in self.evaluations(suite)
+        ]
+
+    def is_untrained(self, evaluation: Evaluation) -> bool:
+        """Whether a model with random weights takes part."""
+        name = evaluation.name
+        branches = [name] if evaluation.kind == "branch" else self.config["systems"][name]["branches"]
+        models = [self.config["branches"][b]["model"] for b in branches if self.branch_kind(b) == "embedding"]
+        return any(self.encoder(model)["checkpoint"] == "random" for model in models)
+
+    def score_table(self, branch: str, suite: str, protocol: str, machine: str, seed: str) -> str:
+        instance = self.instance(branch, suite, protocol, machine, seed)
+        return fill(self.paths.scores, suite=suite, branch=branch, model=instance, machine=machine)
+
+    # ---- before a real run -------------------------------------------------------------------------------------------
+
+    def missing(self) -> list[str]:
+        """One line for each suite or checkpoint that a real run needs and that is not on disk."""
+        needed = {s for name in self.run_suites for s in (name, self.suites[name].training_suite)}
+        lines = [line for name in sorted(needed) if (line := self.suites[name].absence())]
+        used = {b for name in self.run_suites for b in self.branches(name) if self.branch_kind(b) == "embedding"}
+        for model in sorted({self.config["branches"][branch]["model"] for branch in used}):
+            checkpoint = self.encoder(model)["checkpoint"]
+            if checkpoint != "random" and not Path(checkpoint).exists():
+                where = f"models.{self.model(model).get('base', model)}.checkpoint"
+                lines.append(f"{where}: there is no {checkpoint}: put the published weights there; {NO_WEIGHTS}")
+        return list(dict.fromkeys(lines))
+
+
+def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
+    """Check the configuration and plan the run; `defaults` is the file that the user's own was laid over.
+
+    Raises UserError with all faults of a kind at once, one line each.
+    """
+    check_config(config)
+    paths = Paths(config["results"])
+    run_suites = _chosen_suites(config, defaults)
+    needed = [s for name in run_suites for s in (name, config["suites"][name].get("select_on")) if s]
+    folders = {name: branch["scores"] for name, branch in config["branches"].items() if "scores" in branch}
+    used = {name: folder for name, folder in folders.items() if name in _wanted_branches(config)}
+    suites, faults = {}, []
+    for name in dict.fromkeys(needed):
+        try:
+            suites[name] = load_suite(name, config["suites"][name], paths, used)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
+    plan = Plan(config, suites, tuple(run_suites))
+    empty = [name for name in run_suites if not plan.branches(name)]
+    if empty:
+        reasons = [f"suite {s}: {name} is left out: {reason}" for s in empty for name, reason in plan.left_out(s)]
+        advice = f"config: run: no branch is left for suite {', '.join(empty)}: choose others under run.branches"
+        raise UserError("\n".join([*reasons, advice]))
+    return plan
+
+
+def _alternatives(names: Iterable[str]) -> str:
+    return "(?:" + "|".join(re.escape(name) for name in dict.fromkeys(names)) + ")"
+
+
+def _wanted_branches(config: Mapping[str, Any]) -> set[str]:
+    return {
+        *config["run"]["branches"],
+        *(b for s in config["run"]["systems"] for b in config["systems"][s]["branches"]),
+    }
+
+
+def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:
+    chosen = config["run"]["suites"]
+    if isinstance(chosen, str) and chosen != "auto":
+        return [chosen]
+    if chosen != "auto":
+        return list(chosen)
+    shipped = yaml.safe_load(defaults.read_text(encoding="utf-8"))["suites"]
+    own = [name for name, suite in config["suites"].items() if suite != shipped.get(name)]
+    return own or list(config["suites"])

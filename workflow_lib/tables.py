@@ -1,0 +1,41 @@
+"""Score tables as files: CSV `clip,domain,anomaly,score`, one per branch or system and machine, sorted by clip."""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from workflow_lib.errors import UserError
+from workflow_lib.score_table import COLUMNS, ScoreTable
+
+
+def write_scores(path: Path, table: ScoreTable) -> None:
+    """Write a score table, sorted by clip; numbers in their shortest exact form."""
+    table = ScoreTable.from_any(vars(table), str(path))
+    labels = ["" if math.isnan(value) else int(value) for value in table.anomaly]
+    scores = [repr(float(value)) for value in table.score]
+    write_csv(path, COLUMNS, zip(table.clip, table.domain, labels, scores, strict=True))
+
+
+def read_scores(path: str | Path) -> ScoreTable:
+    """Read a score table, ours or another's; UserError that says what is wrong with which clips."""
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({error}): write columns {','.join(COLUMNS)}") from None
+    if not rows:
+        raise UserError(f"{path}: no clips: write a header {','.join(COLUMNS)} and one line per test clip")
+    missing = [name for name in COLUMNS if name not in rows[0]]
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}: the header must be {','.join(COLUMNS)}")
+    return ScoreTable.from_any(rows, str(path))
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with one header and LF line ends."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
