@@ -1,0 +1,166 @@
+"""What lies between token statistics and the scorer: the view of the channels, standardisation, PCA and whitening."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import svd
+from threadpoolctl import threadpool_limits
+
+from workflow_lib.errors import UserError
+
+VIEWS = ("near", "far", "near-far")
+
+
+def view_matrix(statistics: Mapping[str, tuple[ArrayLike, ArrayLike]], view: Sequence[str]) -> NDArray[np.float64]:
+    """Vectors of a branch from the channels' token statistics (paper section 2.2).
+
+    statistics: channel -> (mean (n, d), standard deviation (n, d)); each view entry gives [mean, standard deviation] of
+    `near`, of `far` or of their difference z_near - z_far, and the entries stand side by side in the order of the view:
+    (n, 2 d len(view)) float64.
+    UserError: no entry, an unknown entry, or a channel that the clips do not have.
+    """
+    if isinstance(view, str) or not view:
+        raise UserError(f"view is {view!r}: give a list with at least one of {', '.join(VIEWS)}")
+    return np.concatenate([_view_entry(statistics, entry) for entry in view], axis=1)
+
+
+def _view_entry(statistics: Mapping[str, tuple[ArrayLike, ArrayLike]], entry: str) -> NDArray[np.float64]:
+    """[mean, standard deviation] of one view entry: (n, 2 d)."""
+    if entry not in VIEWS:
+        raise UserError(f"view entry {entry!r} is unknown: use {', '.join(VIEWS)}")
+    vectors = []
+    for channel in entry.split("-"):
+        if channel not in statistics:
+            raise UserError(
+                f"view entry {entry!r} needs the {channel} channel, which these clips lack: choose a view without it"
+            )
+        mean, deviation = statistics[channel]
+        vectors.append(np.concatenate([np.asarray(mean, np.float64), np.asarray(deviation, np.float64)], axis=1))
+    return vectors[0] if len(vectors) == 1 else vectors[0] - vectors[1]
+
+
+class Conditioner:
+    """Standardisation, PCA and whitening, fitted on normal training vectors only (paper sections 2.3 and 2.4).
+
+    components: number of principal components, or None for no PCA; whiten: unit variance of every component (without
+    PCA: of every feature, which is standardisation); standardise: zero mean and unit variance of every feature before
+    the PCA, by default done unless components is None and whiten is False: that conditioner is the identity.
+
+    After `fit`: `components_` (c, d) float64 principal axes or None, `n_components_` the width of the output, `notes`
+    one line for each reduction that the training set forced. The fit is exact (singular value decomposition in float64)
+    and its signs are fixed.
+    """
+
+    def __init__(self, components: int | None = 768, whiten: bool = True, standardise: bool | None = None) -> None:
+        if components is not None and not is_count(components):
+            raise UserError(f"components is {components!r}: give a whole number from 1, or none for no PCA")
+        if components is None and whiten and standardise is False:
+            raise UserError(
+                "whitening without PCA is standardisation: set components, or whiten to false, or standardise to true"
+            )
+        self.components = components
+        self.whiten = whiten
+        self.standardise = (components is not None or whiten) if standardise is None else standardise
+        self.notes: list[str] = []
+        self.components_: NDArray[np.float64] | None = None
+        self.n_components_: int | None = None
+
+    def fit(self, normal: ArrayLike) -> "Conditioner":
+        """Learn from normal (n, d): at least one vector, for PCA two that differ; UserError otherwise."""
+        normal = as_vectors(normal, "normal training vectors")
+        if not len(normal):
+            raise UserError("conditioning needs normal training clips; there is none")
+        self.notes, self.components_ = [], None
+        self._n_features = self.n_components_ = normal.shape[1]
+        self._mean = normal.mean(axis=0)
+        self._scale = _feature_scale(normal, self._mean) if self.standardise else np.ones(normal.shape[1])
+        if self.components is not None:
+            self._fit_pca((normal - self._mean) / self._scale)
+        return self
+
+    def transform(self, x: ArrayLike) -> NDArray[np.float64]:
+        """(n, d) -> (n, n_components_) float64; the bytes of a row do not depend on the other rows (leakage rule 3)."""
+        if self.n_components_ is None:
+            raise UserError("the conditioner is not fitted: call fit with normal training vectors first")
+        x = as_vectors(x, "vectors")
+        if x.shape[1] != self._n_features:
+            raise UserError(
+                f"vectors have {x.shape[1]} features, the conditioner was fitted on {self._n_features}: "
+                "use the same view and block"
+            )
+        if not self.standardise and self.components is None:
+            return x.copy()
+        conditioned = (x - self._mean) / self._scale
+        if self.components_ is None:
+            return conditioned
+        # Not `@`: the order in which BLAS adds depends on the number of rows and threads, that of einsum does not.
+        return np.einsum("ij,jk->ik", conditioned, self._projection)
+
+    def _fit_pca(self, centred: NDArray[np.float64]) -> None:
+        """Principal axes of centred vectors (n, d), at most as many as they span."""
+        with threadpool_limits(1, user_api="blas"):  # the last bits of an SVD depend on the number of threads
+            _, singular, axes = svd(centred, full_matrices=False, check_finite=False)
+        tolerance = singular[0] * max(centred.shape) * np.finfo(np.float64).eps
+        rank = int((singular > tolerance).sum())
+        if not rank:
+            raise UserError(
+                f"PCA needs normal clips that differ: {_count(len(centred), 'clip')} with one and the same vector"
+            )
+        kept = min(self.components, rank)
+        if kept < self.components:
+            self.notes.append(f"PCA {self.components} -> {kept} components: {_limit(centred.shape, rank)}")
+        self.n_components_ = kept
+        self.components_ = axes[:kept] * _signs(axes[:kept])
+        deviation = singular[:kept] / np.sqrt(len(centred) - 1) if self.whiten else np.ones(kept)
+        self._projection = np.ascontiguousarray(self.components_.T / deviation)
+
+
+def as_vectors(x: ArrayLike, what: str) -> NDArray[np.float64]:
+    """(n, d) contiguous float64; UserError for another shape or a value that is not finite."""
+    try:
+        x = np.ascontiguousarray(x, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} must be an array of numbers (n, d): {error}") from None
+    if x.ndim != 2 or not x.shape[1]:
+        raise UserError(f"{what} have the shape {x.shape}: expected (n, d), one row for each clip")
+    if not np.isfinite(x).all():
+        bad = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+        raise UserError(
+            f"{what}: row {bad} (counted from 0) holds a value that is not finite: check that clip's recording"
+        )
+    return x
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number from 1."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _feature_scale(normal: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Population standard deviation of every feature, 1 where the feature is constant up to rounding."""
+    scale = np.sqrt(np.square(normal - mean).mean(axis=0))
+    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(normal).max(axis=0)
+    return np.where(constant, 1.0, scale)
+
+
+def _signs(axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(c, 1) signs that make the largest loading of every axis positive: the SVD leaves them open."""
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    return np.sign(largest)
+
+
+def _limit(shape: tuple[int, int], rank: int) -> str:
+    """Why a PCA keeps no more than `rank` components of (n, d) training vectors."""
+    n_clips, n_features = shape
+    if rank == n_clips - 1:
+        return _count(n_clips, "normal training clip")
+    if rank == n_features:
+        return _count(n_features, "feature")
+    return f"the {_count(n_clips, 'normal training clip')} span no more"
+
+
+def _count(number: int, noun: str) -> str:
+    """'1 clip', '2 clips'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

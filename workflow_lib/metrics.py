@@ -1,0 +1,190 @@
+"""Official figures of DCASE Task 2 from anomaly scores, for one column of scores or for many at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from workflow_lib.errors import UserError
+
+MAX_FPR = 0.1  # the challenge's p of pAUC
+BLOCK_ELEMENTS = 1 << 15  # scores ranked at once: a block's temporaries stay in the processor's cache
+FIELD_BITS = 21  # three counters side by side in one 63-bit number: up to two million clips
+FIELD_MASK = (1 << FIELD_BITS) - 1
+
+
+@dataclass(frozen=True)
+class MachineMetrics:
+    """The three figures of one machine; NaN where the clips do not define one (see `column_metrics`)."""
+
+    source_auc: float
+    target_auc: float
+    pauc: float
+
+    @property
+    def figures(self) -> tuple[float, float, float]:
+        """Source AUC, target AUC and pAUC in the order of the challenge's tables."""
+        return self.source_auc, self.target_auc, self.pauc
+
+    @property
+    def harmonic_mean(self) -> float:
+        """Harmonic mean of the three figures: NaN if one is undefined, 0 if one is 0."""
+        return _harmonic_mean(np.array(self.figures))
+
+
+@dataclass(frozen=True)
+class ColumnMetrics:
+    """The three figures of every score column, each (g,) float64."""
+
+    source_auc: NDArray[np.float64]
+    target_auc: NDArray[np.float64]
+    pauc: NDArray[np.float64]
+
+    @property
+    def figures(self) -> NDArray[np.float64]:
+        """(3, g): source AUC, target AUC and pAUC."""
+        return np.stack([self.source_auc, self.target_auc, self.pauc])
+
+
+def machine_metrics(score: ArrayLike, anomaly: ArrayLike, domain: ArrayLike) -> MachineMetrics:
+    """Source AUC, target AUC and pAUC of one machine's test clips (paper section 3, official evaluator).
+
+    score (n,) float, higher is more anomalous; anomaly (n,) 0 or 1; domain (n,) "source" or "target".
+    Undefined figures are NaN; shapes that differ, NaN scores and unknown labels raise UserError. See `column_metrics`.
+    """
+    score = _as_floats(score, "scores")
+    if score.ndim != 1:
+        raise UserError(f"scores have the shape {score.shape}: give one score for each clip, (n,)")
+    columns = column_metrics(score[:, None], anomaly, domain)
+    return MachineMetrics(*(float(figure[0]) for figure in columns.figures))
+
+
+def official_score(metrics: Sequence[MachineMetrics]) -> float:
+    """Omega, the harmonic mean over all machines' three figures (paper section 3).
+
+    NaN as soon as one figure is undefined, 0 if one is 0; no machine at all raises UserError.
+    """
+    if not metrics:
+        raise UserError("the official score needs the metrics of at least one machine; there is none")
+    return _harmonic_mean(np.array([machine.figures for machine in metrics]))
+
+
+def column_metrics(scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max_fpr: float = MAX_FPR) -> ColumnMetrics:
+    """Figures of many score columns over the same clips: scores (n, g), anomaly (n,), domain (n,) -> three times (g,).
+
+    Source AUC: the source's normals against the anomalies of both domains; target AUC likewise; pAUC: all clips,
+    false-positive rates 0 ... max_fpr, standardised after McClish so that chance is 0.5, equal to scikit-learn's
+    `roc_auc_score(max_fpr=...)`. Ties count half. NaN is the AUC of a domain without normals, the pAUC without any
+    normal, and every figure without any anomaly.
+    UserError: shapes that differ, scores that are not finite, labels other than 0/1, domains other than source/target.
+    """
+    rows = _as_floats(scores, "scores").T
+    if rows.ndim != 2:
+        raise UserError(f"score columns have the shape {rows.T.shape}: expected (clips, columns)")
+    step = _clip_steps(rows, anomaly, domain)
+    if not 0 < max_fpr <= 1:
+        raise UserError(f"max_fpr is {max_fpr}: expected a false-positive rate above 0 and up to 1")
+    figures = np.empty((3, len(rows)))
+    for block in blocks(len(rows), rows.shape[1]):
+        figures[:, block] = _block_figures(np.ascontiguousarray(rows[block]), step, max_fpr)
+    return ColumnMetrics(*figures)
+
+
+def blocks(count: int, width: int, elements: int = BLOCK_ELEMENTS) -> Iterator[slice]:
+    """Slices over `count` rows of `width` elements that keep a block within `elements`."""
+    size = max(1, elements // max(1, width))
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _block_figures(rows: NDArray[np.float64], step: NDArray[np.int64], max_fpr: float) -> NDArray[np.float64]:
+    """(r, n) scores and (n,) packed labels -> (3, r) figures, from areas under the curves of exact counts."""
+    anomalies, source, target = _roc_counts(rows, step)
+    twice_height = anomalies[:, 1:] + anomalies[:, :-1]
+    n_anomalies, n_source, n_target = anomalies[0, -1], source[0, -1], target[0, -1]
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is the NaN of an undefined figure
+        return np.stack(
+            [
+                np.einsum("ij,ij->i", np.diff(source), twice_height) / np.float64(2 * n_anomalies * n_source),
+                np.einsum("ij,ij->i", np.diff(target), twice_height) / np.float64(2 * n_anomalies * n_target),
+                _partial_auc(anomalies, source + target, max_fpr),
+            ]
+        )
+
+
+def _roc_counts(rows: NDArray[np.float64], step: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Anomalies, source normals and target normals at or above each threshold, highest first: three times (r, n + 1).
+
+    Inside a run of equal scores the counts of the run's beginning are held, so that one straight segment crosses the
+    tie: this counts ties half in every area below.
+    """
+    descending = -rows
+    counts = np.zeros((rows.shape[0], rows.shape[1] + 1), dtype=np.int64)
+    np.cumsum(step.take(np.argsort(descending, axis=1)), axis=1, out=counts[:, 1:])
+    ranked = np.sort(descending, axis=1)
+    inside_tie = ranked[:, 1:] == ranked[:, :-1]
+    if inside_tie.any():
+        counts[:, 1:-1] *= ~inside_tie
+        np.maximum.accumulate(counts, axis=1, out=counts)
+    return [counts >> (FIELD_BITS * field) & FIELD_MASK for field in range(3)]
+
+
+def _partial_auc(anomalies: NDArray[np.int64], normals: NDArray[np.int64], max_fpr: float) -> NDArray[np.float64]:
+    """(r, n + 1) counts -> (r,) standardised partial AUC; the segment that crosses max_fpr is cut by interpolation."""
+    n_anomalies, n_normals = np.float64(anomalies[0, -1]), np.float64(normals[0, -1])
+    limit = max_fpr * n_normals
+    reach = 1 + int((normals < limit).sum(axis=1).max())  # beyond it every curve of the block has passed max_fpr
+    anomalies, normals = anomalies[:, :reach], normals[:, :reach]
+    run = np.diff(normals)
+    width = np.diff(np.minimum(normals, limit))
+    share = np.divide(width, run, out=np.zeros_like(width), where=run > 0)
+    height = anomalies[:, :-1] + 0.5 * share * np.diff(anomalies)
+    area = np.einsum("ij,ij->i", width, height) / (n_anomalies * n_normals)
+    chance = 0.5 * max_fpr**2
+    return 0.5 * (1 + (area - chance) / (max_fpr - chance))
+
+
+def _clip_steps(rows: NDArray[np.float64], anomaly: ArrayLike, domain: ArrayLike) -> NDArray[np.int64]:
+    """(n,) what a clip adds to the packed counters: anomalies in the lowest field, then source, then target normals."""
+    anomaly, domain = _as_floats(anomaly, "anomaly labels"), np.asarray(domain, dtype=object).astype(str)
+    n_clips = rows.shape[1]
+    if anomaly.shape != (n_clips,) or domain.shape != (n_clips,):
+        raise UserError(
+            f"{n_clips} scores, anomaly labels of shape {anomaly.shape} and domains of shape {domain.shape}: "
+            "give one of each for every clip"
+        )
+    if not n_clips:
+        raise UserError("no clips: the metrics need at least one test clip")
+    if not np.isfinite(rows).all():
+        bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=0))[0])
+        raise UserError(
+            f"the score of clip {bad} (counted from 0) is not a finite number: score it again or leave it out"
+        )
+    _require(np.isin(anomaly, (0, 1)), anomaly, "anomaly label", "0 (normal) or 1 (anomaly)")
+    _require(np.isin(domain, ("source", "target")), domain, "domain", "source or target")
+    field = np.where(anomaly == 1, 0, np.where(domain == "source", 1, 2))
+    return np.int64(1) << (FIELD_BITS * field)
+
+
+def _require(valid: NDArray[np.bool_], values: NDArray, what: str, expected: str) -> None:
+    """UserError that names the first clip whose value is not an expected one."""
+    if not valid.all():
+        bad = int(np.flatnonzero(~valid)[0])
+        raise UserError(f"the {what} of clip {bad} (counted from 0) is {str(values[bad])!r}: expected {expected}")
+
+
+def _as_floats(values: ArrayLike, what: str) -> NDArray[np.float64]:
+    """Array of float64; UserError where a value is no number."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} must be numbers in an array without gaps: {error}") from None
+
+
+def _harmonic_mean(figures: NDArray[np.float64]) -> float:
+    """Harmonic mean of figures in [0, 1]: NaN if any is NaN, else 0 if any is 0."""
+    if np.isnan(figures).any():
+        return float("nan")
+    if (figures == 0).any():
+        return 0.0
+    return float(figures.size / (1.0 / figures).sum())
