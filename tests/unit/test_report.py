@@ -1,0 +1,468 @@
+"""The report: every number from the tables with its protocol, in one page that needs nothing else."""
+
+import csv
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_example import (
+    HEADERS,
+    MACHINES,
+    ODD,
+    Example,
+    Scores,
+    drawn_scores,
+    labelled_example,
+    unlabelled_example,
+)
+
+from workflow_lib.errors import UserError
+from workflow_lib.report import build_report
+from workflow_lib.report.content import Cell, number
+from workflow_lib.report.evaluated import by_omega, omega_table, one_protocol
+from workflow_lib.report.reading import read_suite
+from workflow_lib.report.words import NOT_EVALUATED, UNTRAINED_HEADLINE
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+PROVENANCE = {"Code version": "0.1.0", "Config digest": "0123abcd"}
+
+
+class Parsed(HTMLParser):
+    """The page as a reader has it: tables with their cells, ids, links and text; unbalanced elements are an error."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.tables: list[dict] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.elements.append((tag, values))
+        self.ids += [values["id"]] if "id" in values else []
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append({"protocol": values.get("data-protocol"), "caption": "", "rows": []})
+        elif tag == "tr":
+            self.tables[-1]["rows"].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1]["rows"][-1].append(
+                {"text": "", "value": values.get("data-value"), "scope": values.get("scope")}
+            )
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open or "script" in self.open:
+            return
+        self.text += data
+        if "caption" in self.open:
+            self.tables[-1]["caption"] += data
+        elif "td" in self.open or "th" in self.open:
+            self.tables[-1]["rows"][-1][-1]["text"] += data
+
+
+def report(tmp_path: Path, *examples: Example, figures: bool = False, name: str = "report") -> str:
+    folders = {example.suite: example.write(tmp_path / name / str(place)) for place, example in enumerate(examples)}
+    page = tmp_path / name / "report.html"
+    target = tmp_path / name / "figures" if figures else None
+    build_report(folders, page, title="Example & more", provenance=PROVENANCE, figures=target)
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> tuple[Path, str]:
+    """A report on a labelled suite with an untrained model and on an unlabelled suite."""
+    folder = tmp_path_factory.mktemp("full")
+    return folder, report(folder, labelled_example(untrained=True), unlabelled_example(), figures=True)
+
+
+def small_example() -> Example:
+    """One machine, one protocol, trained models."""
+    return labelled_example(machines=["fan"], protocols=["cross_fitted"])
+
+
+def table_rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def find_table(page: Parsed, *words: str) -> dict:
+    found = [table for table in page.tables if all(word in table["caption"] for word in words)]
+    assert len(found) == 1, f"{len(found)} tables with {words}"
+    return found[0]
+
+
+def by_head(table: dict) -> list[dict[str, dict]]:
+    head, *rows = table["rows"]
+    return [dict(zip((cell["text"] for cell in head), row, strict=True)) for row in rows]
+
+
+# --- one page that needs nothing else -----------------------------------------------------------------------------
+
+
+def test_page_refers_to_nothing_outside_itself(full):
+    for tag, values in Parsed(full[1]).elements:
+        for name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
+            assert re.match(r"(#|data:)", values.get(name, "#")), f"<{tag} {name}={values[name]!r}>"
+    assert not re.search(r"https?://|@import|@font-face|//cdn", full[1])
+    assert not re.search(r"url\((?!#)", full[1])
+
+
+def test_page_forbids_requests_by_its_own_policy(full):
+    policies = [
+        values["content"] for _, values in Parsed(full[1]).elements if "Content-Security-Policy" in values.values()
+    ]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none'")
+
+
+def test_ids_are_unique_and_every_reference_inside_the_page_has_its_target(full):
+    page = Parsed(full[1])
+    assert len(page.ids) == len(set(page.ids))
+    for _, values in page.elements:
+        for name in ("href", "aria-labelledby"):
+            if not values.get(name, "data:").startswith("data:"):
+                assert values[name].lstrip("#") in page.ids
+    assert set(re.findall(r"url\(#([^)]*)\)", full[1])) <= set(page.ids)
+
+
+def test_tables_have_captions_scopes_and_sort_buttons(full):
+    page = Parsed(full[1])
+    assert len(page.tables) > 10
+    for table in page.tables:
+        head, *rows = table["rows"]
+        assert table["caption"].strip()
+        assert {cell["scope"] for cell in head} == {"col"}
+        assert all([cell["scope"] for cell in row].count("row") == 1 for row in rows)
+    heads = sum(len(table["rows"][0]) for table in page.tables)
+    assert sum(tag == "button" and "data-sort" in values for tag, values in page.elements) == heads
+    assert sum(values.get("aria-sort") == "none" for _, values in page.elements) == heads
+    assert ("a", {"class": "skip", "href": "#main"}) in page.elements
+
+
+def test_same_tables_give_the_same_bytes(tmp_path):
+    pages = {
+        report(tmp_path, small_example(), unlabelled_example(machines=["pump"]), figures=True, name=name)
+        for name in ("here", "elsewhere")
+    }
+    assert len(pages) == 1
+    first, second = tmp_path / "here" / "figures", tmp_path / "elsewhere" / "figures"
+    names = sorted(path.name for path in first.iterdir())
+    assert names == sorted(path.name for path in second.iterdir())
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+
+
+def test_every_chart_is_in_the_page_and_in_two_files(full):
+    figures = full[0] / "report" / "figures"
+    names = {path.stem for path in figures.glob("*.svg")}
+    assert names == {path.stem for path in figures.glob("*.png")}
+    assert full[1].count('<svg role="img" aria-label="') == len(names)
+    assert {
+        "demo-cross_fitted-omega",
+        "demo-cross_fitted-Dual-13711-machines",
+        "plant-complete_dev-Dual-scores",
+    } <= names
+    assert not list(figures.glob(".*"))
+
+
+# --- numbers and protocols ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["complete_dev", "cross_fitted"])
+def test_ranking_shows_the_official_scores_best_first(full, protocol):
+    told = by_head(find_table(Parsed(full[1]), "Ranking by Ω, suite demo", f"protocol {protocol}"))
+    wanted = [row for row in table_rows(full[0] / "report" / "0", "official") if row["protocol"] == protocol]
+    wanted.sort(key=lambda row: -float(row["omega"]))
+    assert [row["Ω"]["value"] for row in told] == [row["omega"] for row in wanted]
+    assert [row["Ω"]["text"] for row in told] == [f"{float(row['omega']):.4f}" for row in wanted]
+    assert [row["System or branch"]["text"].split()[0] for row in told] == [row["name"] for row in wanted]
+    assert [row["Seed"]["text"] for row in told] == [row["seed"] or "\u2013" for row in wanted]
+
+
+def test_machine_tables_show_all_figures_of_the_table(full):
+    page, titles = Parsed(full[1]), ("Source AUC", "Target AUC", "pAUC", "Harmonic mean")
+    columns = ("source_auc", "target_auc", "pauc", "harmonic_mean")
+    for row in table_rows(full[0] / "report" / "0", "machines"):
+        label = f"{row['name']}, seed {row['seed']}" if row["seed"] else row["name"]
+        table = find_table(page, f"{label} by machine, suite demo", f"protocol {row['protocol']}")
+        told = next(line for line in by_head(table) if line["Machine"]["text"].split()[0] == row["machine"])
+        assert [told[title]["value"] for title in titles] == [row[column] for column in columns]
+        assert [told[title]["text"] for title in titles] == [f"{float(row[column]):.4f}" for column in columns]
+
+
+def test_weights_and_calibration_are_shown_for_every_fold(full):
+    page = Parsed(full[1])
+    weights = by_head(find_table(page, "System Dual, seed 13711: fusion weights", "cross_fitted"))
+    assert [row["Held out"]["text"].split()[0] for row in weights] == list(MACHINES)
+    assert {(row["ae"]["text"], row["eat"]["text"], row["Ω where chosen"]["text"]) for row in weights} == {
+        ("0.70", "0.30", "0.5875")
+    }
+    calibration = by_head(find_table(page, "System Dual, seed 13711: calibration", "cross_fitted"))
+    told = {(row["Branch"]["text"].split()[0], row["Median"]["value"], row["IQR"]["value"]) for row in calibration}
+    assert told == {("ae", "9.25", "1.375"), ("eat", "10.25", "1.5")}
+
+
+def test_every_table_with_scores_names_its_one_protocol(full):
+    page = Parsed(full[1])
+    of_value: dict[str, set[str]] = {}
+    for table, column in (("machines", "harmonic_mean"), ("official", "omega")):
+        for row in table_rows(full[0] / "report" / "0", table):
+            of_value.setdefault(row[column], set()).add(row["protocol"])
+    seen = 0
+    for table in page.tables:
+        values = {cell["value"] for row in table["rows"] for cell in row} & set(of_value)
+        if values:
+            assert set.intersection(*(of_value[value] for value in values)) == {table["protocol"]}
+            assert f"protocol {table['protocol']}" in table["caption"]
+            seen += 1
+    assert seen == 10  # two rankings and, for four entries under two protocols, the machines
+
+
+def test_rows_of_two_protocols_refuse_to_share_a_table(tmp_path):
+    suite = read_suite("demo", labelled_example().write(tmp_path))
+    with pytest.raises(ValueError, match=r"one protocol, not \['complete_dev', 'cross_fitted'\]"):
+        omega_table(suite, by_omega(suite.official))
+    assert one_protocol(["cross_fitted"] * 3) == "cross_fitted"
+
+
+def test_headline_gives_the_best_entry_of_each_protocol(full):
+    page = Parsed(full[1])
+    rows = table_rows(full[0] / "report" / "0", "official")
+    opening = page.text[: page.text.index("Ω is the official score")]
+    for protocol in ("complete_dev", "cross_fitted"):
+        best = max(float(row["omega"]) for row in rows if row["protocol"] == protocol)
+        assert re.search(rf"demo · {protocol}\s+Ω {best:.4f}", opening)
+
+
+def test_a_branch_ahead_of_all_systems_is_pointed_out(tmp_path):
+    example = Example("demo")
+    for kind, name, gain in (("branch", "ae", 2.0), ("system", "Blend", 0.1)):
+        example.entry("cross_fitted", kind, name, {"fan": drawn_scores("fan", 3, gain)})
+    assert "A single branch is ahead of every system" in report(tmp_path, example)
+
+
+def test_no_branch_ahead_no_remark(full):
+    assert "A single branch is ahead" not in report_of_system_ahead(full[0])
+
+
+def report_of_system_ahead(folder: Path) -> str:
+    example = Example("demo")
+    for kind, name, gain in (("branch", "ae", 0.1), ("system", "Blend", 2.0)):
+        example.entry("cross_fitted", kind, name, {"fan": drawn_scores("fan", 3, gain)})
+    return report(folder, example, name="ahead")
+
+
+def test_the_place_of_an_undefined_score_is_last(tmp_path):
+    example = labelled_example()
+    example.add("official", "complete_dev", "branch", "aaa", "", "no", 3, None)
+    suite = read_suite("demo", example.write(tmp_path))
+    rows = by_omega(row for row in suite.official if row.protocol == "complete_dev")
+    assert [row.name for row in rows][-1] == "aaa"
+
+
+# --- untrained ----------------------------------------------------------------------------------------------------
+
+
+def test_untrained_models_are_announced_on_the_first_screen(full):
+    text = Parsed(full[1]).text
+    notice = text[text.index(UNTRAINED_HEADLINE) : text.index("What was run")]
+    assert "the model eat has random weights" in notice
+    assert "Branches that use it: eat" in notice
+    assert "systems that blend them: Dual" in notice
+
+
+def test_every_row_that_depends_on_an_untrained_model_says_so(full):
+    page = Parsed(full[1])
+    for protocol in ("complete_dev", "cross_fitted"):
+        ranking = by_head(find_table(page, "Ranking by Ω, suite demo", f"protocol {protocol}"))
+        names = {row["System or branch"]["text"] for row in ranking}
+        assert names == {"ae", "NearMah", "eat untrained", "Dual untrained"}
+        for label, tag in (("Dual, seed 13711", True), ("eat, seed 13711", True), ("ae", False), ("NearMah", False)):
+            rows = find_table(page, f"{label} by machine, suite demo", f"protocol {protocol}")["rows"][1:]
+            assert [row[0]["text"].endswith(" untrained") for row in rows] == [tag] * len(MACHINES)
+    weights = find_table(page, "System Dual, seed 13711: fusion weights", "cross_fitted")["rows"][1:]
+    assert all(row[0]["text"].endswith(" untrained") for row in weights)
+    assert by_head(find_table(page, "Models of demo"))[1]["Model"]["text"] == "eat untrained"
+    assert find_table(page, "Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
+
+
+def test_trained_models_raise_no_alarm(tmp_path):
+    page = report(tmp_path, small_example())
+    assert UNTRAINED_HEADLINE not in page
+    assert 'class="tag"' not in page
+    assert "(untrained)" not in page
+
+
+def test_one_table_that_says_untrained_is_enough(tmp_path):
+    example = small_example()
+    example.rows["models"][1][3] = "no"
+    page = Parsed(report(tmp_path, example))
+    names = {row["System or branch"]["text"] for row in by_head(find_table(page, "Ranking by Ω", "cross_fitted"))}
+    assert names == {"ae", "NearMah", "eat untrained", "Dual untrained"}
+
+
+# --- suites of other kinds ----------------------------------------------------------------------------------------
+
+
+def test_unlabelled_suite_shows_the_most_anomalous_clips_and_no_scores(full):
+    page = Parsed(full[1])
+    assert NOT_EVALUATED in by_head(find_table(page, "What was run"))[1]["Result"]["text"]
+    rows = table_rows(full[0] / "report" / "1", "ranking")
+    for machine in ("pump", "blower"):
+        wanted = [row for row in rows if row["machine"] == machine and row["name"] == "Dual"][:20]
+        told = by_head(find_table(page, f"{machine}: most anomalous clips by System Dual", "complete_dev"))
+        assert [row["Clip"]["text"] for row in told] == [row["clip"] for row in wanted]
+        assert [row["Anomaly score"]["value"] for row in told] == [row["score"] for row in wanted]
+        assert [row["Place"]["text"] for row in told] == [str(place) for place in range(1, 21)]
+    assert "The first 20 of 100 clips; ranking.csv has all of them." in page.text
+    assert not [table for table in page.tables if "Ranking by Ω, suite plant" in table["caption"]]
+
+
+def test_labelled_suite_lists_no_top_clips(tmp_path):
+    assert "most anomalous clips by" not in report(tmp_path, small_example())
+
+
+def test_single_machine_with_one_branch_gives_a_report(tmp_path):
+    example = Example("mine")
+    example.entry("complete_dev", "branch", "ae", {"pump": drawn_scores("pump", 4, 1.0)})
+    page = Parsed(report(tmp_path, example, figures=True))
+    assert len(by_head(find_table(page, "ae by machine, suite mine"))) == 1
+    assert (tmp_path / "report" / "figures" / "mine-complete_dev-ae-scores.svg").exists()
+
+
+def test_undefined_figures_are_named_and_never_look_like_numbers(tmp_path):
+    scores = drawn_scores("valve", 5, 1.0)
+    keep = (scores.domain == "source") | (scores.anomaly == 1)
+    clips = [clip for clip, kept in zip(scores.clips, keep, strict=True) if kept]
+    short = Scores(clips, scores.score[keep], scores.anomaly[keep], scores.domain[keep])
+    example = Example("demo")
+    example.entry("complete_dev", "branch", "ae", {"fan": drawn_scores("fan", 5, 1.0), "valve": short})
+    page = Parsed(report(tmp_path, example))
+    told = {row["Machine"]["text"]: row for row in by_head(find_table(page, "ae by machine, suite demo"))}
+    assert (told["valve"]["Target AUC"]["text"], told["valve"]["Target AUC"]["value"]) == ("undefined", "")
+    assert float(told["valve"]["Source AUC"]["value"]) > 0.5
+    assert "Target AUC of valve: ae" in page.text
+    assert "Ω: ae" in page.text
+    assert "Target AUC of fan" not in page.text
+    ranking = by_head(find_table(page, "Ranking by Ω, suite demo"))
+    assert (ranking[0]["Place"]["text"], ranking[0]["Ω"]["text"]) == ("\u2013", "undefined")
+
+
+def test_odd_names_are_shown_as_they_are_and_never_become_markup(tmp_path):
+    example = Example(ODD)
+    for kind in ("branch", "system"):
+        example.entry("cross_fitted", kind, f"$a_1$ {ODD}", {ODD: drawn_scores("fan", 2, 1.0)}, seed='"1"')
+    example.add("models", "<script>alert(1)</script>", "frozen", "no", "--> </style>", "", "")
+    example.add("notes", ODD, "", ODD, "</table><img src=x>")
+    page = report(tmp_path, example, figures=True)
+    parsed = Parsed(page)
+    assert "<b>" not in page and "<img" not in page and page.count("<script") == 1
+    for kind in ("Branch", "System"):
+        table = find_table(parsed, f'{kind} $a_1$ {ODD}, seed "1" by machine, suite {ODD}')
+        assert by_head(table)[0]["Machine"]["text"] == ODD
+    files = sorted(path.name for path in (tmp_path / "report" / "figures").iterdir())
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in files)
+
+
+def test_names_that_fold_to_the_same_file_keep_their_own_figures(tmp_path):
+    example = Example("demo")
+    for name in ("a/b", "a b", "A?B"):
+        example.entry("cross_fitted", "system", name, {"fan": drawn_scores("fan", 2, 1.0, labelled=False)})
+    report(tmp_path, example, figures=True)
+    assert len(list((tmp_path / "report" / "figures").glob("*-scores*.svg"))) == 3
+
+
+def test_large_groups_are_thinned_in_the_drawing_only(tmp_path):
+    example = Example("demo")
+    example.entry("complete_dev", "system", "Big", {"fan": drawn_scores("fan", 2, 1.0, per_group=3000)})
+    assert len(report(tmp_path, example)) < 200_000
+
+
+def test_a_number_keeps_its_exact_value_beside_what_is_shown():
+    assert number(0.1 + 0.2) == Cell("0.3000", "0.30000000000000004")
+    assert number(None).text == "undefined"
+
+
+# --- faulty tables ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", sorted(HEADERS))
+def test_a_missing_table_is_named(tmp_path, table):
+    folder = labelled_example().write(tmp_path / "tables")
+    (folder / f"{table}.csv").unlink()
+    with pytest.raises(UserError, match=rf"{table}\.csv: the table is missing; evaluate suite 'demo' again") as fault:
+        build_report({"demo": folder}, tmp_path / "report.html", title="t", provenance={})
+    assert "\n" not in str(fault.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("table", sorted(HEADERS))
+def test_a_missing_column_is_named(tmp_path, table):
+    folder = labelled_example().write(tmp_path)
+    column = HEADERS[table].split(",")[-1]
+    path = folder / f"{table}.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(column, "other", 1), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{table}\.csv: column {column} is missing"):
+        read_suite("demo", folder)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "cell", "fault"),
+    [
+        ("machines", "source_auc", "1.2", "must lie between 0 and 1"),
+        ("machines", "pauc", "good", "must be a finite number"),
+        ("machines", "untrained", "maybe", "must be one of yes, no"),
+        ("machines", "protocol", "", "is empty, but must be filled"),
+        ("ranking", "score", "nan", "must be a finite number"),
+        ("ranking", "anomaly", "2", "must be 0, 1 or empty"),
+        ("clips", "clips", "ten", "must be a whole number"),
+        ("models", "trained", "perhaps", "must be one of yes, no, unknown"),
+    ],
+)
+def test_a_faulty_cell_is_named_with_line_and_column(tmp_path, table, column, cell, fault):
+    example = labelled_example()
+    example.rows[table][1][HEADERS[table].split(",").index(column)] = cell
+    with pytest.raises(UserError, match=rf"{table}\.csv, line 3: {column} .*{fault}") as raised:
+        read_suite("demo", example.write(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def test_the_tables_of_another_suite_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"machines\.csv, line 2: suite is 'demo', but this folder was given as 'mine'"):
+        read_suite("mine", labelled_example().write(tmp_path))
+
+
+def test_a_short_line_is_refused(tmp_path):
+    folder = labelled_example().write(tmp_path)
+    with (folder / "notes.csv").open("a") as file:
+        file.write("demo,eat\n")
+    with pytest.raises(UserError, match=r"notes\.csv, line 5: 2 cells, but the header has 5"):
+        read_suite("demo", folder)
+
+
+def test_a_report_on_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no suite given"):
+        build_report({}, tmp_path / "report.html", title="t", provenance={})
+
+
+def test_thinning_keeps_both_ends():
+    from workflow_lib.report.figures import _thinned
+
+    scores = np.arange(5000.0)
+    kept = _thinned(scores)
+    assert (len(kept), kept[0], kept[-1]) == (200, 0.0, 4999.0)

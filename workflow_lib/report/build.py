@@ -1,0 +1,113 @@
+"""Puts the page together and writes it, with the figures beside it where asked for."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from workflow_lib.errors import UserError
+from workflow_lib.report.content import Block, Figure, Section, figures_of
+from workflow_lib.report.drawing import inline_svg, to_png, to_svg
+from workflow_lib.report.overview import first_screen, glossary, provenance_section
+from workflow_lib.report.reading import SuiteTables, read_suite
+from workflow_lib.report.suite import suite_section
+
+log = logging.getLogger(__name__)
+
+_PAGE = Path(__file__).parent / "page"
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole page before it is HTML."""
+
+    title: str
+    opening: tuple[Block, ...]
+    sections: tuple[Section, ...]
+
+
+def build_report(
+    suites: Mapping[str, Path],
+    output_html: Path,
+    *,
+    title: str,
+    provenance: Mapping[str, str],
+    figures: Path | None = None,
+) -> None:
+    """Writes one self-contained page about `suites` ({name: tables folder}); `figures` gets each chart as SVG and PNG.
+
+    The same tables, title and provenance give the same bytes. UserError names the table, line and column at fault.
+    """
+    if not suites:
+        raise UserError("report: no suite given; name at least one suite with its tables")
+    tables = [read_suite(name, Path(folder)) for name, folder in suites.items()]
+    page = _page(tables, title, provenance)
+    charts = list(figures_of([*page.opening, *page.sections]))
+    drawings = dict(zip(_unique(_file_name(chart.name) for chart in charts), map(_drawn, charts), strict=True))
+    if figures is not None:
+        _write_figures(Path(figures), drawings)
+    inline = {id(chart): _inline(name, drawings[name]) for name, chart in zip(drawings, charts, strict=True)}
+    _write_whole(Path(output_html), _html(page, inline).encode("utf-8"))
+    log.info("Report on %s with %d figures: %s", ", ".join(suites), len(charts), output_html)
+
+
+def _page(suites: Sequence[SuiteTables], title: str, provenance: Mapping[str, str]) -> Page:
+    anchors = _unique(f"suite-{_file_name(suite.name)}" for suite in suites)
+    keys = dict(zip((suite.name for suite in suites), anchors, strict=True))
+    parts = [suite_section(suite, keys[suite.name]) for suite in suites]
+    return Page(title, first_screen(suites, keys), (*parts, glossary(), provenance_section(provenance)))
+
+
+def _drawn(chart: Figure) -> tuple[Figure, str]:
+    return chart, to_svg(chart.drawing)
+
+
+def _inline(name: str, drawing: tuple[Figure, str]) -> Markup:
+    chart, svg = drawing
+    return inline_svg(svg, name, chart.description)
+
+
+def _html(page: Page, inline: Mapping[int, Markup]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style, script = (Markup((_PAGE / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
+    template = environment.get_template("page.html.j2")
+    return template.render(page=page, style=style, script=script, drawing=lambda chart: inline[id(chart)])
+
+
+def _write_figures(folder: Path, drawings: Mapping[str, tuple[Figure, str]]) -> None:
+    for name, (chart, svg) in drawings.items():
+        _write_whole(folder / f"{name}.svg", svg.encode("utf-8"))
+        _write_whole(folder / f"{name}.png", to_png(chart.drawing))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Writes beside and renames: nobody ever sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def _file_name(name: str) -> str:
+    """Letters, digits, dots, underscores and dashes only: safe as a file name and as an anchor."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "unnamed"
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """The names with -2, -3 … after those that came before; case does not tell files apart everywhere."""
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        free, number = name, 1
+        while free.casefold() in taken:
+            number += 1
+            free = f"{name}-{number}"
+        taken.add(free.casefold())
+        found.append(free)
+    return found

@@ -1,0 +1,162 @@
+"""What a page is made of: cells, tables, figures, notices and sections, without any HTML."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import matplotlib.figure
+
+from workflow_lib.report.reading import Entry
+
+UNTRAINED = "untrained"
+DASH = "\u2013"  # an en dash: nothing to say here
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text to read and, for numbers, the exact value that sorting and checks use."""
+
+    text: str
+    value: str = ""
+    tag: str = ""
+    undefined: bool = False
+    share: float | None = None  # 0 … 1: depth of the tint behind the number
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head of a column; numeric columns sort by value and are set right."""
+
+    title: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; `protocol` is the one protocol of all its figures, None where it has none that depend on one."""
+
+    block: ClassVar[str] = "table"
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    protocol: str | None = None
+    head: int = 0  # the column whose cell names the row
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with the words that stand for it; `name` becomes the file name."""
+
+    block: ClassVar[str] = "figure"
+    name: str
+    caption: str
+    description: str
+    drawing: matplotlib.figure.Figure = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Prose:
+    """One paragraph."""
+
+    block: ClassVar[str] = "prose"
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A box that must be seen: `kind` is untrained, undefined or note."""
+
+    block: ClassVar[str] = "notice"
+    kind: str
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One headline figure with its protocol."""
+
+    scope: str
+    figure: str
+    label: str
+    tag: str = ""
+    detail: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Headline figures side by side."""
+
+    block: ClassVar[str] = "cards"
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """A list of words with their meaning."""
+
+    block: ClassVar[str] = "definitions"
+    terms: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks that open on demand."""
+
+    block: ClassVar[str] = "details"
+    summary: str
+    blocks: tuple["Block", ...]
+    tag: str = ""
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading of its own; sections nest."""
+
+    block: ClassVar[str] = "section"
+    key: str
+    title: str
+    blocks: tuple["Block", ...]
+    code: str = ""  # the name in config and tables, where it differs from the title
+
+
+Block = Table | Figure | Prose | Notice | Cards | Definitions | Details | Section
+
+
+def figures_of(blocks: Iterable[Block]) -> Iterable[Figure]:
+    """All figures of the blocks, in reading order."""
+    for block in blocks:
+        if isinstance(block, Figure):
+            yield block
+        elif isinstance(block, Details | Section):
+            yield from figures_of(block.blocks)
+
+
+def text(value: str, tag: str = "") -> Cell:
+    """A cell of words; an empty one shows a dash."""
+    return Cell(value or DASH, tag=tag)
+
+
+def number(value: float | None, form: str = ".4f", *, tint: bool = False) -> Cell:
+    """A cell with a number as `form` shows it; None is undefined, never an empty place."""
+    if value is None:
+        return Cell("undefined", undefined=True)
+    return Cell(format(value, form), repr(value), share=value if tint else None)
+
+
+def count(value: int) -> Cell:
+    """A cell with a whole number."""
+    return Cell(str(value), str(value))
+
+
+def entry_label(entry: Entry) -> str:
+    """'DualDL4, seed 13711': how prose, captions and figures call an entry."""
+    return f"{entry.name}, seed {entry.seed}" if entry.seed else entry.name
+
+
+def entry_title(entry: Entry) -> str:
+    """'System DualDL4, seed 13711': as above, for where a branch may have the same name."""
+    return f"{entry.kind.capitalize()} {entry_label(entry)}"

@@ -1,0 +1,196 @@
+"""Parts of the page about labelled suites: the ranking by Ω, the figures by machine, weights and calibration."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from workflow_lib.report.charts import comparison_chart, heat_map_chart
+from workflow_lib.report.content import (
+    DASH,
+    UNTRAINED,
+    Block,
+    Cell,
+    Column,
+    Details,
+    Notice,
+    Table,
+    count,
+    entry_label,
+    entry_title,
+    number,
+    text,
+)
+from workflow_lib.report.reading import Entry, MachineRow, OfficialRow, SuiteTables, WeightRow
+from workflow_lib.report.words import METRICS
+
+
+def one_protocol(protocols: Iterable[str]) -> str:
+    """The single protocol of rows that are to share a table; ValueError where there are several."""
+    found = sorted(set(protocols))
+    if len(found) != 1:
+        raise ValueError(f"one table holds one protocol, not {found}: their numbers answer different questions")
+    return found[0]
+
+
+def tag_of(suite: SuiteTables, kind: str, name: str) -> str:
+    """'untrained' where a model with random weights stands behind the name, else nothing."""
+    return UNTRAINED if (kind, name) in suite.untrained else ""
+
+
+def by_omega(rows: Iterable[OfficialRow]) -> list[OfficialRow]:
+    """Largest Ω first, undefined last; equal ones by name and seed."""
+    return sorted(rows, key=lambda row: (math.inf if row.omega is None else -row.omega, row.kind, row.name, row.seed))
+
+
+def ranking_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
+    """Table and chart of Ω for one protocol, with a warning for every undefined figure."""
+    rows = by_omega(row for row in suite.official if row.protocol == protocol)
+    if not rows:
+        return []
+    return [
+        *_undefined_notice(suite, protocol),
+        *_best_branch_remark(rows),
+        omega_table(suite, rows),
+        comparison_chart(suite, protocol, rows),
+    ]
+
+
+def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
+    """Systems and branches of one protocol in the given order."""
+    protocol = one_protocol(row.protocol for row in rows)
+    columns = ("Place", "System or branch", "Ω", "Kind", "Seed", "Machines")
+    return Table(
+        caption=f"Ranking by Ω, suite {suite.name}, protocol {protocol}",
+        columns=tuple(Column(title, title in ("Place", "Machines", "Ω")) for title in columns),
+        rows=tuple(_omega_row(suite, place, row) for place, row in enumerate(rows, start=1)),
+        protocol=protocol,
+        head=1,
+        note="The place is by Ω within this table only. Data: official.csv",
+    )
+
+
+def _omega_row(suite: SuiteTables, place: int, row: OfficialRow) -> tuple[Cell, ...]:
+    return (
+        Cell(DASH) if row.omega is None else count(place),
+        text(row.name, tag_of(suite, row.kind, row.name)),
+        number(row.omega),
+        text(row.kind),
+        text(row.seed),
+        count(row.machines),
+    )
+
+
+def _best_branch_remark(rows: Sequence[OfficialRow]) -> list[Block]:
+    """Says so when blending did not pay: the paper's lesson is that it often does not."""
+    best = rows[0]
+    systems = [row for row in rows if row.kind == "system" and row.omega is not None]
+    if best.omega is None or best.kind == "system" or not systems or systems[0].omega == best.omega:
+        return []
+    told = f"The branch {entry_label(best.entry)} ({best.omega:.4f}) stands above the best system, "
+    told += f"{entry_label(systems[0].entry)} ({systems[0].omega:.4f})."
+    return [Notice("note", "A single branch is ahead of every system", (told,))]
+
+
+def _undefined_notice(suite: SuiteTables, protocol: str) -> list[Block]:
+    lines = [
+        f"{METRICS[metric]} of {machine}: {_told(names)}"
+        for metric in METRICS
+        for machine, names in _undefined(suite, protocol, metric).items()
+    ]
+    names = [entry_label(row.entry) for row in suite.official if row.protocol == protocol and row.omega is None]
+    lines += [f"Ω: {_told(names)}"] if names else []
+    why = "A figure needs normal and anomalous test clips, the AUCs normal ones of their domain; here they are missing."
+    return [Notice("undefined", f"Undefined under protocol {protocol}", (*lines, why))] if lines else []
+
+
+def _undefined(suite: SuiteTables, protocol: str, metric: str) -> dict[str, list[str]]:
+    """{machine: the entries whose figure is undefined}."""
+    found: dict[str, list[str]] = {}
+    for row in suite.machines:
+        if row.protocol == protocol and getattr(row, metric) is None:
+            found.setdefault(row.machine, []).append(entry_label(row.entry))
+    return found
+
+
+def _told(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def machine_blocks(suite: SuiteTables, protocol: str, entry: Entry, *, drawn: bool) -> list[Block]:
+    """Table of one entry by machine and, where asked for, the same as a heat map."""
+    rows = [row for row in suite.machines if row.protocol == protocol and row.entry == entry]
+    if not rows:
+        return []
+    table = machine_table(suite, rows)
+    return [table, heat_map_chart(suite, protocol, entry, rows)] if drawn else [table]
+
+
+def machine_table(suite: SuiteTables, rows: Sequence[MachineRow]) -> Table:
+    """Source AUC, target AUC, pAUC and harmonic mean of one entry, a row for each machine."""
+    protocol = one_protocol(row.protocol for row in rows)
+    tag = tag_of(suite, rows[0].kind, rows[0].name)
+    return Table(
+        caption=f"{entry_title(rows[0].entry)} by machine, suite {suite.name}, protocol {protocol}",
+        columns=(Column("Machine"), *(Column(title, numeric=True) for title in METRICS.values())),
+        rows=tuple((text(row.machine, tag), *(number(getattr(row, metric)) for metric in METRICS)) for row in rows),
+        protocol=protocol,
+        note="0.5 is guessing, 1 is perfect. Data: machines.csv",
+    )
+
+
+def weight_blocks(suite: SuiteTables, protocol: str, system: str, seed: str) -> list[Block]:
+    """Weights and calibration of one system, a row for each fold."""
+    rows = [row for row in suite.weights if (row.protocol, row.system, row.seed) == (protocol, system, seed)]
+    if not rows:
+        return []
+    tables = (_calibration_table(suite, rows),)
+    return [
+        _weight_table(suite, rows),
+        Details("Calibration of the branches", tables, tag_of(suite, "system", system)),
+    ]
+
+
+def _folds(rows: Sequence[WeightRow]) -> dict[str, dict[str, WeightRow]]:
+    """{held-out machine: {branch: row}} in the order of the table."""
+    folds: dict[str, dict[str, WeightRow]] = {}
+    for row in rows:
+        folds.setdefault(row.held_out, {})[row.branch] = row
+    return folds
+
+
+def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
+    protocol = one_protocol(row.protocol for row in rows)
+    branches = list(dict.fromkeys(row.branch for row in rows))
+    title = entry_title(Entry("system", rows[0].system, rows[0].seed))
+    heads = [*branches, "Ω where chosen"]
+    return Table(
+        caption=f"{title}: fusion weights, suite {suite.name}, protocol {protocol}",
+        columns=(Column("Held out"), *(Column(head, numeric=True) for head in heads)),
+        rows=tuple(_weight_row(suite, held, fold, branches) for held, fold in _folds(rows).items()),
+        protocol=protocol,
+        note="“Ω where chosen” is the score on the machines that chose the weights, not on the one held out. "
+        "Data: weights.csv",
+    )
+
+
+def _weight_row(suite: SuiteTables, held: str, fold: Mapping[str, WeightRow], branches: list[str]) -> tuple[Cell, ...]:
+    weights = [number(fold[name].weight, ".2f", tint=True) if name in fold else Cell(DASH) for name in branches]
+    first = next(iter(fold.values()))
+    omega = Cell(DASH) if first.selection_omega is None else number(first.selection_omega)
+    return (text(held or "none", tag_of(suite, "system", first.system)), *weights, omega)
+
+
+def _calibration_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
+    protocol = one_protocol(row.protocol for row in rows)
+    title = entry_title(Entry("system", rows[0].system, rows[0].seed))
+    return Table(
+        caption=f"{title}: calibration, suite {suite.name}, protocol {protocol}",
+        columns=(Column("Branch"), Column("Held out"), Column("Median", numeric=True), Column("IQR", numeric=True)),
+        rows=tuple(_calibration_row(suite, row) for row in sorted(rows, key=lambda row: row.branch)),
+        protocol=protocol,
+        note="Both come from the scores of the machines that were not held out. Data: weights.csv",
+    )
+
+
+def _calibration_row(suite: SuiteTables, row: WeightRow) -> tuple[Cell, ...]:
+    tag = tag_of(suite, "branch", row.branch)
+    return (text(row.branch, tag), text(row.held_out or "none"), number(row.median, ".6g"), number(row.iqr, ".6g"))

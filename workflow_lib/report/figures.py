@@ -1,0 +1,161 @@
+"""The charts of the page; each takes plain numbers and gives a matplotlib figure, without global state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from workflow_lib.report.drawing import ACCENT, ANOMALY, FAINT, INK, MUTED, NORMAL, PAPER, UNKNOWN, figure_style
+from workflow_lib.report.words import METRICS
+
+_WIDTH_IN = 7.0
+_LONGEST_LABEL = 34
+_DOTS_PER_GROUP = 200
+_GUESSING = 0.5
+
+# Orange below guessing, teal above it; both ends are darker than the middle, for colour-blind readers and for print.
+_HEAT = LinearSegmentedColormap.from_list("guessing", ["#b4521c", "#ecb58d", "#f6f2ec", "#8fc4c4", "#155e63"])
+# One scale for all pages, so that a colour means the same in every report.
+_HEAT_SCALE = TwoSlopeNorm(_GUESSING, vmin=0.3, vmax=0.9)
+# Text on a coloured cell: other values than INK and PAPER, which the page turns over in dark mode.
+_ON_LIGHT, _ON_DARK = "#1f2a34", "#fefefe"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of the comparison: what it is called, its score and how it is drawn."""
+
+    label: str
+    omega: float | None
+    system: bool
+    untrained: bool
+
+
+@figure_style()
+def comparison(bars: Sequence[Bar]) -> Figure:
+    """Scores Ω of one protocol as dots, in the given order from the top, with guessing marked."""
+    figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.29 * len(bars)), layout="constrained")
+    axes = figure.add_subplot()
+    low, high = _omega_range([bar.omega for bar in bars if bar.omega is not None])
+    axes.axvline(_GUESSING, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+    for place, bar in enumerate(bars):
+        _comparison_line(axes, place, bar, low)
+    axes.set(xlim=(low, high), ylim=(len(bars) - 0.4, -0.8), xlabel="Ω (dashed: guessing)")
+    axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
+    return figure
+
+
+def _omega_range(values: Sequence[float]) -> tuple[float, float]:
+    """Limits on whole twentieths around the scores and the guessing line, with room for the numbers at the right."""
+    low = np.floor(min([*values, 0.47]) * 20) / 20
+    high = np.ceil(max([*values, 0.57]) * 20) / 20
+    return float(low), float(high + 0.1 * (high - low))
+
+
+def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
+    axes.axhline(place, color=FAINT, linewidth=0.6, zorder=0)
+    if bar.omega is None:
+        axes.annotate("undefined", (low, place), (4, 0), textcoords="offset points", va="center", color=MUTED, size=8)
+        return
+    colour = UNKNOWN if bar.untrained else ACCENT
+    axes.plot(bar.omega, place, "o", markersize=7, color=colour, markerfacecolor=colour if bar.system else PAPER)
+    axes.annotate(f"{bar.omega:.4f}", (bar.omega, place), (8, 0), textcoords="offset points", va="center", size=8)
+
+
+@figure_style()
+def heat_map(machines: Sequence[str], figures: Sequence[Mapping[str, float | None]]) -> Figure:
+    """Machines by metrics: the colour tells the side of guessing, the number the rest; undefined cells are hatched."""
+    metrics = list(METRICS)
+    figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + 0.32 * len(machines)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, values in enumerate(figures):
+        for column, metric in enumerate(metrics):
+            _heat_cell(axes, column, row, values[metric])
+    axes.set(xlim=(0, len(metrics)), ylim=(len(machines), 0))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.set_xticks(np.arange(len(metrics)) + 0.5, [METRICS[metric] for metric in metrics])
+    axes.set_yticks(np.arange(len(machines)) + 0.5, [_short(machine) for machine in machines])
+    return figure
+
+
+def _heat_cell(axes: Axes, column: int, row: int, value: float | None) -> None:
+    box = (column + 0.02, row + 0.03)
+    if value is None:
+        axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0))
+        axes.text(column + 0.5, row + 0.5, "undefined", ha="center", va="center", size=8, color=INK)
+        return
+    colour = _HEAT(_HEAT_SCALE(min(max(value, 0.3), 0.9)))
+    axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor=colour, linewidth=0))
+    ink = _ON_LIGHT if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else _ON_DARK
+    axes.text(column + 0.5, row + 0.5, f"{value:.3f}", ha="center", va="center", color=ink)
+
+
+GROUPS: tuple[str, ...] = (
+    "source normal",
+    "source anomaly",
+    "target normal",
+    "target anomaly",
+    "normal",
+    "anomaly",
+    "source",
+    "target",
+    "all test clips",
+)
+
+
+@figure_style()
+def distributions(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """One panel per machine: every clip a dot on the score axis, by domain and label, with median and middle half."""
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    lines = max(len(groups) for groups in panels.values())
+    size_in = (_WIDTH_IN if columns == 2 else 0.62 * _WIDTH_IN, rows * (0.62 + 0.21 * lines))
+    figure = Figure(figsize=size_in, layout="constrained")
+    for place, (machine, groups) in enumerate(panels.items()):
+        _panel(figure.add_subplot(rows, columns, place + 1), machine, groups, labels=place % columns == 0)
+    return figure
+
+
+def _panel(axes: Axes, machine: str, groups: Mapping[str, np.ndarray], *, labels: bool) -> None:
+    names = [name for name in GROUPS if name in groups]
+    for place, name in enumerate(names):
+        _strip(axes, place, groups[name], _group_colour(name))
+    axes.set_title(_short(machine), fontweight="bold")
+    axes.set(ylim=(len(names) - 0.4, -0.6))
+    axes.set_yticks(range(len(names)), names if labels else [""] * len(names))
+    axes.tick_params(labelsize=8)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _group_colour(name: str) -> str:
+    return ANOMALY if name.endswith("anomaly") else NORMAL if name.endswith("normal") else UNKNOWN
+
+
+def _strip(axes: Axes, place: int, scores: np.ndarray, colour: str) -> None:
+    """Draws scores (n,) as one path of dots: a path per clip would make the page ten times larger."""
+    shown = _thinned(np.sort(scores))
+    # The golden ratio spreads neighbours evenly without chance.
+    heights = place + 0.5 * ((np.arange(len(shown)) * 0.6180339887498949) % 1.0 - 0.5)
+    tiny = 1e-3 * (np.ptp(scores) or 1.0)  # a line needs a length to get its round ends
+    gaps = np.full(len(shown), np.nan)
+    line = {"linewidth": 2.6, "solid_capstyle": "round", "alpha": 0.75, "snap": False, "color": colour}
+    axes.plot(np.c_[shown, shown + tiny, gaps].ravel(), np.c_[heights, heights, gaps].ravel(), **line)
+    low, middle, high = np.quantile(scores, [0.25, 0.5, 0.75])
+    axes.plot([low, high], [place, place], color=INK, linewidth=1.1, solid_capstyle="butt")
+    axes.plot([middle, middle], [place - 0.34, place + 0.34], color=INK, linewidth=1.6, solid_capstyle="butt")
+
+
+def _thinned(scores: np.ndarray) -> np.ndarray:
+    """At most so many scores, evenly spaced in rank with both ends kept."""
+    if len(scores) <= _DOTS_PER_GROUP:
+        return scores
+    return scores[np.linspace(0, len(scores) - 1, _DOTS_PER_GROUP).round().astype(int)]
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"

@@ -1,0 +1,119 @@
+"""The first screen: what was run on what, what to be careful about, and the headline figures; and the last lines."""
+
+from collections.abc import Mapping, Sequence
+
+from workflow_lib.report.content import (
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Column,
+    Definitions,
+    Notice,
+    Prose,
+    Section,
+    Table,
+    count,
+    entry_label,
+    text,
+)
+from workflow_lib.report.described import clips_of, machines_of
+from workflow_lib.report.evaluated import by_omega, tag_of
+from workflow_lib.report.reading import ModelRow, OfficialRow, SuiteTables
+from workflow_lib.report.suite import is_evaluated, protocols_of
+from workflow_lib.report.words import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
+
+
+def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tuple[Block, ...]:
+    """Notice, overview and headline figures; `keys` are the anchors of the suites."""
+    cards = [card for suite in suites for card in _cards(suite, keys[suite.name])]
+    reading = (
+        "Ω is the official score: 1 is perfect, about 0.5 is guessing. Each figure belongs to the protocol beside it; "
+        "figures of different protocols answer different questions and are not to be compared."
+    )
+    return (*_untrained_notice(suites), _overview_table(suites), Cards(tuple(cards)), Prose(reading))
+
+
+def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
+    models = [(suite, row) for suite in suites for row in suite.models if row.trained == "no"]
+    lines = dict.fromkeys(_random_line(suite, row) for suite, row in models)
+    lines |= dict.fromkeys(line for suite in suites for line in _flagged_line(suite))
+    if not lines:
+        return []
+    told = "Every row that depends on such a model carries the label “untrained”."
+    return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))]
+
+
+def _random_line(suite: SuiteTables, row: ModelRow) -> str:
+    branches = ", ".join(row.branches) or "none"
+    systems = sorted({w.system for w in suite.weights if w.branch in row.branches})
+    blends = f"; systems that blend them: {', '.join(systems)}" if systems else ""
+    return f"On {suite.name}, the model {row.model} has random weights. Branches that use it: {branches}{blends}."
+
+
+def _flagged_line(suite: SuiteTables) -> list[str]:
+    """Names that the tables call untrained although no model of models.csv explains it."""
+    random = {branch for row in suite.models if row.trained == "no" for branch in row.branches}
+    explained = {("branch", branch) for branch in random}
+    explained |= {("system", w.system) for w in suite.weights if w.branch in random}
+    names = sorted(f"{kind} {name}" for kind, name in suite.untrained - explained)
+    return [f"On {suite.name}, also untrained: {', '.join(names)}."] if names else []
+
+
+def _overview_table(suites: Sequence[SuiteTables]) -> Table:
+    counted = (Column("Training clips", numeric=True), Column("Test clips", numeric=True))
+    columns = (Column("Suite"), Column("Result"), *counted, Column("Machines"))
+    return Table("What was run", columns, tuple(_overview_row(suite) for suite in suites))
+
+
+def _overview_row(suite: SuiteTables) -> tuple[Cell, ...]:
+    machines = machines_of(suite)
+    result = "evaluated" if is_evaluated(suite) else NOT_EVALUATED
+    told = f"{len(machines)}: {', '.join(machines)}"
+    return (text(suite.name), text(result), count(clips_of(suite, "train")), count(clips_of(suite, "test")), text(told))
+
+
+def _cards(suite: SuiteTables, key: str) -> list[Card]:
+    if not is_evaluated(suite):
+        told = f"{len(machines_of(suite))} machines, {clips_of(suite, 'test')} test clips: see the most anomalous ones"
+        return [Card(suite.name, "Ranked", NOT_EVALUATED, detail=told, target=key)]
+    found = ((name, by_omega(row for row in suite.official if row.protocol == name)) for name in protocols_of(suite))
+    return [_card(suite, f"{key}-{protocol}", rows) for protocol, rows in found if rows]
+
+
+def _card(suite: SuiteTables, target: str, rows: Sequence[OfficialRow]) -> Card:
+    """The largest Ω of one protocol, and the figure that holds it back."""
+    best = rows[0]
+    return Card(
+        scope=f"{suite.name} · {best.protocol}",
+        figure="Ω undefined" if best.omega is None else f"Ω {best.omega:.4f}",
+        label=f"{entry_label(best.entry)} ({best.kind})",
+        tag=tag_of(suite, best.kind, best.name),
+        detail="no entry has an Ω" if best.omega is None else f"largest of {len(rows)}{_weakest(suite, best)}",
+        target=target,
+    )
+
+
+def _weakest(suite: SuiteTables, best: OfficialRow) -> str:
+    rows = [row for row in suite.machines if (row.protocol, row.entry) == (best.protocol, best.entry)]
+    metrics = [metric for metric in METRICS if metric != "harmonic_mean"]
+    figures = [(getattr(row, metric), row.machine, METRICS[metric]) for row in rows for metric in metrics]
+    known = [figure for figure in figures if figure[0] is not None]
+    if not known:
+        return ""
+    value, machine, title = min(known)
+    return f"; weakest figure: {title} of {machine}, {value:.4f}"
+
+
+def glossary() -> Section:
+    """Words and protocols."""
+    protocols = [(f"{term.title} ({name})", term.meaning) for name, term in PROTOCOLS.items()]
+    named = Prose("Protocols: which machines chose what.")
+    return Section("glossary", "Words and figures", (Definitions(GLOSSARY), named, Definitions(tuple(protocols))))
+
+
+def provenance_section(provenance: Mapping[str, str]) -> Section:
+    """Where the page comes from, as the caller gives it."""
+    rows = tuple((text(key), text(value)) for key, value in provenance.items())
+    table = Table("What made this page", (Column("Item"), Column("Value")), rows)
+    return Section("provenance", "Provenance", (table,))

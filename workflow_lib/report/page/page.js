@@ -1,0 +1,48 @@
+"use strict";
+
+// Numbers carry their exact value; an empty value is undefined and stays last whichever way the table is sorted.
+function sortKey(row, place) {
+  const cell = row.cells[place];
+  const value = "value" in cell.dataset ? cell.dataset.value : cell.textContent.trim();
+  return value === "" || value === "–" ? null : value;
+}
+
+function compare(a, b) {
+  const numbers = [Number(a), Number(b)];
+  if (!numbers.some(Number.isNaN)) return numbers[0] - numbers[1];
+  return a.localeCompare(b, "en", { numeric: true });
+}
+
+function sortBy(button) {
+  const head = button.closest("th");
+  const table = head.closest("table");
+  const up = head.getAttribute("aria-sort") !== "ascending";
+  const body = table.tBodies[0];
+  const rows = Array.from(body.rows, (row) => ({ row, key: sortKey(row, head.cellIndex) }));
+  rows.sort((a, b) => {
+    if (a.key === null || b.key === null) return (a.key === null) - (b.key === null);
+    return up ? compare(a.key, b.key) : compare(b.key, a.key);
+  });
+  for (const other of head.parentNode.cells) other.setAttribute("aria-sort", "none");
+  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  body.append(...rows.map((item) => item.row));
+  const said = document.getElementById("said");
+  said.textContent = `${table.caption.textContent}: sorted by ${button.textContent}, ${up ? "ascending" : "descending"}`;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-sort]");
+  if (button) sortBy(button);
+});
+
+// Paper has no folds: everything opens for printing and closes again afterwards.
+const opened = [];
+window.addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details:not([open])")) {
+    fold.open = true;
+    opened.push(fold);
+  }
+});
+window.addEventListener("afterprint", () => {
+  for (const fold of opened.splice(0)) fold.open = false;
+});

@@ -1,0 +1,55 @@
+"""Parts of the page that need no labels: the most anomalous clips and how the scores spread."""
+
+from collections.abc import Mapping, Sequence
+
+from workflow_lib.report.charts import distribution_chart
+from workflow_lib.report.content import Block, Cell, Column, Table, count, entry_title, number, text
+from workflow_lib.report.evaluated import one_protocol, tag_of
+from workflow_lib.report.reading import Entry, RankingRow, SuiteTables
+
+TOP_CLIPS = 20
+
+# {(protocol, entry): {machine: rows by rank}}
+Rankings = Mapping[tuple[str, Entry], Mapping[str, Sequence[RankingRow]]]
+
+
+def rankings_of(suite: SuiteTables) -> Rankings:
+    """ranking.csv by protocol, entry and machine, each by rank; read once, as it is the long table."""
+    found: dict[tuple[str, Entry], dict[str, list[RankingRow]]] = {}
+    for row in suite.ranking:
+        found.setdefault((row.protocol, row.entry), {}).setdefault(row.machine, []).append(row)
+    return {
+        key: {machine: sorted(rows, key=lambda row: row.rank) for machine, rows in sorted(machines.items())}
+        for key, machines in found.items()
+    }
+
+
+def top_clip_tables(suite: SuiteTables, machines: Mapping[str, Sequence[RankingRow]]) -> list[Block]:
+    """The most anomalous clips of every machine that has no labels, a table for each."""
+    return [_top_table(suite, rows) for rows in machines.values() if all(row.anomaly is None for row in rows)]
+
+
+def _top_table(suite: SuiteTables, rows: Sequence[RankingRow]) -> Table:
+    protocol, first = one_protocol(row.protocol for row in rows), rows[0]
+    shown = rows[:TOP_CLIPS]
+    tag = tag_of(suite, first.kind, first.name)
+    scope = f"suite {suite.name}, protocol {protocol}"
+    extent = f"All {len(rows)} clips" if len(rows) <= TOP_CLIPS else f"The first {TOP_CLIPS} of {len(rows)} clips"
+    return Table(
+        caption=f"{first.machine}: most anomalous clips by {entry_title(first.entry)}, {scope}",
+        columns=(Column("Place", numeric=True), Column("Clip"), Column("Anomaly score", numeric=True)),
+        rows=tuple(_top_row(row, tag) for row in shown),
+        protocol=protocol,
+        head=1,
+        note=f"{extent}; ranking.csv has all of them.",
+    )
+
+
+def _top_row(row: RankingRow, tag: str) -> tuple[Cell, ...]:
+    return (count(row.rank), text(row.clip, tag), number(row.score, ".6g"))
+
+
+def score_chart(suite: SuiteTables, protocol: str, entry: Entry, rankings: Rankings) -> list[Block]:
+    """The spread of an entry's scores, nothing where it has none."""
+    machines = rankings.get((protocol, entry))
+    return [distribution_chart(suite, protocol, entry, machines)] if machines else []

@@ -1,0 +1,86 @@
+"""The part of the page about one suite: protocol by protocol, entry by entry."""
+
+from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
+from workflow_lib.report.described import material
+from workflow_lib.report.evaluated import by_omega, machine_blocks, ranking_blocks, tag_of, weight_blocks
+from workflow_lib.report.ranked import Rankings, rankings_of, score_chart, top_clip_tables
+from workflow_lib.report.reading import Entry, SuiteTables
+from workflow_lib.report.words import NOT_EVALUATED, NOTHING_CHOSEN, protocol_order, protocol_term
+
+
+def protocols_of(suite: SuiteTables) -> list[str]:
+    """All protocols of a suite, in the order of the page."""
+    rows = (*suite.official, *suite.machines, *suite.ranking, *suite.weights)
+    return sorted({row.protocol for row in rows}, key=protocol_order)
+
+
+def suite_section(suite: SuiteTables, key: str) -> Section:
+    """Everything about one suite."""
+    rankings = rankings_of(suite)
+    protocols = [_protocol_section(suite, key, protocol, rankings) for protocol in protocols_of(suite)]
+    return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, material(suite, key)))
+
+
+def is_evaluated(suite: SuiteTables) -> bool:
+    """Whether any figure could be made from labels."""
+    return bool(suite.official or suite.machines)
+
+
+def _status(suite: SuiteTables) -> str:
+    if not is_evaluated(suite):
+        return f"The test clips have no labels: {NOT_EVALUATED}. Listen to the clips at the top of each list first."
+    unlabelled = _unlabelled(suite)
+    told = f" Without labels, so {NOT_EVALUATED}: {', '.join(unlabelled)}." if unlabelled else ""
+    return f"The test clips have labels, so the scores can be checked against them.{told}"
+
+
+def _unlabelled(suite: SuiteTables) -> list[str]:
+    labelled = {row.machine for row in suite.ranking if row.anomaly is not None}
+    return sorted({row.machine for row in suite.ranking} - labelled)
+
+
+def _protocol_section(suite: SuiteTables, key: str, protocol: str, rankings: Rankings) -> Section:
+    term = protocol_term(protocol)
+    entries = _entries(suite, protocol, rankings)
+    systems = [entry for entry in entries if entry.kind == "system"]
+    blocks = (
+        Prose(term.meaning if is_evaluated(suite) else NOTHING_CHOSEN),
+        *ranking_blocks(suite, protocol),
+        *_entry_parts(suite, protocol, rankings, systems or entries, first_open=True),
+        *_entry_parts(suite, protocol, rankings, [entry for entry in entries if systems and entry.kind == "branch"]),
+    )
+    return Section(f"{key}-{protocol}", term.title, blocks, code=protocol)
+
+
+def _entries(suite: SuiteTables, protocol: str, rankings: Rankings) -> list[Entry]:
+    """Entries of a protocol: those with an Ω from the best down, then those that are only ranked or have weights."""
+    official = [row.entry for row in by_omega(row for row in suite.official if row.protocol == protocol)]
+    others = [row.entry for row in suite.machines if row.protocol == protocol]
+    others += [entry for place, entry in rankings if place == protocol]
+    others += [Entry("system", row.system, row.seed) for row in suite.weights if row.protocol == protocol]
+    return list(dict.fromkeys([*official, *others]))
+
+
+def _entry_parts(
+    suite: SuiteTables, protocol: str, rankings: Rankings, entries: list[Entry], *, first_open: bool = False
+) -> list[Details]:
+    return [
+        _entry_part(suite, protocol, rankings, entry, opened=first_open and place == 0)
+        for place, entry in enumerate(entries)
+    ]
+
+
+def _entry_part(suite: SuiteTables, protocol: str, rankings: Rankings, entry: Entry, *, opened: bool) -> Details:
+    """All there is about one entry; only the entry that stands open, and systems, are drawn."""
+    drawn = opened or entry.kind == "system"
+    blocks: list[Block] = machine_blocks(suite, protocol, entry, drawn=drawn)
+    blocks += top_clip_tables(suite, rankings.get((protocol, entry), {}))
+    blocks += score_chart(suite, protocol, entry, rankings) if drawn else []
+    blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
+    summary = f"{entry_title(entry)} · {protocol}{_omega_of(suite, protocol, entry)}"
+    return Details(summary, tuple(blocks), tag_of(suite, entry.kind, entry.name), opened)
+
+
+def _omega_of(suite: SuiteTables, protocol: str, entry: Entry) -> str:
+    found = [row.omega for row in suite.official if row.protocol == protocol and row.entry == entry]
+    return f" · Ω {'undefined' if found[0] is None else f'{found[0]:.4f}'}" if found else ""

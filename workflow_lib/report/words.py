@@ -1,0 +1,112 @@
+"""The words of the page: names and meanings of protocols and figures, in plain language."""
+
+from typing import NamedTuple
+
+
+class Term(NamedTuple):
+    """A word of the glossary."""
+
+    title: str
+    meaning: str
+
+
+# The order of the page: from the weakest claim about a new machine to the strongest.
+PROTOCOLS: dict[str, Term] = {
+    "complete_dev": Term(
+        "Complete development",
+        "All machines, the scored ones included, chose the settings, the calibration and the fusion weights. "
+        "It describes this data set and tends to be optimistic for a new machine.",
+    ),
+    "fixed_lomo": Term(
+        "Fixed leave-one-machine-out",
+        "An adapted model is trained again without the machine that it then scores. "
+        "All other settings were fixed beforehand and are the same for every machine.",
+    ),
+    "cross_fitted": Term(
+        "Cross-fitted",
+        "Each machine is scored with calibration and fusion weights that only the other machines chose. "
+        "Settings inside a branch (block, components, neighbours) were still fixed with all machines in view.",
+    ),
+    "nested_lomo": Term(
+        "Nested leave-one-machine-out",
+        "The settings inside a branch, too, are chosen on the other machines only, with adapted models that saw "
+        "neither the held-out machine nor the machine being scored. The strictest of the four.",
+    ),
+}
+
+
+def protocol_term(protocol: str) -> Term:
+    """Title and meaning of a protocol; one that this page does not know keeps its own name."""
+    plain = protocol.replace("_", " ")
+    return PROTOCOLS.get(protocol, Term(plain[:1].upper() + plain[1:], "A protocol of your own configuration."))
+
+
+def protocol_order(protocol: str) -> tuple[int, str]:
+    """Sort key that puts the known protocols in the order above and others after them."""
+    known = list(PROTOCOLS)
+    return (known.index(protocol) if protocol in known else len(known), protocol)
+
+
+METRICS: dict[str, str] = {
+    "source_auc": "Source AUC",
+    "target_auc": "Target AUC",
+    "pauc": "pAUC",
+    "harmonic_mean": "Harmonic mean",
+}
+
+UNTRAINED_HEADLINE = "Untrained: its scores show the machinery, not the method"
+NOTHING_CHOSEN = (
+    "Nothing was chosen on this suite, as it has no labels: weights and calibration are those found on labelled "
+    "machines under this protocol."
+)
+NOT_EVALUATED = "scored and ranked, not evaluated"
+
+GLOSSARY: tuple[Term, ...] = (
+    Term(
+        "Ω (official score)",
+        "The harmonic mean of the source AUC, target AUC and pAUC of all machines together. One weak machine pulls it "
+        "down, and strong ones cannot hide it. 1 is perfect; guessing gives about 0.5.",
+    ),
+    Term(
+        "Anomaly score",
+        "One number per clip: the higher, the less the clip sounds like the normal recordings of that machine. "
+        "Scores of different systems or machines have no common scale; compare places in a ranking, not scores.",
+    ),
+    Term(
+        "Source and target domain",
+        "Source: the operating condition with many normal training clips. Target: a changed condition (speed, load, "
+        "surroundings) with only a few.",
+    ),
+    Term(
+        "Source AUC",
+        "How often a random anomalous clip, of either domain, scores higher than a random normal clip of the source "
+        "domain. 1 is always, 0.5 is a coin toss, below 0.5 is worse than a coin toss.",
+    ),
+    Term("Target AUC", "The same against normal clips of the target domain."),
+    Term(
+        "pAUC",
+        "The AUC in the region that matters on a shop floor: at most 10 % false alarms, over both domains. "
+        "It is rescaled (McClish) so that 0.5 is guessing and 1 is perfect, as for the AUC.",
+    ),
+    Term("Harmonic mean", "Of the three figures of one machine; close to the smallest of them."),
+    Term(
+        "Branch and system",
+        "A branch is one way of scoring a clip: a model, what is taken from the near and far microphone, and a scorer. "
+        "A system is a weighted blend of branches.",
+    ),
+    Term(
+        "Weight and calibration",
+        "Branches speak on different scales. Median and interquartile range (IQR) of a branch's scores map it to 0 … 1 "
+        "before the weights, which add up to 1, blend the branches.",
+    ),
+    Term("Held out", "The machine that had no say in the weights and calibration it is scored with."),
+    Term("Seed", "The number that random steps of training started from. Another seed gives other scores."),
+    Term(
+        "Untrained",
+        "A model with random weights. It runs through every step, but what it scores says nothing about the method.",
+    ),
+    Term(
+        "Undefined",
+        "A figure that cannot be measured, as the normal or the anomalous test clips it needs are missing.",
+    ),
+)
