@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: demo test check setup clean-demo
 
 demo: setup ## the whole workflow on simulated machines; prints the path of the report
-	@envs/run-workflow --profile profiles/demo
+	@$(BIN)/snakemake --profile profiles/demo
 	@echo "Report: $$PWD/results/report.html"
 
 test: .venv/dev.done ## unit, DAG and end-to-end tests, and the style gates

@@ -34,13 +34,19 @@ include: "rules/report.smk"
 
 
 onstart:
-    if plan.missing():
-        raise SystemExit("\n".join(f"config: {line}" for line in plan.missing()))
+    # Imported here: a dry run needs neither numpy nor soundfile.
+    from workflow_lib.preflight import check_ready, hold_run_lock
+
+    try:
+        hold_run_lock(Path(".snakemake", "run.lock"))
+        check_ready(plan)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
 
 
 rule all:
     default_target: True
-    message:
-        "Everything is made: open {input.report}"
     input:
         report=paths.report,
+    message:
+        "Everything is made: open {input.report}"

@@ -17,6 +17,10 @@ from workflow_lib.store import StoredClips, open_store, provenance_of, read_resi
 from workflow_lib.tables import read_scores
 
 
+# Whitened by all their own directions, n normal clips are the corners of a regular simplex.
+FULL_RANK_NOTE = "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
+
+
 @dataclass(frozen=True)
 class BranchScores:
     """Scores of the test clips of one machine, and what had to be reduced to get them."""
@@ -53,6 +57,8 @@ def _score_vectors(store: Any, clips: StoredClips, branch: Mapping[str, Any]) ->
     conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
     options = {key: value for key, value in branch["scorer"].items() if key != "kind"}
     notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options.get("k", (8, 5)))
+    if branch["conditioning"].get("whiten") and conditioner.n_components_ >= int((source | target).sum()) - 1:
+        notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
     query, *banks = (conditioner.transform(vectors[mask]) for mask in (clips.split == "test", source, target))
     return domain_conditioned_score(query, *banks, **options), notes
 

@@ -1,7 +1,6 @@
 """Folds as files: score tables in, calibration and weights out as JSON; then one machine's fused scores. No torch."""
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from workflow_lib.metrics import official_score
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores
 
-log = logging.getLogger(__name__)
 DEFAULT_STEP = 0.1
 
 
@@ -59,13 +57,11 @@ def read_fold(path: str | Path) -> Fusion:
 
 
 def fuse_machine(paths: Sequence[str], branches: Sequence[str], fold: Sequence[str]) -> ScoreTable:
-    """Fused scores of one machine; without a fold (nothing labelled to choose on) the single branch's own scores."""
+    """Fused scores of one machine; a single branch keeps its own scores, which the sigmoid could only saturate."""
     tables = dict(zip(branches, map(read_scores, paths), strict=True))
-    if fold:
-        return read_fold(fold[0]).apply(tables)
-    (table,) = tables.values()
-    log.info("a single branch and no labelled suite: its scores are kept as they are")
-    return table
+    if len(tables) == 1:
+        return tables[branches[0]]
+    return read_fold(fold[0]).apply(tables)
 
 
 def _fixed(

@@ -81,14 +81,14 @@ class Inputs:
         ]
 
     def fold(self, wildcards: Any) -> list[str]:
-        """Calibration and weights that fuse a machine's scores; none where a single branch needs none."""
+        """Calibration and weights that fuse a machine's scores; none for a single branch, which needs none."""
         w = wildcards
         return self._fold(w.suite, w.protocol, w.system, w.seed, w.machine)
 
     def _fold(self, suite: str, protocol: str, system: str, seed: str, machine: str) -> list[str]:
-        source = self.plan.suites[self.plan.suites[suite].training_suite]
-        if not source.labelled:
+        if len(self.plan.config["systems"][system]["branches"]) == 1:
             return []
+        source = self.plan.suites[self.plan.suites[suite].training_suite]
         held_out = machine if protocol == "cross_fitted" else NO_ONE
         values = {"protocol": protocol, "system": system, "seed": seed, "held_out": held_out}
         return [fill(self._paths.fusion, suite=source.name, **values)]

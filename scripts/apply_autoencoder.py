@@ -1,0 +1,18 @@
+from workflow_lib.job import run_job
+from workflow_lib.manifest import read_manifest
+from workflow_lib.reconstruction import reconstruct_machine
+
+
+def main(job):
+    reconstruct_machine(
+        read_manifest(job.input.manifest),
+        job.input.weights,
+        job.output.residuals,
+        name=job.wildcards.model,
+        model=job.params.model,
+        reading=job.params.reading,
+        code=job.params.code,
+    )
+
+
+run_job(snakemake, main)

@@ -1,0 +1,16 @@
+from workflow_lib.job import run_job
+from workflow_lib.manifest import read_manifest
+from workflow_lib.reconstruction import train_on_machine
+
+
+def main(job):
+    train_on_machine(
+        read_manifest(job.input.manifest),
+        job.output.weights,
+        job.output.training_log,
+        model=job.params.model,
+        reading=job.params.reading,
+    )
+
+
+run_job(snakemake, main)

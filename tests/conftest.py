@@ -1,0 +1,120 @@
+"""What several storeys of the tests share: running the workflow as a user does, in a folder of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+
+
+class Workflow:
+    """The workflow of this clone, run in `folder` with a configuration laid over the shipped one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def configure(self, **settings) -> None:
+        (self.folder / "mine.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    def command(self, *arguments: str) -> list[str]:
+        config = ["--configfile", "mine.yaml"] if (self.folder / "mine.yaml").exists() else []
+        profile = ["--workflow-profile", str(ROOT / "profiles" / "default")]
+        snakefile = ["--snakefile", str(ROOT / "Snakefile")]
+        return [*SNAKEMAKE, *snakefile, *profile, *config, "--cores", "2", *arguments]
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        # A process group of its own: a kill then takes the jobs along, as the end of a session does.
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=540)
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    def make(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout[-6000:]
+        return done.stdout
+
+    def files(self, pattern: str) -> dict[str, bytes]:
+        """Content of the result files that match, by path."""
+        found = sorted((self.folder / "results").glob(pattern))
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in found if path.is_file()}
+
+
+SMALL_SUITE = {
+    "machines": ["bearing", "fan", "valve"],
+    "simulate": {
+        "seed": 5,
+        "seconds": 1.0,
+        "train_source": 14,
+        "train_target": 3,
+        "test_per_cell": 4,
+        "severity": [0.5, 1.0],
+    },
+}
+LOCAL_DENSITY = {"kind": "local_density", "k": [8, 5], "metric": "euclidean", "match": "nearest", "scale": "sum"}
+SMALL = {
+    "run": {
+        "suites": ["small"],
+        "systems": ["pair"],
+        "branches": ["ae_mse", "tiny_raw"],
+        "protocols": ["complete_dev", "cross_fitted"],
+    },
+    "suites": {"small": SMALL_SUITE},
+    "models": {
+        "ae": {"epochs": 2},
+        "tiny": {
+            "kind": "frozen",
+            "encoder": "eat",
+            "checkpoint": "random",
+            "seed": 3,
+            "embed_dim": 24,
+            "depth": 2,
+            "num_heads": 2,
+            "blocks": [2],
+            "batch_size": 8,
+        },
+    },
+    "branches": {
+        "tiny_raw": {
+            "model": "tiny",
+            "block": 2,
+            "view": ["near"],
+            "conditioning": {"standardise": False, "components": None, "whiten": False},
+            "scorer": LOCAL_DENSITY,
+        },
+        "tiny_whitened": {
+            "model": "tiny",
+            "block": 2,
+            "view": ["near", "near-far"],
+            "conditioning": {"standardise": True, "components": 768, "whiten": True},
+            "scorer": {**LOCAL_DENSITY, "metric": "cosine"},
+        },
+    },
+    "systems": {"pair": {"branches": ["ae_mahalanobis", "tiny_whitened"], "step": 0.25}},
+    "compute": {"threads": 1, "device": "cpu"},
+}
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Workflow:
+    """The whole flow, once, on a small simulated suite, in a folder with a space in its name."""
+    workflow = Workflow(tmp_path_factory.mktemp("flow") / "a folder")
+    workflow.configure(**SMALL)
+    workflow.make()
+    return workflow

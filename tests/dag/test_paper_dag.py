@@ -1,0 +1,154 @@
+"""The DAG of the paper's configuration, read by a dry run: job counts, and what no fold may depend on."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Workflow
+
+NAMES = ROOT / "tests" / "golden" / "dcase2026" / "filenames.txt.gz"
+EVAL = {"BlowerDustCollector", "Sander", "SewingMachine", "ToothBrush", "ToyDrone"}
+# 12 machines (7 dev, 5 eval), 2 seeds, 3 frozen encoders, 2 autoencoders; adapted: full and one per machine, per seed.
+EXPECTED = {
+    "index_machine": 12,
+    "train_autoencoder": 24,
+    "apply_autoencoder": 24,
+    "train_adapter": 2 * 8,
+    "embed_machine": 3 * 12 + 2 * (7 + 7 + 5),
+    "tabulate_suite": 2,
+    "write_report": 1,
+    "all": 1,
+}
+
+
+def job_counts(output: str) -> dict[str, int]:
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory) -> Workflow:
+    """All 14,400 real file names as empty files, where the shipped configuration looks for them."""
+    folder = tmp_path_factory.mktemp("paper")
+    for line in gzip.decompress(NAMES.read_bytes()).decode().split():
+        suite = "eval" if line.split("/")[0] in EVAL else "dev"
+        path = folder / "data" / "dcase2026" / suite / line
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return Workflow(folder)
+
+
+@pytest.fixture(scope="module")
+def dry_run(workflow) -> str:
+    return workflow.make("-n")
+
+
+def test_job_counts(dry_run):
+    counts = job_counts(dry_run)
+    assert {rule: counts.get(rule) for rule in EXPECTED} == EXPECTED
+
+
+def test_a_dry_run_says_what_each_job_is_for(dry_run):
+    assert "Adapt dualmic@without-fan-seed2026 on the other machines' normal clips (dev)" in dry_run
+    assert "Score Sander with dualmic (dualmic@full-seed13711, eval)" in dry_run
+    assert "Choose calibration and weights of DualDL4, held out: valveEmu (cross_fitted)" in dry_run
+
+
+def test_a_dry_run_needs_no_data(tmp_path):
+    counts = job_counts(Workflow(tmp_path / "empty").make("-n"))
+    assert {rule: counts.get(rule) for rule in EXPECTED} == EXPECTED
+
+
+def test_a_real_run_without_data_stops_at_once_with_one_line_each(tmp_path):
+    done = Workflow(tmp_path / "empty").run()
+    assert done.returncode != 0
+    lines = [line for line in done.stdout.splitlines() if line.startswith("config: ")]
+    assert [line.split(":")[1].strip() for line in lines] == [
+        "suites.dev.root",
+        "suites.eval.root",
+        "models.ced.checkpoint",
+        "models.eat.checkpoint",
+        "models.m2d.checkpoint",
+    ]
+    assert "Traceback" not in done.stdout
+    assert not (tmp_path / "empty" / "results").exists()
+
+
+@dataclass(frozen=True)
+class Dag:
+    """Jobs that a target needs, and the way back from a file to all that it comes from."""
+
+    jobs: list[dict]
+
+    @classmethod
+    def read(cls, workflow: Workflow, *targets: str) -> "Dag":
+        command = [sys.executable, str(Path(__file__).with_name("dag_reader.py")), str(ROOT / "Snakefile"), *targets]
+        done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=True)
+        return cls(json.loads(done.stdout))
+
+    def rules(self) -> Counter:
+        return Counter(job["rule"] for job in self.jobs)
+
+    def ancestors(self, job: dict) -> list[dict]:
+        """The job and all jobs that its files come from."""
+        made = {path: other for other in self.jobs for path in other["output"]}
+        found, waiting = [], [job]
+        while waiting:
+            current = waiting.pop()
+            if current not in found:
+                found.append(current)
+                waiting += [made[path] for path in current["input"] if path in made]
+        return found
+
+    def files(self) -> set[str]:
+        return {path for job in self.jobs for path in job["input"]}
+
+
+def of_machine(machine: str, path: str) -> bool:
+    """Whether a file belongs to one machine; an adapter that held it out carries its name too."""
+    return machine in Path(path).with_suffix("").parts
+
+
+def test_no_ancestor_of_an_adapted_fold_reads_the_held_out_machine(workflow):
+    """Leakage rule 2, read from the DAG: all that `dualmic@without-fan` comes from, down to the recordings."""
+    dag = Dag.read(workflow, "results/dev/adapters/dualmic@without-fan-seed13711")
+    assert dag.rules() == {"index_machine": 6, "train_adapter": 1}
+    assert any(of_machine("ToyCar", path) for path in dag.files())
+    assert not [path for path in dag.files() if of_machine("fan", path)]
+
+
+def test_no_score_of_the_held_out_machine_enters_its_weights(workflow):
+    """Nothing scored of the fan is an ancestor of its fold; adapted models of other folds may have heard its normal clips.
+
+    That is how `cross_fitted` is defined: each selection machine is scored by the model that held that machine out.
+    """
+    dag = Dag.read(workflow, "results/dev/fusion/cross_fitted/DualDL4/seed13711/fan.json")
+    assert dag.rules()["score_branch"] == 6 * 4
+    (fit,) = [job for job in dag.jobs if job["rule"] == "fit_fusion"]
+    for job in dag.ancestors(fit):
+        if any(of_machine("fan", path) for path in job["input"]):
+            assert job["rule"] in ("index_machine", "train_adapter"), job
+
+
+def test_a_fold_without_adapted_branches_never_meets_the_held_out_machine(workflow):
+    dag = Dag.read(workflow, "results/dev/fusion/cross_fitted/AEM2DFuse/noseed/fan.json")
+    assert dag.rules()["score_branch"] == 6 * 2
+    assert not [path for path in dag.files() if of_machine("fan", path)]
+
+
+def test_a_planted_leak_is_found(workflow):
+    """The walk has teeth: in the DAG of the complete-development fusion the fan's files are found."""
+    dag = Dag.read(workflow, "results/dev/fusion/complete_dev/AEM2DFuse/noseed/none.json")
+    assert [path for path in dag.files() if of_machine("fan", path)]
+
+
+def test_one_fold_is_one_target(workflow):
+    dag = Dag.read(workflow, "results/dev/fused/cross_fitted/DualDL4/seed13711/fan.csv")
+    rules = dag.rules()
+    assert (rules["fit_fusion"], rules["fuse_scores"], rules["score_branch"]) == (1, 1, 7 * 4)

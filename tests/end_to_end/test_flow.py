@@ -1,0 +1,137 @@
+"""The whole flow on a small simulated suite: from recordings to the page, through Snakemake."""
+
+import csv
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SMALL, Workflow
+
+from workflow_lib.fusion import cross_fit
+from workflow_lib.metrics import official_score
+from workflow_lib.tables import read_scores
+
+MACHINES = SMALL["suites"]["small"]["machines"]
+
+
+def rows(workflow: Workflow, table: str) -> list[dict[str, str]]:
+    path = workflow.folder / "results" / "small" / "tables" / f"{table}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_report_says_on_its_first_screen_that_a_model_is_untrained(small_run):
+    page = (small_run.folder / "results" / "report.html").read_text(encoding="utf-8")
+    assert "untrained" in page[: page.index("<table")].lower()
+
+
+def test_every_number_carries_its_protocol(small_run):
+    found = {(row["kind"], row["name"], row["protocol"]) for row in rows(small_run, "official")}
+    assert found == {
+        ("branch", "ae_mse", "complete_dev"),
+        ("branch", "ae_mahalanobis", "complete_dev"),
+        ("branch", "tiny_raw", "complete_dev"),
+        ("branch", "tiny_whitened", "complete_dev"),
+        ("system", "pair", "complete_dev"),
+        ("system", "pair", "cross_fitted"),
+    }
+    assert {row["untrained"] for row in rows(small_run, "official") if row["name"] == "pair"} == {"yes"}
+    assert {row["untrained"] for row in rows(small_run, "official") if row["name"] == "ae_mse"} == {"no"}
+
+
+def test_the_tables_hold_what_the_score_tables_give(small_run):
+    folder = small_run.folder / "results" / "small" / "fused" / "cross_fitted" / "pair" / "noseed"
+    metrics = {machine: read_scores(folder / f"{machine}.csv").metrics() for machine in MACHINES}
+    shown = {row["machine"]: row for row in rows(small_run, "machines") if row["protocol"] == "cross_fitted"}
+    for machine, figures in metrics.items():
+        assert float(shown[machine]["source_auc"]) == figures.source_auc
+        assert float(shown[machine]["pauc"]) == figures.pauc
+    (official,) = [row for row in rows(small_run, "official") if row["protocol"] == "cross_fitted"]
+    assert float(official["omega"]) == official_score(list(metrics.values()))
+
+
+def test_the_workflows_folds_equal_the_librarys_cross_fit(small_run):
+    scores = small_run.folder / "results" / "small" / "scores"
+    tables = {
+        machine: {
+            "ae_mahalanobis": read_scores(scores / "ae_mahalanobis" / "ae" / f"{machine}.csv"),
+            "tiny_whitened": read_scores(scores / "tiny_whitened" / "tiny" / f"{machine}.csv"),
+        }
+        for machine in MACHINES
+    }
+    crossed = cross_fit(tables, ["ae_mahalanobis", "tiny_whitened"], 0.25)
+    for machine in MACHINES:
+        path = small_run.folder / f"results/small/fusion/cross_fitted/pair/noseed/{machine}.json"
+        fold = json.loads(path.read_text(encoding="utf-8"))
+        assert fold["weights"] == crossed.folds[machine].weights
+        assert machine not in fold["machines"]
+        fused = read_scores(small_run.folder / f"results/small/fused/cross_fitted/pair/noseed/{machine}.csv")
+        np.testing.assert_allclose(fused.score, crossed.folds[machine].table.score, rtol=0, atol=1e-15)
+
+
+def test_a_store_holds_both_channels_and_its_provenance(small_run):
+    with h5py.File(small_run.folder / "results" / "small" / "embeddings" / "tiny" / "fan.h5") as store:
+        clips = 14 + 3 + 4 * 4
+        for channel in ("near", "far"):
+            for moment in ("mean", "std"):
+                values = store[f"statistics/block_02/{channel}/{moment}"]
+                assert (values.shape, values.dtype) == ((clips, 24), np.float32)
+                assert np.isfinite(values[:]).all()
+        assert not np.array_equal(store["statistics/block_02/near/mean"], store["statistics/block_02/far/mean"])
+        assert {"config_digest", "weights_digest", "code_version", "schema_version"} <= set(store.attrs)
+        assert store.attrs["trained"] == "no"
+
+
+def test_reductions_are_said_once_in_log_and_tables(small_run):
+    notes = [row["note"] for row in rows(small_run, "notes") if row["machine"] == "fan" and row["branch"] == "tiny_whitened"]
+    assert len([note for note in notes if "768" in note]) == 1
+    assert len([note for note in notes if note.startswith("K_t 5 -> 2")]) == 1
+    log = (small_run.folder / "results/logs/small/scores/tiny_whitened/tiny/fan.csv.log").read_text(encoding="utf-8")
+    for note in notes:
+        assert log.count(note) == 1
+
+
+def test_a_second_run_makes_nothing(small_run):
+    assert "Nothing to be done" in small_run.make()
+
+
+def test_one_fold_is_rerun_alone_with_the_same_bytes(small_run):
+    """The command of the README."""
+    target = "results/small/fused/cross_fitted/pair/noseed/fan.csv"
+    fold = "results/small/fusion/cross_fitted/pair/noseed/fan.json"
+    before = small_run.files("small/fus*/**/*")
+    output = small_run.make("--forcerun", fold, "--", target)
+    assert "Choose calibration and weights of pair, held out: fan" in output
+    assert "held out: valve" not in output
+    assert small_run.files("small/fus*/**/*") == before
+
+
+def test_a_clips_score_does_not_depend_on_the_other_test_clips(small_run, tmp_path):
+    """Leakage rule 3: half of the test clips gone, the other half's scores are the same bytes."""
+    recordings = small_run.folder / "results" / "small" / "recordings"
+    for machine in MACHINES:
+        shutil.copytree(recordings / machine, tmp_path / "kept" / machine)
+        for path in sorted((tmp_path / "kept" / machine / "test").iterdir())[::2]:
+            path.unlink()
+    fewer = Workflow(tmp_path / "run")
+    settings = {**SMALL, "suites": {"small": {"root": str(tmp_path / "kept")}}}
+    fewer.configure(**settings)
+    targets = [
+        f"results/small/scores/{branch}/{model}/fan.csv"
+        for branch, model in (("ae_mahalanobis", "ae"), ("ae_mse", "ae"), ("tiny_whitened", "tiny"), ("tiny_raw", "tiny"))
+    ]
+    fewer.make(*targets)
+    for target in targets:
+        whole = (small_run.folder / target).read_text(encoding="utf-8").splitlines()
+        part = (fewer.folder / target).read_text(encoding="utf-8").splitlines()
+        assert len(part) == 1 + (len(whole) - 1) // 2
+        assert set(part) <= set(whole), target
+
+
+@pytest.mark.parametrize("table", ["machines", "official", "ranking", "weights", "clips", "models", "notes"])
+def test_tables_are_sorted_and_have_one_header(small_run, table):
+    lines = (small_run.folder / f"results/small/tables/{table}.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 1
+    assert lines.count(lines[0]) == 1
