@@ -1,3 +1,3 @@
-"""Task-adapted dual-microphone anomalous sound detection: everything the workflow computes, importable without Snakemake."""
+"""Task-adapted dual-microphone anomalous sound detection: all that the workflow computes, without Snakemake."""
 
 __version__ = "0.1.0"

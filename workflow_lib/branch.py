@@ -16,9 +16,10 @@ from workflow_lib.scoring import Conditioner, domain_conditioned_score, neighbou
 from workflow_lib.store import StoredClips, open_store, provenance_of, read_residuals, read_statistics
 from workflow_lib.tables import read_scores
 
-
 # Whitened by all their own directions, n normal clips are the corners of a regular simplex.
-FULL_RANK_NOTE = "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
+FULL_RANK_NOTE = (
+    "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
+)
 
 
 @dataclass(frozen=True)

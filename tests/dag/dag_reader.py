@@ -1,4 +1,4 @@
-"""Prints the jobs that a target needs, as JSON: rule, input and output files. Run as a process, in the folder of the run.
+"""Prints the jobs that a target needs as JSON: rule, input and output files; a process in the folder of the run.
 
 A dry run with messages does not print files, so the DAG is read from Snakemake itself.
 """

@@ -85,7 +85,9 @@ def test_a_store_holds_both_channels_and_its_provenance(small_run):
 
 
 def test_reductions_are_said_once_in_log_and_tables(small_run):
-    notes = [row["note"] for row in rows(small_run, "notes") if row["machine"] == "fan" and row["branch"] == "tiny_whitened"]
+    notes = [
+        row["note"] for row in rows(small_run, "notes") if row["machine"] == "fan" and row["branch"] == "tiny_whitened"
+    ]
     assert len([note for note in notes if "768" in note]) == 1
     assert len([note for note in notes if note.startswith("K_t 5 -> 2")]) == 1
     log = (small_run.folder / "results/logs/small/scores/tiny_whitened/tiny/fan.csv.log").read_text(encoding="utf-8")
@@ -120,7 +122,12 @@ def test_a_clips_score_does_not_depend_on_the_other_test_clips(small_run, tmp_pa
     fewer.configure(**settings)
     targets = [
         f"results/small/scores/{branch}/{model}/fan.csv"
-        for branch, model in (("ae_mahalanobis", "ae"), ("ae_mse", "ae"), ("tiny_whitened", "tiny"), ("tiny_raw", "tiny"))
+        for branch, model in (
+            ("ae_mahalanobis", "ae"),
+            ("ae_mse", "ae"),
+            ("tiny_whitened", "tiny"),
+            ("tiny_raw", "tiny"),
+        )
     ]
     fewer.make(*targets)
     for target in targets:

@@ -14,7 +14,9 @@ GOLDEN = ROOT / "tests" / "golden" / "fusion"
 AE_ONLY = {"branches": ["ae_mse"], "systems": ["NearMah"], "protocols": ["complete_dev", "cross_fitted"]}
 
 
-def write_machine(folder: Path, test_names: list[str], *, target: int = 2, seconds: float = 0.5, channels: int = 2) -> None:
+def write_machine(
+    folder: Path, test_names: list[str], *, target: int = 2, seconds: float = 0.5, channels: int = 2
+) -> None:
     rng = np.random.default_rng(len(folder.name))
     names = [f"train/section_00_source_train_normal_{i:04d}_noAttribute.wav" for i in range(8)]
     names += [f"train/section_00_target_train_normal_{i:04d}_noAttribute.wav" for i in range(target)]
@@ -36,7 +38,9 @@ def own(tmp_path: Path, **suite) -> Workflow:
     workflow = Workflow(tmp_path / "run")
     models = {"ae": {"epochs": 1}, "ae_residual": {"epochs": 1}}
     compute = {"threads": 1, "device": "cpu"}
-    workflow.configure(suites={"mine": {"root": "../my recordings", **suite}}, run=AE_ONLY, models=models, compute=compute)
+    workflow.configure(
+        suites={"mine": {"root": "../my recordings", **suite}}, run=AE_ONLY, models=models, compute=compute
+    )
     return workflow
 
 

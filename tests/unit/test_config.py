@@ -38,12 +38,27 @@ def test_the_shipped_configuration_is_valid(config):
 
 
 def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
-    """A line opens a documented block or carries its own comment; entries of one kind are explained where they first stand."""
+    """Each key is named in a comment, or carries one where an entry of its kind first stands."""
     lines = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
-    explained = {line.split("#")[0].split(":")[0].strip(" -") for line in lines if "#" in line and ":" in line.split("#")[0]}
+    explained = {
+        line.split("#")[0].split(":")[0].strip(" -") for line in lines if "#" in line and ":" in line.split("#")[0]
+    }
     text = "\n".join(line for line in lines if line.lstrip().startswith("#"))
     keys = {line.split(":")[0].strip(" -") for line in lines if ":" in line and not line.lstrip().startswith("#")}
-    named_by_user = {"compute", "kind", "model", "encoder", "base", "branches", "suites", "models", "systems", "root", "machines", "title"}
+    named_by_user = {
+        "compute",
+        "kind",
+        "model",
+        "encoder",
+        "base",
+        "branches",
+        "suites",
+        "models",
+        "systems",
+        "root",
+        "machines",
+        "title",
+    }
     missing = {key for key in keys - explained - named_by_user if key not in text and "{" not in key}
     assert not missing
 
@@ -61,12 +76,20 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("models.eat.blocks", [10, 13], "config: models.eat.blocks: there is no block 13: write 1 to 12"),
         ("models.dualmic.base", "eet", "config: models.dualmic.base: there is no frozen model 'eet': write eat"),
         ("models.dualmic.base", "ced", "config: models.dualmic.base: only eat encoders can be adapted"),
-        ("models.dualmic.adaptation", {"lora_rnk": 4}, "config: models.dualmic.adaptation: adapter settings: unknown key"),
+        (
+            "models.dualmic.adaptation",
+            {"lora_rnk": 4},
+            "config: models.dualmic.adaptation: adapter settings: unknown key",
+        ),
         ("branches.ced.model", "cad", "config: branches.ced.model: there is no model 'cad': write ced"),
         ("branches.ced.block", 9, "config: branches.ced.block: models.ced.blocks has no block 9: write one of 10"),
         ("branches.ced.view", ["nearfar"], "config: branches.ced.view[0]: 'nearfar' is not possible: write near-far"),
         ("branches.ced.view", ["head"], "config: branches.ced.view: ced has no head"),
-        ("branches.ae_mse.scorer", {"kind": "mes"}, "config: branches.ae_mse.scorer.kind: 'mes' is not possible: write mse"),
+        (
+            "branches.ae_mse.scorer",
+            {"kind": "mes"},
+            "config: branches.ae_mse.scorer.kind: 'mes' is not possible: write mse",
+        ),
         ("systems.NearMah.branches", ["ae_mahalnobis"], "there is no branch 'ae_mahalnobis': write ae_mahalanobis"),
         ("systems.NearMah.step", 0.3, "config: systems.NearMah.step: 1 is no multiple of 0.3"),
         ("systems.DualDL4.weights", {"ced": 1.0}, "config: systems.DualDL4.weights: name each branch"),

@@ -40,7 +40,9 @@ def test_an_edit_elsewhere_does_not(library):
 
 def test_a_template_belongs_to_its_package(library):
     before = fresh("report")
-    template = next(path for path in (library / "report").rglob("*") if path.suffix not in (".py", ".pyc") and path.is_file())
+    template = next(
+        path for path in (library / "report").rglob("*") if path.suffix not in (".py", ".pyc") and path.is_file()
+    )
     template.write_text(template.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert fresh("report") != before
 
@@ -59,7 +61,9 @@ def test_every_module_named_in_the_rules_exists():
 
     root = LIBRARY.parent
     calls = " ".join(path.read_text(encoding="utf-8") for path in sorted((root / "rules").glob("*.smk")))
-    names = [name for call in re.findall(r"code_digest\(([^)]*)\)", calls) for name in re.findall(r'(?<!f)"([\w.]+)"', call)]
+    names = [
+        name for call in re.findall(r"code_digest\(([^)]*)\)", calls) for name in re.findall(r'(?<!f)"([\w.]+)"', call)
+    ]
     assert names
     for name in names:
         path = LIBRARY.joinpath(*name.split("."))

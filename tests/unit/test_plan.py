@@ -180,7 +180,14 @@ def test_machine_names_that_would_break_paths_are_refused(config):
 
 
 def test_a_simulated_machine_must_have_a_model(config):
-    simulate = {"seed": 1, "seconds": 1.0, "train_source": 2, "train_target": 1, "test_per_cell": 1, "severity": [0.5, 1]}
+    simulate = {
+        "seed": 1,
+        "seconds": 1.0,
+        "train_source": 2,
+        "train_target": 1,
+        "test_per_cell": 1,
+        "severity": [0.5, 1],
+    }
     config["suites"]["demo"] = {"machines": ["fan", "geerbox"], "simulate": simulate}
     with pytest.raises(UserError, match="write gearbox"):
         load_plan(config, DEFAULTS)
