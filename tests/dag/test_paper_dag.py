@@ -124,7 +124,7 @@ def test_no_ancestor_of_an_adapted_fold_reads_the_held_out_machine(workflow):
 
 
 def test_no_score_of_the_held_out_machine_enters_its_weights(workflow):
-    """Nothing scored of the fan is an ancestor of its fold; other folds' adapted models may have heard its normal clips.
+    """Nothing scored of the fan is an ancestor of its fold; other folds' adapted models may have heard its normals.
 
     That is how `cross_fitted` is defined: each selection machine is scored by the model that held that machine out.
     """
