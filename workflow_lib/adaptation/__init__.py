@@ -1,0 +1,8 @@
+"""Task adaptation of an encoder: LoRA in its middle blocks, trained by metadata (paper section 2.3).
+
+Nothing is imported here: `settings` is read while the DAG is parsed and must not pull in torch.
+
+- `settings.AdapterSettings`: every hyperparameter, checked.
+- `training.train_adapter`: from normal training clips to an adapter folder.
+- `folder.load_adapted`, `folder.load_heads`, `heads.head_embedding`: from an adapter folder to embeddings.
+"""

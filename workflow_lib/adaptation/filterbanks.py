@@ -1,0 +1,102 @@
+"""Normalised filterbanks of all training clips, computed once and kept in RAM or in a memory-mapped file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workflow_lib.audio import read_clip
+from workflow_lib.encoders.base import Encoder
+from workflow_lib.errors import UserError
+from workflow_lib.manifest import Clip
+
+LOGGER = logging.getLogger(__name__)
+# Clips that go through the front end at once; more would not be faster.
+FRONTEND_CLIPS = 8
+BYTES_PER_GB = 1e9
+
+
+class FilterbankStore:
+    """Filterbanks (2, frames, bins) float32 of clips numbered from 0, channel 0 near and 1 far."""
+
+    def __init__(self, arrays: list[Tensor]) -> None:
+        self._arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def frames(self, clip: int) -> int:
+        """Number of filterbank frames of a clip."""
+        return self._arrays[clip].shape[1]
+
+    def batch(self, clips: Sequence[int]) -> Tensor:
+        """Filterbanks (n, 2, frames, bins) of clips of one length."""
+        return torch.stack([self._arrays[clip] for clip in clips])
+
+
+def compute_filterbanks(
+    clips: Sequence[Clip], encoder: Encoder, spill: Path, ram_gb: float, resample: bool = False
+) -> FilterbankStore:
+    """Read every clip once and keep its filterbanks, in the order given.
+
+    More than `ram_gb` in total goes to the file `spill`, which the caller removes when done. The encoder's own
+    device computes. Raises `UserError` for a clip that cannot be read or has not two channels.
+    """
+    parts = _filterbanks(clips, encoder, resample)
+    first = next(parts)
+    # Clips differ in length, so the total is known beforehand only in proportion to the first one.
+    total = first.nbytes / clips[0].frames * sum(clip.frames for clip in clips)
+    LOGGER.info("filterbanks of %d clips, about %.2f GB", len(clips), total / BYTES_PER_GB)
+    if total <= ram_gb * BYTES_PER_GB:
+        return FilterbankStore([first, *parts])
+    return FilterbankStore(_spill(first, parts, spill))
+
+
+def _filterbanks(clips: Sequence[Clip], encoder: Encoder, resample: bool) -> Iterator[Tensor]:
+    """Filterbanks (2, frames, bins) clip by clip; neighbours of one length go through the front end together."""
+    device = next(encoder.parameters()).device
+    waves = (_read_two_channels(clip, encoder.sample_rate, resample) for clip in clips)
+    for _, group in groupby(waves, key=lambda wave: wave.shape[1]):
+        for part in _in_parts(group, FRONTEND_CLIPS):
+            samples = torch.from_numpy(np.concatenate(part)).to(device)
+            with torch.no_grad():
+                features = encoder.frontend(samples).float().cpu()
+            yield from features.unflatten(0, (len(part), 2)).squeeze(2).unbind(0)
+
+
+def _in_parts(items: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    part: list[np.ndarray] = []
+    for item in items:
+        part.append(item)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _read_two_channels(clip: Clip, sample_rate: int, resample: bool) -> np.ndarray:
+    wave = read_clip(clip.path, sample_rate, resample)
+    if wave.shape[0] != 2:
+        raise UserError(f"{clip.path}: {wave.shape[0]} channel(s), adaptation needs near and far; leave the clip out")
+    return wave
+
+
+def _spill(first: Tensor, rest: Iterator[Tensor], path: Path) -> list[Tensor]:
+    """Write filterbanks one behind the other to a file and map it; tensors that share the file come back."""
+    shapes = []
+    with path.open("wb") as file:
+        for array in chain([first], rest):
+            file.write(array.contiguous().numpy().tobytes())
+            shapes.append(tuple(array.shape))
+    LOGGER.info("filterbanks are kept in %s", path)
+    # Copy-on-write: torch asks for a writable array, and nothing must reach the file.
+    mapped = torch.from_numpy(np.memmap(path, dtype=np.float32, mode="c"))
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    return [part.view(shape) for part, shape in zip(mapped.split(sizes), shapes, strict=True)]

@@ -1,0 +1,165 @@
+"""The adapter folder: peft's standard files, heads, class map, training log and provenance; writing and loading."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from peft import LoraConfig, PeftModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from workflow_lib.adaptation.classes import ClassMap
+from workflow_lib.adaptation.heads import TaskHeads
+from workflow_lib.adaptation.lora import lora_state
+from workflow_lib.adaptation.schedule import learning_rate, steps_per_epoch
+from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.adaptation.step import ROW_COLUMNS
+from workflow_lib.encoders.base import Encoder
+from workflow_lib.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
+# The names of the first two are peft's.
+CONFIG_FILE = "adapter_config.json"
+ADAPTER_FILE = "adapter_model.safetensors"
+HEADS_FILE = "heads.safetensors"
+CLASSES_FILE = "classes.json"
+LOG_FILE = "training_log.csv"
+THROUGHPUT_FILE = "throughput.csv"
+PROVENANCE_FILE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """What a finished training leaves: steps (steps, len(ROW_COLUMNS)) and seconds (epochs,) are its logs."""
+
+    config: LoraConfig
+    adapter: dict[str, Tensor]
+    heads: dict[str, Tensor]
+    classes: ClassMap
+    steps: Tensor
+    seconds: Tensor
+    settings: AdapterSettings
+    clips: int
+    provenance: dict[str, object]
+
+
+def write_folder(folder: Path, result: AdapterFolder) -> None:
+    """Write all files beside and move the folder into place, over an older one; it is whole or not there."""
+    beside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    _write_config(beside, result.config)
+    _write_tensors(beside / ADAPTER_FILE, result.adapter)
+    _write_tensors(beside / HEADS_FILE, result.heads)
+    result.classes.write(beside / CLASSES_FILE)
+    _write_log(beside / LOG_FILE, result)
+    _write_throughput(beside / THROUGHPUT_FILE, result)
+    _write_json(beside / PROVENANCE_FILE, result.provenance)
+    if folder.exists():
+        shutil.rmtree(folder)
+    beside.replace(folder)
+
+
+def _write_config(folder: Path, config: LoraConfig) -> None:
+    """peft's own file, with keys and module names sorted: it writes a set in an order that changes from run to run."""
+    saved = copy.deepcopy(config)
+    saved.inference_mode = True
+    saved.save_pretrained(folder)
+    content = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    _write_json(folder / CONFIG_FILE, {**content, "target_modules": sorted(content["target_modules"])})
+
+
+def _write_json(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+
+
+def _write_log(path: Path, result: AdapterFolder) -> None:
+    """One line per step: losses and accuracies are means over the clips of the step."""
+    per_epoch, total = steps_per_epoch(result.clips, result.settings), len(result.steps)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", "epoch", "learning_rate", *ROW_COLUMNS])
+        for step, row in enumerate(result.steps.tolist()):
+            rate = learning_rate(step, total, result.settings)
+            writer.writerow([step + 1, step // per_epoch + 1, f"{rate:.7g}", *(f"{value:.7g}" for value in row)])
+
+
+def _write_throughput(path: Path, result: AdapterFolder) -> None:
+    """Measured speed per epoch; apart from the log, which is to be the same in every run."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["epoch", "clips", "seconds", "clips_per_s"])
+        for epoch, seconds in enumerate(result.seconds.tolist(), start=1):
+            writer.writerow([epoch, result.clips, f"{seconds:.3f}", f"{result.clips / seconds:.3f}"])
+
+
+def load_adapted(folder: Path, encoder: Encoder) -> Encoder:
+    """A copy of the encoder with the folder's adapters merged into its weights, in evaluation mode, float32.
+
+    The encoder must be the one that was adapted, which its weights' digest tells; raises `UserError` otherwise, and for
+    a folder that is not whole.
+    """
+    folder = Path(folder)
+    provenance = read_provenance(folder)
+    trained_on = provenance["encoder"]["weights_digest"]
+    if encoder.weights_digest != trained_on:
+        raise UserError(
+            f"{folder}: the adapter belongs to an encoder with weights {trained_on[:12]}, "
+            f"not {encoder.weights_digest[:12]}; load the checkpoint it was trained on, or train it again"
+        )
+    return unmerged(folder, encoder).merge_and_unload(safe_merge=True).eval()
+
+
+def unmerged(folder: Path, encoder: Encoder) -> PeftModel:
+    """peft's wrapper around a copy of the encoder with the folder's adapters beside its weights, in evaluation mode."""
+    _check_file(folder / CONFIG_FILE)
+    found = _tensor_names(folder / ADAPTER_FILE)
+    model = PeftModel.from_pretrained(copy.deepcopy(encoder), str(folder)).eval()
+    if found != set(lora_state(model)):
+        raise UserError(
+            f"{folder / ADAPTER_FILE}: its tensors do not fit {CONFIG_FILE} and this encoder; train it again"
+        )
+    return model
+
+
+def load_heads(folder: Path) -> TaskHeads:
+    """The task heads of an adapter folder on the CPU, in evaluation mode."""
+    path = Path(folder) / HEADS_FILE
+    _tensor_names(path)
+    state = load_file(path)
+    size, inputs = state["embedding.weight"].shape
+    heads = TaskHeads(inputs // 4, size, *(len(state[name]) for name in ("proxies", "machine.weight", "domain.weight")))
+    heads.load_state_dict(state)
+    return heads.eval()
+
+
+def read_provenance(folder: Path) -> dict[str, object]:
+    """The provenance of an adapter folder; raises `UserError` if there is none."""
+    path = Path(folder) / PROVENANCE_FILE
+    _check_file(path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: not there, so this is no whole adapter folder; train the adapter again")
+
+
+def _tensor_names(path: Path) -> set[str]:
+    _check_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return set(file.keys())
+    except SafetensorError as error:
+        raise UserError(f"{path}: no safetensors file, or a damaged one; train the adapter again") from error
