@@ -10,6 +10,7 @@ def main(job):
         job.output.residuals,
         name=job.wildcards.model,
         model=job.params.model,
+        second_moments=job.params.second_moments,
         reading=job.params.reading,
         code=job.params.code,
     )

@@ -1,6 +1,7 @@
 """A branch, from a store to a score table: view, conditioning and scorer as the config declares them. No torch."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from workflow_lib.scoring import Conditioner, domain_conditioned_score, neighbou
 from workflow_lib.store import StoredClips, open_store, provenance_of, read_residuals, read_statistics
 from workflow_lib.tables import read_scores
 
+log = logging.getLogger(__name__)
 # Whitened by all their own directions, n normal clips are the corners of a regular simplex.
 FULL_RANK_NOTE = (
     "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
@@ -43,6 +45,9 @@ def score_branch(source: str, branch: Mapping[str, Any], kind: str) -> BranchSco
     scorer = _score_residuals if kind == "autoencoder" else _score_vectors
     with open_store(source) as (store, clips):
         score, notes = scorer(store, clips, branch)
+    notes = list(dict.fromkeys(notes))
+    for note in notes:
+        log.info("%s", note)
     test = clips.split == "test"
     if not np.isfinite(score).all():
         raise UserError(
@@ -80,7 +85,7 @@ def _score_residuals(
     if scorer["kind"] == "mse":
         return residuals["mse"][clips.split == "test"], []
     score, notes = score_residuals(residuals, scorer.get("reading", "official"))
-    return score[clips.split == "test"], notes
+    return score[clips.split == "test"], [*store.attrs["notes"].splitlines(), *notes]
 
 
 def _as_table(clips: StoredClips, test: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:

@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from workflow_lib import __version__
-from workflow_lib.adaptation.folder import load_adapted, load_heads
-from workflow_lib.adaptation.heads import head_embedding
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.device import choose_device
 from workflow_lib.digest import settings_digest
@@ -49,17 +47,26 @@ def embed_machine(
     """
     encoder = build_encoder(encoder_settings)
     _check_blocks(encoder, model["blocks"], name)
-    heads = None
     if adapter:
-        encoder, heads = load_adapted(adapter[0], encoder), load_heads(adapter[0])
+        # Imported here: peft brings transformers, three seconds that frozen models need not wait for.
+        from workflow_lib.adaptation.folder import load_adapted
+
+        encoder = load_adapted(Path(adapter[0]), encoder)
     facts = _provenance({"model": dict(model), "encoder": dict(encoder_settings)}, encoder, name, code)
     job = _Embedding(clips, encoder.to(choose_device(device)).eval(), model["blocks"], reading)
     with create_store(path, clips, facts) as store, torch.inference_mode():
         job.fill(store, model.get("batch_size", DEFAULT_BATCH))
-        if heads is not None:
-            block = AdapterSettings.from_mapping(model["adaptation"]).statistics_block
-            near, far = (read_statistics(store, block)[channel] for channel in CHANNELS)
-            store.create_dataset("head/embedding", data=head_embedding(near, far, heads).numpy(), dtype="f4")
+        if adapter:
+            _add_head(store, Path(adapter[0]), AdapterSettings.from_mapping(model["adaptation"]).statistics_block)
+
+
+def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
+    """Add the embedding of the ArcFace head, (clips, 256) float32, from the statistics that the store already holds."""
+    from workflow_lib.adaptation.folder import load_heads
+    from workflow_lib.adaptation.heads import head_embedding
+
+    near, far = (read_statistics(store, block)[channel] for channel in CHANNELS)
+    store.create_dataset("head/embedding", data=head_embedding(near, far, load_heads(adapter)).numpy(), dtype="f4")
 
 
 class _Embedding:

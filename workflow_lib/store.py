@@ -3,8 +3,8 @@
 /clips/{name,split,domain,label}                   utf-8, (clips,); empty text where unknown
 /statistics/block_<bb>/<near|far>/{mean,std}       float32, (clips, dimensions); token-wise, population deviation
 /head/embedding                                    float32, (clips, 256); adapted models only
-/residuals/mse                                     float64, (clips,)
-/residuals/<name>                                  further residual summaries of an autoencoder
+/residuals/{mse,mean_residual,second_moment}       (clips,), (clips, 128), (clips, 8256); autoencoders only
+/residuals/covariance_{source,target}              float32, (128, 128)
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,3 +85,8 @@ def read_statistics(store: h5py.File, block: int) -> dict[str, tuple[NDArray[np.
     """Mean and standard deviation, each (clips, dimensions) float32, of every channel stored for a block."""
     group = store[f"statistics/block_{block:02d}"]
     return {channel: (group[channel]["mean"][:], group[channel]["std"][:]) for channel in group}
+
+
+def read_residuals(store: h5py.File) -> dict[str, NDArray[np.floating]]:
+    """Residual summaries of all clips and the two covariances, by name."""
+    return {name: dataset[:] for name, dataset in store["residuals"].items()}
