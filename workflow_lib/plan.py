@@ -102,6 +102,11 @@ class Plan:
             return self.model(settings["model"])["input"] != "near"
         return kind == "embedding" and (self.is_adapted(branch) or settings["view"] != ["near"])
 
+    def needs_second_moments(self, model: str) -> bool:
+        """Whether a branch reads the autoencoder's residuals block by block: 40 MB for each machine of the challenge."""
+        scorers = [branch["scorer"] for branch in self.config["branches"].values() if branch.get("model") == model]
+        return any(scorer.get("reading") == "per_block" for scorer in scorers)
+
     def instance(self, branch: str, suite: str, protocol: str, machine: str, seed: str) -> str:
         """The model that scores a machine for a branch: held out as the protocol says (docs/design.md)."""
         if self.branch_kind(branch) == "external":

@@ -64,7 +64,8 @@ def reconstruct_machine(
     network = Autoencoder.load(weights)
 
     def summary(clip: Clip) -> ClipResidual:
-        return clip_residuals(network, five_frame_vectors(_frames(clip, model, reading)))
+        vectors = five_frame_vectors(_frames(clip, model, reading))
+        return clip_residuals(network, vectors, second_moment=second_moments)
 
     residuals = list(map(summary, clips))
     columns = {
