@@ -103,7 +103,7 @@ class Plan:
         return kind == "embedding" and (self.is_adapted(branch) or settings["view"] != ["near"])
 
     def needs_second_moments(self, model: str) -> bool:
-        """Whether a branch reads the autoencoder's residuals block by block: 40 MB for each machine of the challenge."""
+        """Whether a branch reads the residuals block by block: 40 MB for each machine of the challenge."""
         scorers = [branch["scorer"] for branch in self.config["branches"].values() if branch.get("model") == model]
         return any(scorer.get("reading") == "per_block" for scorer in scorers)
 

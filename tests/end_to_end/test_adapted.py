@@ -1,4 +1,4 @@
-"""Adapted models in the flow: one per held-out machine and seed, the held-out machine never among a training's files."""
+"""Adapted models in the flow: one per held-out machine and seed, never trained on the held-out machine's files."""
 
 import copy
 import csv
