@@ -50,3 +50,10 @@ rule all:
         report=paths.report,
     message:
         "Everything is made: open {input.report}"
+
+
+rule index:
+    input:
+        manifests=inputs.all_manifests,
+    message:
+        "Every recording is checked and listed: {input.manifests}"

@@ -1,6 +1,8 @@
 """What several storeys of the tests share: running the workflow as a user does, in a folder of its own."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,8 +115,16 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Workflow:
-    """The whole flow, once, on a small simulated suite, in a folder with a space in its name."""
-    workflow = Workflow(tmp_path_factory.mktemp("flow") / "a folder")
-    workflow.configure(**SMALL)
-    workflow.make()
-    return workflow
+    """The whole flow on a small simulated suite, in a folder with a space: run once, a copy for each worker."""
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    shared = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp()
+    original = Workflow(shared / "the flow")
+    with (shared / "flow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "flow.done").exists():
+            original.configure(**SMALL)
+            original.make()
+            (shared / "flow.done").touch()
+    copy = tmp_path_factory.mktemp("flow") / "a copy"
+    shutil.copytree(original.folder, copy)
+    return Workflow(copy)

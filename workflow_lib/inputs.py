@@ -122,3 +122,8 @@ class Inputs:
     def report_tables(self, wildcards: Any) -> list[str]:
         """Table folders of all suites that are run."""
         return [fill(self._paths.tables, suite=suite) for suite in self.plan.run_suites]
+
+    def all_manifests(self, wildcards: Any) -> list[str]:
+        """Manifests of all suites that are run."""
+        suites = [self.plan.suites[name] for name in self.plan.run_suites]
+        return [fill(self._paths.manifest, suite=s.name, machine=m) for s in suites if s.root for m in s.machines]
