@@ -3,7 +3,6 @@
 Only the standard library, yaml and jsonschema are imported: this runs whenever Snakemake reads the workflow.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -15,7 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from workflow_lib.adaptation.settings import AdapterSettings
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, nearest
 
 SCHEMA = Path(__file__).with_name("config_schema.yaml")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -47,15 +46,6 @@ def branch_kind(branch: Mapping[str, Any], models: Mapping[str, Mapping[str, Any
     if "scores" in branch:
         return "external"
     return "autoencoder" if models.get(str(branch.get("model")), {}).get("kind") == "autoencoder" else "embedding"
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """What to write instead of an unknown name: the nearest known one, else all of them."""
-    names = [str(item) for item in known]
-    if not names:
-        return "there is none yet"
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    return f"write {close[0]}" if close else "write one of: " + ", ".join(names)
 
 
 # ---- shape: keys and types -------------------------------------------------------------------------------------------

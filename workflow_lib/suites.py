@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.config import nearest
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, nearest
 from workflow_lib.layout import discover_machines
 from workflow_lib.paths import Paths, fill
 from workflow_lib.simulation import machine_kinds

@@ -6,7 +6,6 @@ import torch
 
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.encoders.base import Encoder
-from workflow_lib.errors import UserError
 
 # Float32 values that autograd keeps per token and embedding dimension of an adapted EAT block (counted: 19.2), with
 # reserve for what is alive only for a moment and for attention kernels that keep more.
@@ -15,16 +14,6 @@ KEPT_VALUES = 30
 MEMORY_SHARE = 0.5
 # Fixed, so that the same batches are cut on every machine without a GPU.
 CPU_BYTES = 1_000_000_000
-
-
-def resolve_device(device: str) -> torch.device:
-    """`auto` takes a GPU if there is one; raises `UserError` if one is asked for and there is none."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device '{device}' is not there; set compute.device to auto or cpu")
-    return chosen
 
 
 def use_bfloat16(settings: AdapterSettings, device: torch.device) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, nearest
 
 HeadInput = Literal["standardised", "raw"]
 MaskSharing = Literal["shared", "independent"]
@@ -96,9 +95,7 @@ class AdapterSettings:
         """Read settings from a plain mapping; raises `UserError` for an unknown key, naming the nearest known one."""
         for key in mapping:
             if key not in _names():
-                near = difflib.get_close_matches(str(key), _names(), n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_names())}"
-                raise UserError(f"adapter settings: unknown key '{key}'; {hint}")
+                raise UserError(f"adapter settings: unknown key '{key}': {nearest(key, _names())}")
         return cls(**mapping)
 
     def as_mapping(self) -> dict[str, Any]:

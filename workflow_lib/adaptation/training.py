@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import workflow_lib
 from workflow_lib.adaptation.classes import ClassMap, check_training_clips
-from workflow_lib.adaptation.compute import micro_batch_clips, resolve_device, use_bfloat16
+from workflow_lib.adaptation.compute import micro_batch_clips, use_bfloat16
 from workflow_lib.adaptation.filterbanks import FilterbankStore, compute_filterbanks
 from workflow_lib.adaptation.folder import AdapterFolder, write_folder
 from workflow_lib.adaptation.heads import TaskHeads
@@ -28,6 +28,7 @@ from workflow_lib.adaptation.schedule import derived_seed, epoch_batches, learni
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.state import load_state, save_state
 from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, accumulate_gradients, channel_statistics
+from workflow_lib.device import choose_device
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip
@@ -74,7 +75,7 @@ def train_adapter(
     """
     folder = Path(folder)
     state_folder = Path(state_folder or folder.with_name(f".{folder.name}.state"))
-    chosen, target = check_training_clips(clips, held_out), resolve_device(device)
+    chosen, target = check_training_clips(clips, held_out), choose_device(device)
     classes = ClassMap.from_clips(chosen)
     encoder = encoder_factory().to(target)
     provenance = _provenance(encoder, chosen, settings, seed, held_out, target)

@@ -5,12 +5,11 @@ An encoder is one module here plus one line in the registry; nothing heavy is im
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from workflow_lib.encoders.base import Encoder
@@ -38,8 +37,6 @@ def load_encoder(name: str, checkpoint: str | Path, *, length: str = "native", *
     Raises UserError, one line, for an unknown name and for a file that is not a whole checkpoint of this encoder.
     """
     if name not in _LOADERS:
-        near = difflib.get_close_matches(name, _LOADERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(encoder_names())}"
-        raise UserError(f"there is no encoder named {name!r}: {hint}")
+        raise UserError(f"there is no encoder named {name!r}: {nearest(name, encoder_names())}")
     module, function = _LOADERS[name].split(":")
     return getattr(import_module(module), function)(checkpoint, length=length, **options)
