@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 BIN := .venv/bin
 
-.PHONY: demo test check setup clean-demo
+.PHONY: demo test check setup lock
 
 demo: setup ## the whole workflow on simulated machines; prints the path of the report
 	@$(BIN)/snakemake --profile profiles/demo
@@ -11,7 +11,7 @@ demo: setup ## the whole workflow on simulated machines; prints the path of the 
 
 test: .venv/dev.done ## unit, DAG and end-to-end tests, and the style gates
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/dev.done
 	@$(BIN)/ruff check --quiet .

@@ -4,14 +4,15 @@ import fcntl
 import os
 import shutil
 import subprocess
-import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+# The console script: its interpreter has no space in its path, wherever the clone lies.
+SNAKEMAKE = [str(Path(sysconfig.get_path("scripts")).resolve() / "snakemake")]
 
 
 class Workflow:
