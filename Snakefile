@@ -1,4 +1,5 @@
 # DualMic-ASD: from two-channel recordings to a ranked report. `snakemake -n` shows what would run; README.md is the way in.
+import time
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -6,9 +7,11 @@ from snakemake.utils import min_version
 from workflow_lib.digest import code_digest
 from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
+from workflow_lib.job import error_lines
 from workflow_lib.plan import load_plan
 
 min_version("9.27")
+started = time.time()
 
 
 configfile: Path(workflow.basedir, "config.yaml")
@@ -35,13 +38,20 @@ include: "rules/report.smk"
 
 onstart:
     # Imported here: a dry run needs neither numpy nor soundfile.
-    from workflow_lib.preflight import check_ready, hold_run_lock
+    from workflow_lib.preflight import check_ready, hold_run_lock, remarks
 
     try:
         hold_run_lock(Path(".snakemake", "run.lock"))
-        check_ready(plan)
+        check_ready(plan, workflow.dag.needrun_jobs())
     except UserError as error:
         raise SystemExit(str(error)) from None
+    for line in remarks(plan):
+        logger.warning(line)
+
+
+onerror:
+    for line in error_lines(Path(paths.results, "logs"), since=started):
+        logger.error(line)
 
 
 rule all:

@@ -12,7 +12,7 @@ rule simulate_machine:
         "../envs/conda.yaml"
     params:
         settings=lambda w: plan.suites[w.suite].simulate,
-        code=lambda w: code_digest("simulation.suite", f"simulation.machines.{w.machine}"),
+        code=lambda w: code_digest("simulate_machine", "simulation.suite", f"simulation.machines.{w.machine}"),
     message:
         "Simulate near and far recordings of {wildcards.machine} ({wildcards.suite})"
     script:
@@ -32,8 +32,9 @@ rule index_machine:
         "../envs/conda.yaml"
     params:
         root=lambda w: plan.suites[w.suite].root,
-        reading=lambda w: plan.reading(w.suite),
-        code=code_digest("manifest"),
+        files=lambda w: plan.suites[w.suite].fingerprint(w.machine),
+        rules=lambda w: plan.index_rules(w.suite),
+        code=code_digest("index_machine"),
     message:
         "Check and list the recordings of {wildcards.machine} ({wildcards.suite})"
     script:

@@ -14,14 +14,14 @@ rule train_autoencoder:
         paths.benchmark(paths.autoencoder)
     conda:
         "../envs/conda.yaml"
-    threads: 1  # training is chaotic: the count decides the result; two machines side by side are faster than two threads
+    threads: 1  # training is chaotic: their number decides the result, and two machines side by side are faster
     resources:
         mem_mb=4000,
         runtime=120,
     params:
         model=lambda w: plan.model(w.model),
         reading=lambda w: plan.reading(w.suite),
-        code=code_digest("reconstruction"),
+        code=code_digest("train_autoencoder"),
     message:
         "Train autoencoder {wildcards.model} on the normal clips of {wildcards.machine} ({wildcards.suite})"
     script:
@@ -41,7 +41,7 @@ rule apply_autoencoder:
         paths.benchmark(paths.residuals)
     conda:
         "../envs/conda.yaml"
-    threads: 1  # training is chaotic: the count decides the result; two machines side by side are faster than two threads
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
@@ -49,7 +49,7 @@ rule apply_autoencoder:
         model=lambda w: plan.model(w.model),
         second_moments=lambda w: plan.needs_second_moments(w.model),
         reading=lambda w: plan.reading(w.suite),
-        code=code_digest("reconstruction"),
+        code=code_digest("apply_autoencoder"),
     message:
         "Reconstruct all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
     script:
@@ -78,7 +78,7 @@ rule train_adapter:
         encoder=lambda w: plan.encoder(w.model),
         reading=lambda w: plan.reading(w.suite),
         device=plan.config["compute"]["device"],
-        code=code_digest("adapting", "encoders.eat"),
+        code=code_digest("train_adapter", "encoders.eat"),
     message:
         "Adapt {wildcards.model} on the other machines' normal clips ({wildcards.suite})"
     script:
@@ -108,7 +108,7 @@ rule embed_machine:
         encoder=lambda w: plan.encoder(w.model),
         reading=lambda w: plan.reading(w.suite),
         device=plan.config["compute"]["device"],
-        code=lambda w: code_digest(*plan.embedding_modules(w.model)),
+        code=lambda w: code_digest("embed_machine", *plan.embedding_modules(w.model)),
     message:
         "Embed all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
     script:

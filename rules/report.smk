@@ -23,7 +23,7 @@ rule tabulate_suite:
         config=lambda w: {key: plan.config[key] for key in ("models", "branches", "systems")},
         left_out=lambda w: plan.left_out(w.suite),
         labelled=lambda w: plan.suites[w.suite].labelled,
-        code=code_digest("evaluation"),
+        code=code_digest("tabulate_suite"),
     message:
         "Tabulate all scores of suite {wildcards.suite}"
     script:
@@ -49,7 +49,7 @@ rule write_report:
         suites=list(plan.run_suites),
         title=plan.config["report"]["title"],
         provenance=plan.provenance,
-        code=code_digest("report"),
+        code=code_digest("write_report"),
     message:
         "Write {output.report}"
     script:

@@ -19,7 +19,7 @@ rule score_branch:
     params:
         branch=lambda w: plan.config["branches"][w.branch],
         kind=lambda w: plan.branch_kind(w.branch),
-        code=code_digest("branch"),
+        code=code_digest("score_branch"),
     message:
         "Score {wildcards.machine} with {wildcards.branch} ({wildcards.model}, {wildcards.suite})"
     script:
@@ -43,7 +43,7 @@ rule fit_fusion:
     params:
         machines=lambda w: inputs.selection_machines(w.suite, w.held_out),
         system=lambda w: plan.config["systems"][w.system],
-        code=code_digest("fusing"),
+        code=code_digest("fit_fusion"),
     message:
         "Choose calibration and weights of {wildcards.system}, held out: {wildcards.held_out} ({wildcards.protocol})"
     script:
@@ -67,7 +67,7 @@ rule fuse_scores:
         runtime=10,
     params:
         branches=lambda w: plan.config["systems"][w.system]["branches"],
-        code=code_digest("fusing"),
+        code=code_digest("fuse_scores"),
     message:
         "Fuse {wildcards.system} for {wildcards.machine} ({wildcards.protocol}, {wildcards.suite})"
     script:

@@ -13,7 +13,7 @@ def main(job):
         reading=job.params.reading,
         device=job.params.device,
         # Outside of the output, which Snakemake clears: a training that was killed goes on after its last epoch.
-        state_folder=folder.with_name(f".{folder.name}.state"),
+        state_folder=folder.with_name(f".{folder.name}.{job.params.code}.state"),
     )
 
 

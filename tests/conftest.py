@@ -31,12 +31,12 @@ class Workflow:
         snakefile = ["--snakefile", str(ROOT / "Snakefile")]
         return [*SNAKEMAKE, *snakefile, *profile, *config, "--cores", "2", *arguments]
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, stdout: Path | None = None) -> subprocess.Popen:
         # A process group of its own: a kill then takes the jobs along, as the end of a session does.
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if stdout is None else stdout.open("w", encoding="utf-8"),
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

@@ -20,6 +20,7 @@ FLOATING = ("FLOAT", "DOUBLE")  # the only sample formats that can hold NaN or i
 UNKNOWN_SIZE = 0xFFFFFFFF  # data chunk of a WAV written to a pipe, or of RF64 (its ds64 chunk has the true size)
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a FLAC stream without a length
 SCAN_FRAMES = 1 << 16
+LARGEST_SAMPLE = 100.0  # of floating-point formats, whose full scale is 1
 COPY_AGAIN = "copy or record it again, or remove it"
 
 
@@ -103,6 +104,8 @@ def _check_samples(path: str | Path, info: AudioInfo, blocks: Iterable[NDArray[n
         if info.subtype in FLOATING and not np.isfinite(block).all():
             first = frames + int(np.argmin(np.isfinite(block).all(axis=1)))
             raise _fault(path, f"NaN or infinite sample at {first / info.sample_rate:.3f} s", COPY_AGAIN)
+        if info.subtype in FLOATING and len(block) and np.abs(block).max() > LARGEST_SAMPLE:
+            raise _fault(path, f"samples up to {np.abs(block).max():.3g}", "scale it to lie within -1 and 1")
         frames += len(block)
     if frames < info.frames:
         raise _fault(path, f"truncated, {frames} of {info.frames} samples are there", COPY_AGAIN)

@@ -63,7 +63,8 @@ def _score_vectors(store: Any, clips: StoredClips, branch: Mapping[str, Any]) ->
     conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
     options = {key: value for key, value in branch["scorer"].items() if key != "kind"}
     notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options.get("k", (8, 5)))
-    if branch["conditioning"].get("whiten") and conditioner.n_components_ >= int((source | target).sum()) - 1:
+    full_rank = conditioner.components_ is not None and conditioner.n_components_ >= int((source | target).sum()) - 1
+    if branch["conditioning"].get("whiten") and full_rank:
         notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
     query, *banks = (conditioner.transform(vectors[mask]) for mask in (clips.split == "test", source, target))
     return domain_conditioned_score(query, *banks, **options), notes

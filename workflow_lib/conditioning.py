@@ -68,7 +68,7 @@ class Conditioner:
         self.n_components_: int | None = None
 
     def fit(self, normal: ArrayLike) -> "Conditioner":
-        """Learn from normal (n, d): at least one vector, for PCA two that differ; UserError otherwise."""
+        """Learn from normal (n, d), at least one vector; where all are the same, PCA is left out with a note."""
         normal = as_vectors(normal, "normal training vectors")
         if not len(normal):
             raise UserError("conditioning needs normal training clips; there is none")
@@ -105,9 +105,9 @@ class Conditioner:
         tolerance = singular[0] * max(centred.shape) * np.finfo(np.float64).eps
         rank = int((singular > tolerance).sum())
         if not rank:
-            raise UserError(
-                f"PCA needs normal clips that differ: {_count(len(centred), 'clip')} with one and the same vector"
-            )
+            same = f"{_count(len(centred), 'normal training clip')} with one and the same vector"
+            self.notes.append(f"no PCA and no whitening: {same}")
+            return
         kept = min(self.components, rank)
         if kept < self.components:
             self.notes.append(f"PCA {self.components} -> {kept} components: {_limit(centred.shape, rank)}")

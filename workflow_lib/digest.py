@@ -9,18 +9,20 @@ from pathlib import Path
 
 PACKAGE = "workflow_lib"
 ROOT = Path(__file__).parent
+DATA_SUFFIXES = (".yaml", ".j2", ".css", ".js")
 
 
 @cache
-def code_digest(*modules: str) -> str:
-    """Digest of modules of this package and of all that they import from it, read as text, never imported.
+def code_digest(script: str, *modules: str) -> str:
+    """Digest of a rule's script and of all modules of this package that it imports, read as text, never imported.
 
-    Snakemake sees neither an edit in an imported library nor a checkout's new time stamps rightly; this digest among
-    a rule's params reruns exactly the rules whose code changed.
+    Imports inside functions are not followed: what a job needs of them is named in `modules`. Snakemake sees neither an
+    edit in an imported library nor a checkout's new time stamps rightly; this digest among a rule's params does.
     """
+    first = ROOT.parent / "scripts" / f"{script}.py"
     digest = hashlib.sha256()
-    for path in sorted(_reachable(modules)):
-        digest.update(path.relative_to(ROOT).as_posix().encode())
+    for path in sorted(_reachable((first, *(path for name in modules for path in _files(f"{PACKAGE}.{name}"))))):
+        digest.update(path.relative_to(ROOT.parent).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -30,9 +32,9 @@ def settings_digest(settings: object) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _reachable(modules: tuple[str, ...]) -> set[Path]:
+def _reachable(first: tuple[Path, ...]) -> set[Path]:
     found: set[Path] = set()
-    waiting = [path for name in modules for path in _files(f"{PACKAGE}.{name}")]
+    waiting = list(first)
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -45,7 +47,7 @@ def _reachable(modules: tuple[str, ...]) -> set[Path]:
 @cache
 def _imports(path: Path) -> tuple[str, ...]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -69,8 +71,5 @@ def _files(name: str) -> Iterator[Path]:
     if base.with_suffix(".py").is_file():
         yield base.with_suffix(".py")
     elif base.is_dir():
-        yield from (
-            p
-            for p in base.rglob("*")
-            if p.is_file() and (p.suffix not in (".py", ".pyc") or (p.parent == base and p.name == "__init__.py"))
-        )
+        yield base / "__init__.py"
+        yield from (path for path in base.rglob("*") if path.suffix in DATA_SUFFIXES and path.is_file())

@@ -4,6 +4,7 @@ Each function makes one table; `write_tables` writes them all into a folder. Col
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip, read_manifest
 from workflow_lib.metrics import MachineMetrics, machine_metrics, official_score
 from workflow_lib.score_table import ScoreTable
@@ -49,7 +51,12 @@ HEADERS = {
     "models": ("suite", "model", "kind", "trained", "description", "weights_digest", "branches"),
     "notes": ("suite", "branch", "model", "machine", "note"),
 }
+FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"
+WORDS = {0.0: "normal", 1.0: "anomaly"}
+VALUES = {"normal": 0.0, "anomaly": 1.0, "": float("nan")}
 Row = tuple[object, ...]
+Scored = Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]  # evaluations with their tables by machine
+Labels = dict[str, dict[str, tuple[str, str]]]  # machine: {clip: (domain, label)}, "" where no table knows
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,19 @@ class Evidence:
 def write_tables(evidence: Evidence, folder: Path) -> None:
     """Write all tables of a suite into a new folder."""
     folder.mkdir(parents=True)
-    scored = [(e, {m: read_scores(path) for m, path in sorted(e["tables"].items())}) for e in evidence.evaluations]
+    scored = [
+        (e, {m: read_scores(path) for m, path in sorted(e["tables"].items())})
+        for e in sorted(evidence.evaluations, key=_identity)
+    ]
+    labels = _known_labels(scored)
+    scored = [(e, {m: _filled(table, labels[m]) for m, table in tables.items()}) for e, tables in scored]
     machines, official = _metric_rows(evidence, scored)
     rows = {
         "machines": machines,
         "official": official,
         "ranking": _ranking_rows(scored),
         "weights": _weight_rows(evidence.folds),
-        "clips": _clip_rows(evidence),
+        "clips": _clip_rows(evidence) if evidence.manifests else _scored_clip_rows(evidence.suite, labels),
         "models": _model_rows(evidence),
         "notes": _note_rows(evidence),
     }
@@ -90,30 +102,63 @@ def _identity(evaluation: Mapping[str, Any]) -> Row:
     return (evaluation["suite"], evaluation["protocol"], evaluation["kind"], evaluation["name"], seed, untrained)
 
 
-def _metric_rows(
-    evidence: Evidence, scored: Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]
-) -> tuple[list[Row], list[Row]]:
+def _known_labels(scored: Scored) -> Labels:
+    """What all tables of a machine together know of its clips; UserError where two contradict each other."""
+    found: Labels = {}
+    for evaluation, tables in scored:
+        for machine, table in tables.items():
+            labels, path = found.setdefault(machine, {}), evaluation["tables"][machine]
+            for clip, domain, anomaly in zip(*(c.tolist() for c in (table.clip, table.domain, table.anomaly))):
+                known, new = labels.get(clip, ("", "")), (domain, WORDS.get(anomaly, ""))
+                labels[clip] = (_agreed(known[0], new[0], path, clip), _agreed(known[1], new[1], path, clip))
+    return found
+
+
+def _agreed(known: str, new: str, path: str, clip: str) -> str:
+    if known and new and known != new:
+        told = f"{clip} is {new} here, but {known} in another table of this machine: correct the one that is wrong"
+        raise UserError(f"{path}: {told}")
+    return known or new
+
+
+def _filled(table: ScoreTable, labels: Mapping[str, tuple[str, str]]) -> ScoreTable:
+    """The table with the domains and labels that it lacks and other tables of its machine know."""
+    if not (np.isnan(table.anomaly) | (table.domain == "")).any():
+        return table
+    known = [labels[clip] for clip in table.clip.tolist()]
+    domain, anomaly = [domain for domain, _ in known], [VALUES[label] for _, label in known]
+    return ScoreTable(table.clip, np.array(domain), np.array(anomaly), table.score)
+
+
+def _metrics(table: ScoreTable) -> MachineMetrics:
+    """Figures of a table; NaN where an unknown label, or for the AUCs a normal clip's domain, leaves them undefined."""
+    undefined = float("nan")
+    if np.isnan(table.anomaly).any():
+        return MachineMetrics(undefined, undefined, undefined)
+    somewhere = table.domain == ""
+    metrics = machine_metrics(table.score, table.anomaly, np.where(somewhere, "source", table.domain))
+    if (somewhere & (table.anomaly == 0)).any():
+        return MachineMetrics(undefined, undefined, metrics.pauc)  # both AUCs share all anomalies, the pAUC all clips
+    return metrics
+
+
+def _metric_rows(evidence: Evidence, scored: Scored) -> tuple[list[Row], list[Row]]:
     machines, official = [], []
     for evaluation, tables in scored if evidence.labelled else ():
-        metrics = {machine: machine_metrics(t.score, t.anomaly, t.domain) for machine, t in tables.items()}
+        metrics = {machine: _metrics(table) for machine, table in tables.items()}
         for machine, m in metrics.items():
             figures = (m.source_auc, m.target_auc, m.pauc, m.harmonic_mean)
             machines.append((*_identity(evaluation), machine, *map(_figure, figures)))
-        official.append((*_identity(evaluation), len(metrics), _figure(_omega(list(metrics.values())))))
+        official.append((*_identity(evaluation), len(metrics), _figure(official_score(list(metrics.values())))))
     return sorted(machines), sorted(official)
-
-
-def _omega(metrics: list[MachineMetrics]) -> float:
-    """Official score, or NaN where one of its figures is undefined."""
-    defined = all(np.isfinite((m.source_auc, m.target_auc, m.pauc)).all() for m in metrics)
-    return official_score(metrics) if defined else float("nan")
 
 
 def _figure(value: float) -> str:
     return "" if np.isnan(value) else repr(float(value))
 
 
-def _ranking_rows(scored: Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]) -> Iterator[Row]:
+def _ranking_rows(scored: Scored) -> Iterator[Row]:
+    """All test clips, most anomalous first; in order as the evaluations and their machines are."""
     for evaluation, tables in scored:
         for machine, table in tables.items():
             order = sorted(range(len(table.clip)), key=lambda i: (-table.score[i], table.clip[i]))
@@ -133,24 +178,28 @@ def _weight_rows(paths: Iterable[str]) -> list[Row]:
         for branch in fold["branches"]:
             scale = fold["calibration"][branch]
             figures = (fold["weights"][branch], scale["median"], scale["iqr"], fold["selection_omega"])
-            rows.append((*head, held_out, branch, *("" if f is None else repr(float(f)) for f in figures)))
+            rows.append((*head, held_out, branch, *("" if f is None else _figure(f) for f in figures)))
     return sorted(rows)
 
 
 def _clip_rows(evidence: Evidence) -> Iterator[Row]:
-    for path in evidence.manifests:
-        clips = sorted(read_manifest(path), key=_cell)
-        for cell, group in groupby(clips, key=_cell):
-            members = list(group)
-            seconds = [clip.frames / clip.sample_rate for clip in members]
-            rates = "/".join(str(rate) for rate in sorted({clip.sample_rate for clip in members}))
-            channels = "/".join(str(count) for count in sorted({clip.channels for clip in members}))
-            lengths = (f"{min(seconds):.3f}", f"{max(seconds):.3f}")
-            yield (evidence.suite, *cell, len(members), channels, rates, *lengths)
+    """Clips by sort and format: where a machine mixes formats, each has its own row."""
+    clips = sorted((clip for path in evidence.manifests for clip in read_manifest(path)), key=_cell)
+    for (machine, split, domain, label, channels, sample_rate), group in groupby(clips, key=_cell):
+        seconds = [clip.frames / clip.sample_rate for clip in group]
+        lengths = (f"{min(seconds):.3f}", f"{max(seconds):.3f}")
+        yield (evidence.suite, machine, split, domain, label, len(seconds), channels, sample_rate, *lengths)
 
 
-def _cell(clip: Clip) -> tuple[str, str, str, str]:
-    return clip.machine, clip.split, clip.domain or "", clip.label or ""
+def _cell(clip: Clip) -> tuple[str, str, str, str, int, int]:
+    return clip.machine, clip.split, clip.domain or "", clip.label or "", clip.channels, clip.sample_rate
+
+
+def _scored_clip_rows(suite: str, labels: Labels) -> Iterator[Row]:
+    """Test clips of a suite without recordings, by what the score tables know; their format is unknown."""
+    for machine, clips in sorted(labels.items()):
+        for sort, count in sorted(Counter(clips.values()).items()):
+            yield (suite, machine, "test", *sort, count, "", "", "", "")
 
 
 def _model_rows(evidence: Evidence) -> list[Row]:
@@ -184,7 +233,10 @@ def _note_rows(evidence: Evidence) -> list[Row]:
         for branch, model, machine, fact in _facts(evidence.notes)
         for note in fact["notes"]
     ]
-    return sorted(rows) + [(evidence.suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
+    rows += [(evidence.suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
+    systems = {evaluation["name"] for evaluation in evidence.evaluations if evaluation["kind"] == "system"}
+    fixed = [name for name in systems if evidence.config["systems"][name].get("weights")]
+    return sorted(rows + [(evidence.suite, name, "", "", FIXED_WEIGHTS) for name in fixed])
 
 
 def _facts(paths: Sequence[str]) -> list[tuple[str, str, str, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """Folds as files: score tables in, calibration and weights out as JSON; then one machine's fused scores. No torch."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def write_fold(path: Path, fusion: Fusion, **identity: str) -> None:
         "step": fusion.step,
         "weights": fusion.weights,
         "calibration": {branch: vars(sigmoid) for branch, sigmoid in fusion.calibration.items()},
-        "selection_omega": fusion.selection_score,
+        "selection_omega": None if math.isnan(fusion.selection_score) else fusion.selection_score,
     }
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
@@ -50,7 +51,7 @@ def read_fold(path: str | Path) -> Fusion:
         branches=tuple(facts["branches"]),
         weights=facts["weights"],
         calibration=calibration,
-        selection_score=facts["selection_omega"],
+        selection_score=math.nan if facts["selection_omega"] is None else facts["selection_omega"],
         step=facts["step"],
         machines=tuple(facts["machines"]),
     )

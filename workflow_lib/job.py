@@ -3,9 +3,11 @@
 A script defines `main(job)` and calls `run_job(snakemake, main)`; the library behind it never sees `snakemake`.
 """
 
+import glob
 import logging
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from workflow_lib.errors import UserError
+
+USER_ERROR = "the job ended:"  # stands before a user's error in a log
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,13 @@ class Outputs:
 
     def __init__(self, final: dict[str, str]) -> None:
         self._final = {name: Path(path) for name, path in final.items()}
-        self._part = {name: path.with_name(f".{os.getpid()}.part.{path.name}") for name, path in self._final.items()}
+        here = socket.gethostname()
+        self._part = {
+            name: path.with_name(f".{here}-{os.getpid()}.part.{path.name}") for name, path in self._final.items()
+        }
         for path in self._final.values():
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_orphans(path, here)
 
     def __getattr__(self, name: str) -> Path:
         try:
@@ -63,10 +69,22 @@ class Outputs:
     def discard(self) -> None:
         """Remove what was made so far."""
         for part in self._part.values():
-            if part.is_dir():
-                shutil.rmtree(part)
-            else:
-                part.unlink(missing_ok=True)
+            _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_orphans(final: Path, host: str) -> None:
+    """Remove what jobs of this machine that were killed left of an output."""
+    for path in final.parent.glob(f".{glob.escape(host)}-*.part.{glob.escape(final.name)}"):
+        process = path.name.removeprefix(f".{host}-").split(".")[0]
+        if process.isdigit() and not Path("/proc", process).exists():
+            _remove(path)
 
 
 def run_job(snakemake: Any, main: Callable[[Job], None]) -> None:
@@ -80,7 +98,7 @@ def run_job(snakemake: Any, main: Callable[[Job], None]) -> None:
             outputs.publish()
         except UserError as error:
             outputs.discard()
-            logging.getLogger(__name__).error("%s", error)
+            logging.getLogger(__name__).error("%s %s", USER_ERROR, error)
             print(f"Error in {job.rule}: {error}", file=sys.__stderr__, flush=True)
             sys.exit(1)
         except BaseException:
@@ -91,9 +109,24 @@ def run_job(snakemake: Any, main: Callable[[Job], None]) -> None:
 
 def limit_threads(threads: int) -> None:
     """Hold the numeric libraries that the script has imported to the threads of the job."""
+    from threadpoolctl import threadpool_limits  # not needed while the DAG is built, which imports this module
+
     threadpool_limits(threads)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)
+
+
+def error_lines(logs: Path, since: float) -> list[str]:
+    """What the jobs that failed since a time had to say to the user, once each, from the logs below a folder."""
+    recent = [path for path in logs.rglob("*.log") if path.stat().st_mtime >= since]
+    lines = [line for path in sorted(recent) for line in _errors_of(path)]
+    return list(dict.fromkeys(lines))
+
+
+def _errors_of(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    found = text.partition(f" {USER_ERROR} ")[2]
+    return found.splitlines()
 
 
 @contextmanager

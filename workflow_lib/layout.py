@@ -3,9 +3,10 @@
 Standard library only, so that the DAG may import it; sound itself is looked at in `audio`.
 """
 
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,37 @@ def survey_machine(folder: Path, *, allow_no_target: bool, suite: str) -> tuple[
     faults += [Fault(str(folder / "train"), *gap) for gap in _train_gaps(folder, found, allow_no_target, suite)]
     faults += [Fault(str(folder / "test"), *gap) for gap in _test_gaps(folder, found)]
     return found, faults
+
+
+def labels_in_names(root: str | Path, machine: str) -> frozenset[str | None]:
+    """Labels that the names of a machine's test clips carry: normal, anomaly, None for unlabelled names."""
+    names = (path.name for path in _sound_files(Path(root, machine, "test"), []))
+    return frozenset(label for name in names for label in _label_of(name))
+
+
+def _label_of(name: str) -> list[str | None]:
+    try:
+        return [parse_clip_name(name).label]
+    except UserError:  # the index says what is wrong with it
+        return []
+
+
+def fingerprint(folders: Iterable[str]) -> str:
+    """Digest of names, sizes and times of all sound files: changes when a clip is added, removed or written again."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in _sound_files(Path(folder), []):
+            status = path.stat() if path.exists() else None
+            facts = (status.st_size, status.st_mtime_ns) if status else None
+            digest.update(f"{path} {facts}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def unused_folders(root: str | Path, machines: Iterable[str]) -> list[str]:
+    """Folders below root that hold no machine that is used; hidden ones are passed over."""
+    used = set(machines)
+    folders = (path for path in sorted(Path(root).iterdir()) if path.is_dir() and not path.name.startswith("."))
+    return [path.name for path in folders if path.name not in used]
 
 
 def _is_machine(folder: Path) -> bool:

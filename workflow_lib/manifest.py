@@ -59,6 +59,7 @@ class IndexRules:
     channels: int = 2  # at least so many; 1 if no branch looks at the far microphone
     resample: bool = False
     allow_no_target: bool = False
+    min_seconds: float = 0.0  # what is shorter is too short for the models
     suite: str = "<name>"
 
 
@@ -102,7 +103,7 @@ def index_to_files(
 
 
 def index_to_file(
-    output: str | Path, root: str | Path, machine: str, machines: Iterable[str], **rules: int | bool | str
+    output: str | Path, root: str | Path, machine: str, machines: Iterable[str] = (), **rules: int | bool | float | str
 ) -> list[Clip]:
     """Writes the manifest of one machine, or lists every fault of the suite's machines, as index_to_files does."""
     return index_to_files({machine: output}, root, machines, **rules)[machine]
@@ -184,6 +185,10 @@ def _sound_faults(path: Path, info: AudioInfo, wanted: IndexRules) -> Iterator[F
     if info.channels < wanted.channels:
         problem = "mono where two channels are needed (near, far)"
         yield Fault(str(path), problem, f"record both, or set suites.{wanted.suite}.channels: 1 to use near alone")
+    seconds = info.frames / info.sample_rate
+    if seconds < wanted.min_seconds:
+        problem = f"{seconds:.3f} s long where {wanted.min_seconds:g} s are needed"
+        yield Fault(str(path), problem, "record longer, or remove it")
     if info.channels > 2:
         yield Fault(
             str(path), f"{info.channels} channels where near and far are expected", "keep these two, near first"

@@ -20,6 +20,7 @@ from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
 from workflow_lib.suites import Suite, load_suite
 
 NO_WEIGHTS = "the systems NearMah and ResMah and the branch ae_mse need none (run.systems, run.branches)"
+SHORTEST_S = 0.2  # five frames of the autoencoder are 0.128 s, one patch of EAT 0.175 s
 EXTERNAL = "external"  # directory level of score tables made elsewhere
 
 
@@ -82,8 +83,8 @@ class Plan:
 
     def embedding_modules(self, instance: str) -> list[str]:
         """Library modules that an embedding job runs, for its code digest."""
-        modules = ["embedding", f"encoders.{self.encoder(instance)['encoder']}"]
-        return [*modules, "adapting"] if "@" in instance else modules
+        modules = [f"encoders.{self.encoder(instance)['encoder']}"]
+        return [*modules, "adaptation.folder", "adaptation.heads"] if "@" in instance else modules
 
     def branch_kind(self, branch: str) -> str:
         return branch_kind(self.config["branches"][branch], self.config["models"])
@@ -126,12 +127,12 @@ class Plan:
     def reading(self, suite: str) -> dict[str, Any]:
         """How the recordings of a suite are read."""
         settings = self.suites[suite]
-        return {
-            "sample_rate": settings.sample_rate,
-            "channels": settings.channels,
-            "resample": settings.resample,
-            "allow_no_target": settings.allow_no_target,
-        }
+        return {"sample_rate": settings.sample_rate, "channels": settings.channels, "resample": settings.resample}
+
+    def index_rules(self, suite: str) -> dict[str, Any]:
+        """What the index asks of the recordings of a suite."""
+        allow_no_target = self.suites[suite].allow_no_target
+        return {**self.reading(suite), "allow_no_target": allow_no_target, "min_seconds": SHORTEST_S}
 
     # ---- what is evaluated -----------------------------------------------------------------------------------------
 
@@ -164,11 +165,14 @@ class Plan:
         if self.branch_kind(branch) == "external":
             folder = Path(self.config["branches"][branch]["scores"])
             missing = [machine for machine in suite.machines if not (folder / f"{machine}.csv").is_file()]
-            return f"{folder} has no table for {', '.join(missing)}" if missing else None
+            advice = f"leave them out with suites.{suite.name}.machines"
+            return f"{folder} has no table for {', '.join(missing)}: add them, or {advice}" if missing else None
         if suite.root is None:
             return "the suite has no recordings (root)"
         if suite.channels == 1 and self.needs_far(branch):
             return "it needs the far channel and the suite is mono"
+        if self.is_adapted(branch) and self.suites[suite.training_suite].channels == 1:
+            return f"it is trained on suite {suite.training_suite}, which is mono"
         return None
 
     def system_obstacle(self, system: str, suite: str) -> str | None:
@@ -178,8 +182,15 @@ class Plan:
             if reason := self.obstacle(branch, suite):
                 return f"branch {branch}: {reason}"
         here = self.suites[suite]
-        if len(branches) > 1 and not here.labelled and not here.select_on:
+        if len(branches) == 1:
+            return None
+        if here.select_on:
+            reason = self.system_obstacle(system, here.select_on)
+            return f"on suite {here.select_on}: {reason}" if reason else None
+        if not here.labelled:
             return f"its scores cannot be calibrated: name a labelled suite under suites.{suite}.select_on"
+        if not here.choosers:
+            return "no machine has normal and anomalous test clips, so none can choose its weights"
         return None
 
     def left_out(self, suite: str) -> list[tuple[str, str]]:
@@ -194,7 +205,8 @@ class Plan:
         if not suite.labelled or suite.select_on:
             return ["complete_dev"]
         possible = {"branch": ("complete_dev", "fixed_lomo"), "system": ("complete_dev", "cross_fitted")}[kind]
-        alone = len(suite.machines) < 2
+        # A fold needs other machines: to train on, and with normal and anomalous test clips to choose on.
+        alone = len(suite.machines if kind == "branch" else suite.choosers) < 2
         return [p for p in self.config["run"]["protocols"] if p in possible and not (alone and p != "complete_dev")]
 
     def seeds(self, branches: list[str]) -> list[str]:
@@ -241,12 +253,14 @@ class Plan:
 
     # ---- before a real run -------------------------------------------------------------------------------------------
 
-    def missing(self) -> list[str]:
-        """One line for each suite or checkpoint that a real run needs and that is not on disk."""
-        needed = {s for name in self.run_suites for s in (name, self.suites[name].training_suite)}
-        lines = [line for name in sorted(needed) if (line := self.suites[name].absence())]
-        used = {b for name in self.run_suites for b in self.branches(name) if self.branch_kind(b) == "embedding"}
-        for model in sorted({self.config["branches"][branch]["model"] for branch in used}):
+    def missing_suites(self, names: Iterable[str]) -> list[str]:
+        """One line for each of these suites whose recordings are not on disk."""
+        return [line for name in names if (line := self.suites[name].absence())]
+
+    def missing_weights(self, models: Iterable[str]) -> list[str]:
+        """One line for each checkpoint that these models need and that is not on disk."""
+        lines = []
+        for model in models:
             checkpoint = self.encoder(model)["checkpoint"]
             if checkpoint != "random" and not Path(checkpoint).exists():
                 where = f"models.{self.model(model).get('base', model)}.checkpoint"
@@ -273,13 +287,24 @@ def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
             faults.append(str(error))
     if faults:
         raise UserError("\n".join(faults))
+    faults = [
+        f"config: suites.{name}.select_on: suite {suite.select_on} has no labels to choose on: name a labelled one"
+        for name, suite in suites.items()
+        if suite.select_on and not suites[suite.select_on].labelled
+    ]
+    if faults:
+        raise UserError("\n".join(faults))
     plan = Plan(config, suites, tuple(run_suites))
-    empty = [name for name in run_suites if not plan.branches(name)]
-    if empty:
-        reasons = [f"suite {s}: {name} is left out: {reason}" for s in empty for name, reason in plan.left_out(s)]
-        advice = f"config: run: no branch is left for suite {', '.join(empty)}: choose others under run.branches"
-        raise UserError("\n".join([*reasons, advice]))
+    for name in run_suites:
+        if not any(plan.evaluations(name)):
+            raise UserError("\n".join(_nothing_to_report(plan, name)))
     return plan
+
+
+def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
+    reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.left_out(suite)]
+    advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
+    return [*reasons, f"config: run: nothing is left to report on suite {suite}: {advice}"]
 
 
 def _alternatives(names: Iterable[str]) -> str:

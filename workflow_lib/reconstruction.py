@@ -14,13 +14,13 @@ from workflow_lib import __version__
 from workflow_lib.autoencoder import Autoencoder, ClipResidual, clip_residuals, five_frame_vectors
 from workflow_lib.autoencoder_training import EpochLog, train_autoencoder
 from workflow_lib.digest import settings_digest
-from workflow_lib.encoders.base import digest_tensors
 from workflow_lib.errors import UserError
 from workflow_lib.logmel import channel_frames
 from workflow_lib.manifest import Clip
 from workflow_lib.recordings import ahead, read_waveform
 from workflow_lib.store import create_store
 from workflow_lib.tables import write_csv
+from workflow_lib.tensors import digest_tensors
 
 log = logging.getLogger(__name__)
 NOTES = "notes"  # what training had to say, carried to the scores in the metadata of the weights

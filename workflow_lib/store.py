@@ -59,7 +59,9 @@ def create_store(path: Path, clips: Sequence[Clip], provenance: Mapping[str, str
 def open_store(path: str | Path) -> Iterator[tuple[h5py.File, StoredClips]]:
     """Open a store for reading; UserError if it is none, or one of another schema version."""
     try:
-        store = h5py.File(path, "r")
+        store = h5py.File(
+            path, "r", locking=False
+        )  # whole files, never changed in place; some file systems have no locks
     except OSError as error:
         raise UserError(f"{path}: cannot be read as HDF5 ({error}): delete it and run again") from None
     with store:

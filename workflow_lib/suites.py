@@ -1,6 +1,6 @@
 """Suites as the workflow sees them while the DAG is built: which machines, labelled or not, where they lie."""
 
-import os
+import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from workflow_lib.errors import UserError, nearest
-from workflow_lib.layout import discover_machines
-from workflow_lib.paths import Paths, fill
+from workflow_lib.layout import discover_machines, fingerprint, labels_in_names
+from workflow_lib.paths import NO_ONE, Paths, fill
 from workflow_lib.simulation import machine_kinds
 
-LABELLED_NAME = re.compile(r"_test_(normal|anomaly)_", re.IGNORECASE)
-FORBIDDEN = re.compile(r"[/\\{}\x00-\x1f]")  # would break path patterns
+FORBIDDEN = re.compile(r"[/\\{}@+\x00-\x1f]")  # would break path patterns, or the names of adapted models
 SPLITS = ("train", "test")
+BOTH = frozenset({"normal", "anomaly"})
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Suite:
     root: str | None  # None: there are no recordings, only score tables made elsewhere
     machines: tuple[str, ...]
     labelled: bool
+    choosers: tuple[str, ...]  # machines with normal and anomalous test clips: they can choose weights
     present: bool  # the recordings are on disk, or are simulated here
     channels: int
     sample_rate: int
@@ -44,6 +45,10 @@ class Suite:
             return [f"{self.root}/{machine}"]
         folders = [f"{self.root}/{machine}/{split}" for split in splits]
         return [folder for folder in folders if Path(folder).is_dir()]
+
+    def fingerprint(self, machine: str) -> str | None:
+        """Changes when a recording is added, removed or written again; None for what is simulated."""
+        return None if self.simulate else fingerprint(self.recordings(machine))
 
     def absence(self) -> str | None:
         """One line on what is missing before a real run can start, or None."""
@@ -68,12 +73,14 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
     faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
     if faults:
         raise UserError("\n".join(faults))
-    labels = settings.get("labels", "auto")
+    labels = _labels(root, machines, settings, score_folders)
+    labelled = _labelled(name, labels, settings.get("labels", "auto"), present)
     return Suite(
         name=name,
         root=root,
         machines=machines,
-        labelled=_labelled(root, machines, bool(simulate)) if labels == "auto" else bool(labels),
+        labelled=labelled,
+        choosers=tuple(m for m in machines if labels.get(m, BOTH) >= BOTH) if labelled else (),
         present=present,
         channels=settings.get("channels", 2),
         sample_rate=settings.get("sample_rate", 16000),
@@ -89,9 +96,12 @@ def _discover(name: str, root: str | None, simulate: object, score_folders: Mapp
     if simulate:
         raise UserError(f"{where}.machines: missing: name the machines to simulate")
     if root is None:
-        tables = {path.stem for folder in score_folders.values() for path in Path(folder).glob("*.csv")}
+        tables = {path.stem for folder in score_folders.values() for path in Path(folder).glob("[!.]*.csv")}
         if tables:
             return sorted(tables)
+        if score_folders:
+            places = ", ".join(f"branches.{branch}.scores: {folder}" for branch, folder in score_folders.items())
+            raise UserError(f"{where}: no <machine>.csv found: mend {places}, or write root for recordings")
         raise UserError(f"{where}.root: missing: write the folder that holds the machines' folders")
     try:
         return discover_machines(root)
@@ -105,21 +115,49 @@ def _known_machines(name: str, root: str | None, simulate: object) -> list[str]:
 
 def _machine_faults(name: str, root: str | None, machines: tuple[str, ...], known: list[str] | None) -> Iterator[str]:
     for machine in machines:
-        if FORBIDDEN.search(machine) or machine.startswith("."):
-            yield f"suites.{name}: machine {machine!r}: rename its folder: no leading dot, no / \\ {{ }} in the name"
+        if FORBIDDEN.search(machine) or machine.startswith(".") or machine == NO_ONE:
+            rule = "no leading dot, none of / \\ { } @ +, and not 'none'"
+            yield f"suites.{name}: machine {machine!r}: rename its folder: {rule}"
         elif known is not None and machine not in known:
             where = f"{root} has no folder {machine} with train or test in it"
             yield f"suites.{name}.machines: {where}: {nearest(machine, known)}"
 
 
-def _labelled(root: str | None, machines: tuple[str, ...], simulated: bool) -> bool:
-    """Look at one test clip's name; tables made elsewhere and simulated clips are labelled."""
-    if root is None or simulated:
-        return True
-    for machine in machines:
-        folder = Path(root, machine, "test")
-        with os.scandir(folder) if folder.is_dir() else os.scandir(root) as entries:
-            for entry in entries:
-                if entry.name.lower().endswith((".wav", ".flac")) and not entry.name.startswith("."):
-                    return bool(LABELLED_NAME.search(entry.name))
-    return False
+def _labels(
+    root: str | None, machines: tuple[str, ...], settings: Mapping[str, Any], score_folders: Mapping[str, str]
+) -> dict[str, frozenset[str | None]]:
+    """Labels of each machine's test clips, where there is something to look at."""
+    if settings.get("simulate"):
+        return dict.fromkeys(machines, BOTH)
+    if root is None:
+        return {machine: _table_labels(machine, score_folders) for machine in machines}
+    return {machine: labels_in_names(root, machine) for machine in machines if Path(root, machine).is_dir()}
+
+
+def _table_labels(machine: str, score_folders: Mapping[str, str]) -> frozenset[str | None]:
+    words = {"0": "normal", "1": "anomaly"}
+    found: set[str | None] = set()
+    for folder in score_folders.values():
+        path = Path(folder, f"{machine}.csv")
+        if path.is_file():
+            with path.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+                found |= {words.get(row.get("anomaly") or "") for row in csv.DictReader(file)}
+    return frozenset(found - {None} or found)
+
+
+def _labelled(name: str, labels: Mapping[str, frozenset[str | None]], wanted: object, present: bool) -> bool:
+    """Whether a suite is evaluated; UserError where machines disagree, or names carry no labels that are promised."""
+    known = {machine: found - {None} for machine, found in labels.items() if found}
+    with_labels = [machine for machine, found in known.items() if found]
+    without = [machine for machine, found in known.items() if not found]
+    if wanted == "auto" and with_labels and without:
+        raise UserError(
+            f"config: suites.{name}: test clips of {', '.join(with_labels)} carry labels, those of {', '.join(without)}"
+            " do not: make two suites of them (suites.<name>.machines), or write labels: false"
+        )
+    if wanted is True and without:
+        raise UserError(
+            f"config: suites.{name}.labels: the test clips of {', '.join(without)} carry no labels in their names: "
+            "write auto or false"
+        )
+    return bool(with_labels) if wanted == "auto" else bool(wanted)

@@ -2,7 +2,6 @@
 
 import os
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -251,13 +250,12 @@ def test_the_rate_fault_names_the_suite_to_change():
     assert "suites.mine.resample: true" in str(rate_fault("a.wav", info, 16000, suite="mine"))
 
 
-def test_the_header_of_an_integer_wav_is_enough_and_its_samples_are_not_read(tmp_path):
+def test_the_header_of_an_integer_wav_is_enough_and_its_samples_are_not_read(tmp_path, monkeypatch):
     path, size = tmp_path / "hours.wav", 1 << 31
     path.write_bytes(riff(fmt(), chunk(b"data", b"", declared=size)))
     os.truncate(path, path.stat().st_size + size)  # sparse: 2 GiB of zeros that take no room
-    start = time.process_time()
+    monkeypatch.setattr("soundfile.SoundFile.read", lambda *_, **__: pytest.fail("samples were read"))
     assert audio_info(path).frames == size // 4
-    assert time.process_time() - start < 0.1
 
 
 def test_paths_with_spaces_and_accents_are_read(tmp_path):

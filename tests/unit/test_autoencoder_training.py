@@ -83,8 +83,9 @@ def test_initial_weights_equal_the_baselines():
     assert list(state) == [str(name) for name in FAN["init_names"]]
     for tensor, first, total in zip(state.values(), FAN["init_first4"], FAN["init_sum"], strict=True):
         values = tensor.double().flatten()
-        np.testing.assert_array_equal(np.resize(values, 4), first)
-        assert float(values.sum()) == pytest.approx(float(total), abs=1e-12)
+        # The last bit depends on the vector instructions that torch draws with.
+        np.testing.assert_allclose(np.resize(values, 4), first, rtol=1e-6)
+        assert float(values.sum()) == pytest.approx(float(total), abs=1e-5)
 
 
 def test_order_of_the_first_epoch_equals_the_baselines():

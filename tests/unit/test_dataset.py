@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import random
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -75,13 +74,6 @@ def test_every_2026_name_can_be_rebuilt_from_its_fields(paths):
         tail = [clip.attribute_string] if clip.label else []
         assert "_".join(["section", clip.section, *fields, f"{clip.number:04d}", *tail]) + ".wav" == name
         assert clip.split == split
-
-
-def test_all_2026_names_parse_within_a_second(paths):
-    start = time.process_time()
-    for path in paths:
-        parse_clip_name(path)
-    assert time.process_time() - start < 1
 
 
 def test_the_name_of_the_design_page_is_read_field_by_field():

@@ -20,11 +20,16 @@ def config(tmp_path, monkeypatch):
     return yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
 
 
-def make_suite(root: Path, machines=("fan", "pump"), name="section_00_source_test_normal_0000_noAttribute.wav"):
+LABELLED = [f"section_00_source_test_{label}_0000_noAttribute.wav" for label in ("normal", "anomaly")]
+UNLABELLED = ["section_00_0000.wav"]
+
+
+def make_suite(root: Path, machines=("fan", "pump"), names=tuple(LABELLED)):
     for machine in machines:
         (root / machine / "train").mkdir(parents=True)
         (root / machine / "test").mkdir()
-        (root / machine / "test" / name).write_bytes(b"")
+        for name in names:
+            (root / machine / "test" / name).write_bytes(b"")
 
 
 def own(config, **suite):
@@ -51,7 +56,7 @@ def test_suites_can_be_chosen(config):
 
 def test_labels_are_read_from_the_names(config):
     make_suite(Path("mine"))
-    make_suite(Path("other"), name="section_00_0000.wav")
+    make_suite(Path("other"), names=UNLABELLED)
     config = own(config)
     config["suites"]["other"] = {"root": "other"}
     plan = load_plan(config, DEFAULTS)
@@ -75,7 +80,8 @@ def test_a_root_that_is_not_there_is_one_line(config):
 
 
 def test_missing_data_and_weights_are_named_before_a_real_run_but_the_plan_stands(config):
-    lines = load_plan(config, DEFAULTS).missing()
+    plan = load_plan(config, DEFAULTS)
+    lines = plan.missing_suites(["dev", "eval"]) + plan.missing_weights(["ced", "dualmic@full-seed13711", "eat", "m2d"])
     assert [line.split(":")[0] for line in lines] == [
         "suites.dev.root",
         "suites.eval.root",
@@ -134,7 +140,7 @@ def test_a_mono_suite_runs_what_needs_no_far_channel_and_says_the_rest(config):
 
 
 def test_an_unlabelled_suite_ranks_single_branch_systems_and_says_why_others_need_labels(config):
-    make_suite(Path("mine"), name="section_00_0000.wav")
+    make_suite(Path("mine"), names=UNLABELLED)
     plan = load_plan(own(config), DEFAULTS)
     assert plan.systems("mine") == ["NearMah", "ResMah"]
     reasons = dict(plan.left_out("mine"))
@@ -152,7 +158,8 @@ def test_score_tables_made_elsewhere_make_a_suite(config):
     for branch in ("one", "two"):
         Path(branch).mkdir()
         for machine in ("fan", "pump"):
-            Path(branch, f"{machine}.csv").write_text("clip,domain,anomaly,score\n", encoding="utf-8")
+            rows = "clip,domain,anomaly,score\na.wav,source,0,0.1\nb.wav,source,1,0.2\n"
+            Path(branch, f"{machine}.csv").write_text(rows, encoding="utf-8")
     config["suites"]["tables"] = {}
     config["branches"] |= {"one": {"scores": "one"}, "two": {"scores": "two"}}
     config["systems"]["both"] = {"branches": ["one", "two"]}
@@ -160,7 +167,7 @@ def test_score_tables_made_elsewhere_make_a_suite(config):
     plan = load_plan(config, DEFAULTS)
     assert plan.suites["tables"].machines == ("fan", "pump")
     assert plan.systems("tables") == ["both"]
-    assert plan.missing() == []
+    assert plan.missing_suites(["tables"]) == []
 
 
 def test_a_table_that_is_missing_is_said(config):
@@ -191,3 +198,93 @@ def test_a_simulated_machine_must_have_a_model(config):
     config["suites"]["demo"] = {"machines": ["fan", "geerbox"], "simulate": simulate}
     with pytest.raises(UserError, match="write gearbox"):
         load_plan(config, DEFAULTS)
+
+
+def test_a_mix_of_labelled_and_unlabelled_machines_is_refused_with_the_way_out(config):
+    make_suite(Path("mine"), machines=["fan"])
+    make_suite(Path("mine"), machines=["pump"], names=UNLABELLED)
+    with pytest.raises(UserError, match=r"test clips of fan carry labels, those of pump do not") as caught:
+        load_plan(own(config), DEFAULTS)
+    assert "\n" not in str(caught.value)
+    assert not load_plan(own(config, labels=False), DEFAULTS).suites["mine"].labelled
+
+
+def test_labels_that_are_promised_and_not_there_are_said_at_start(config):
+    make_suite(Path("mine"), names=UNLABELLED)
+    with pytest.raises(UserError, match=r"suites\.mine\.labels: the test clips of fan, pump carry no labels"):
+        load_plan(own(config, labels=True), DEFAULTS)
+
+
+def test_labels_in_nested_folders_are_seen(config):
+    make_suite(Path("mine"), names=[])
+    for machine in ("fan", "pump"):
+        folder = Path("mine", machine, "test", "day 1")
+        folder.mkdir()
+        for name in LABELLED:
+            (folder / name).write_bytes(b"")
+    assert load_plan(own(config), DEFAULTS).suites["mine"].labelled
+
+
+def test_weights_are_chosen_only_where_there_are_normal_and_anomalous_clips(config):
+    make_suite(Path("mine"), machines=["fan", "pump"])
+    make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.suites["mine"].choosers == ("fan", "pump")
+    assert plan.protocols("mine", "system") == ["complete_dev", "cross_fitted"]
+
+
+def test_one_machine_that_can_choose_makes_no_fold_and_none_makes_no_fusion(config):
+    config["run"]["systems"] = ["NearMah", "NearRes"]
+    make_suite(Path("mine"), machines=["fan"])
+    make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.protocols("mine", "system") == ["complete_dev"]
+    config["suites"]["mine"]["machines"] = ["quiet"]
+    plan = load_plan(config, DEFAULTS)
+    assert plan.systems("mine") == ["NearMah"]
+    assert "none can choose its weights" in dict(plan.left_out("mine"))["NearRes"]
+
+
+def test_a_suite_to_select_on_must_have_labels(config):
+    make_suite(Path("mine"))
+    make_suite(Path("other"), names=UNLABELLED)
+    config = own(config, select_on="other")
+    config["suites"]["other"] = {"root": "other"}
+    with pytest.raises(UserError, match=r"suites\.mine\.select_on: suite other has no labels"):
+        load_plan(config, DEFAULTS)
+
+
+def test_a_mono_suite_to_select_on_leaves_out_what_needs_the_far_channel(config):
+    make_suite(Path("mine"), names=UNLABELLED)
+    make_suite(Path("other"))
+    config = own(config, select_on="other")
+    config["suites"]["other"] = {"root": "other", "channels": 1}
+    plan = load_plan(config, DEFAULTS)
+    assert "mono" in dict(plan.left_out("mine"))["DualDL4"]
+    assert "NearMah" in plan.systems("mine")
+
+
+@pytest.mark.parametrize("name", ["pump+motor", "fan@2", "none", "a{b}"])
+def test_machine_names_that_adapted_models_could_not_carry_are_refused(config, name):
+    make_suite(Path("mine"), machines=["fan", name])
+    with pytest.raises(UserError, match="rename its folder"):
+        load_plan(own(config), DEFAULTS)
+
+
+def test_hidden_files_beside_score_tables_are_no_machines(config):
+    Path("one").mkdir()
+    for name in ("fan.csv", "._fan.csv"):
+        Path("one", name).write_text("clip,domain,anomaly,score\na.wav,source,1,0.5\n", encoding="utf-8")
+    config["suites"]["tables"] = {}
+    config["branches"]["one"] = {"scores": "one"}
+    config["run"] |= {"branches": ["one"], "systems": []}
+    assert load_plan(config, DEFAULTS).suites["tables"].machines == ("fan",)
+
+
+def test_a_replaced_recording_changes_the_fingerprint(config):
+    make_suite(Path("mine"))
+    suite = load_plan(own(config), DEFAULTS).suites["mine"]
+    before = suite.fingerprint("fan")
+    assert suite.fingerprint("fan") == before
+    Path("mine", "fan", "test", LABELLED[0]).write_bytes(b"other")
+    assert suite.fingerprint("fan") != before

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow_lib.dataset import fold
 from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip
 
@@ -62,7 +63,7 @@ class ClassMap:
 
 def proxy_of(clip: Clip) -> Proxy:
     """(machine, domain, attributes) of a clip; attributes are case-folded, for their spelling varies in the data."""
-    return clip.machine, str(clip.domain), clip.attributes.casefold()
+    return clip.machine, str(clip.domain), fold(clip.attributes)
 
 
 def check_training_clips(clips: Sequence[Clip], held_out: Sequence[str] = ()) -> list[Clip]:

@@ -7,7 +7,6 @@ tensors their values. Reading checkpoint files is in `workflow_lib.encoders.chec
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from workflow_lib.encoders.checkpoint import Checkpoint, take_tensors
 from workflow_lib.errors import UserError
+from workflow_lib.tensors import digest_tensors
 
 Length = Literal["native", "reference"]
 HEAD_DIM = 64  # of every published EAT, CED and M2D, whatever the width
@@ -135,16 +135,6 @@ def pool_tokens(tokens: Tensor) -> tuple[Tensor, Tensor]:
     # Two passes: the mean of squares less the squared mean would cancel.
     variance = (tokens - mean.unsqueeze(1)).square().mean(dim=1)
     return mean, variance.sqrt()
-
-
-def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) over the sorted names, shapes and bytes of tensors."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 class PatchProjection(nn.Conv2d):

@@ -147,9 +147,9 @@ def number(value: float | None, form: str = ".4f", *, tint: bool = False) -> Cel
     return Cell(format(value, form), repr(value), share=value if tint else None)
 
 
-def count(value: int) -> Cell:
-    """A cell with a whole number."""
-    return Cell(str(value), str(value))
+def count(value: int | None) -> Cell:
+    """A cell with a whole number; None is unknown and shows a dash."""
+    return Cell(DASH) if value is None else Cell(str(value), str(value))
 
 
 def entry_label(entry: Entry) -> str:

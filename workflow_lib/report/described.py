@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report.content import DASH, UNTRAINED, Block, Cell, Column, Prose, Section, Table, count, text
 from workflow_lib.report.reading import ClipsRow, NoteRow, SuiteTables
 
@@ -14,9 +15,11 @@ def material(suite: SuiteTables, key: str) -> Section:
     return Section(f"{key}-material", "Recordings, models and notes", blocks)
 
 
-def clips_of(suite: SuiteTables, split: str) -> int:
-    """Number of clips of a split over all machines."""
-    return sum(row.clips for row in suite.clips if row.split == split)
+def clips_of(suite: SuiteTables, split: str) -> int | None:
+    """Number of clips of a split over all machines; None where only score tables are known, and none of that split."""
+    rows = [row for row in suite.clips if row.split == split]
+    recorded = any(row.channels is not None for row in suite.clips)
+    return sum(row.clips for row in rows) if rows or recorded else None
 
 
 def machines_of(suite: SuiteTables) -> list[str]:
@@ -50,8 +53,8 @@ def _clips_table(suite: SuiteTables) -> Table:
 
 def _clips_row(machine: str, rows: Sequence[ClipsRow], heads: Sequence[str]) -> tuple[Cell, ...]:
     counts = [sum(row.clips for row in rows if _sort_of(row) == head) for head in heads]
-    channels = " or ".join(str(value) for value in sorted({row.channels for row in rows}))
-    rate = " or ".join(f"{value / 1000:g} kHz" for value in sorted({row.sample_rate for row in rows}))
+    channels = " or ".join(str(value) for value in sorted({row.channels for row in rows} - {None}))
+    rate = " or ".join(f"{value / 1000:g} kHz" for value in sorted({row.sample_rate for row in rows} - {None}))
     return (text(machine), *map(count, counts), text(channels), text(rate), text(_length(rows)))
 
 
@@ -91,14 +94,14 @@ def _digest(digest: str) -> Cell:
 
 def _notes(suite: SuiteTables) -> list[Block]:
     if not suite.notes:
-        return [Prose("No notes: nothing had to be reduced to fit the data.")]
+        return [Prose("No notes: nothing was reduced, left out or fixed.")]
     groups: dict[tuple[str, str, str], list[NoteRow]] = {}
     for row in suite.notes:
         groups.setdefault((row.note, row.branch, row.model), []).append(row)
     return [
         Table(
-            caption=f"Notes on {suite.name}: what was reduced or done differently to fit the data",
-            columns=tuple(Column(title) for title in ("Note", "Branch", "Model", "Machines")),
+            caption=f"Notes on {suite.name}: what was reduced, left out or fixed",
+            columns=tuple(Column(title) for title in ("Note", "Branch or system", "Model", "Machines")),
             rows=tuple(_note_row(suite, rows) for rows in groups.values()),
             note="Data: notes.csv",
         )
@@ -108,6 +111,7 @@ def _notes(suite: SuiteTables) -> list[Block]:
 def _note_row(suite: SuiteTables, rows: Sequence[NoteRow]) -> tuple[Cell, ...]:
     first = rows[0]
     random = {model.model for model in suite.models if model.trained == "no"}
-    tag = UNTRAINED if ("branch", first.branch) in suite.untrained or first.model in random else ""
+    kind = "system" if first.note == FIXED_WEIGHTS else "branch"
+    tag = UNTRAINED if (kind, first.branch) in suite.untrained or first.model in random else ""
     machines = ", ".join(row.machine for row in rows if row.machine)
     return (text(first.note, tag), text(first.branch), text(first.model), text(machines))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report.charts import comparison_chart, heat_map_chart
 from workflow_lib.report.content import (
     DASH,
@@ -21,6 +22,12 @@ from workflow_lib.report.content import (
 )
 from workflow_lib.report.reading import Entry, MachineRow, OfficialRow, SuiteTables, WeightRow
 from workflow_lib.report.words import METRICS
+
+_CHOSEN_NOTE = "“Ω where chosen” is the score on the machines that chose the weights, not on the one held out."
+_FIXED_NOTE = (
+    f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated” is the score on the machines that gave the calibration, "
+    "not on the one held out."
+)
 
 
 def one_protocol(protocols: Iterable[str]) -> str:
@@ -61,16 +68,22 @@ def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
     return Table(
         caption=f"Ranking by Ω, suite {suite.name}, protocol {protocol}",
         columns=tuple(Column(title, title in ("Place", "Machines", "Ω")) for title in columns),
-        rows=tuple(_omega_row(suite, place, row) for place, row in enumerate(rows, start=1)),
+        rows=tuple(_omega_row(suite, place, row) for place, row in zip(_places(rows), rows, strict=True)),
         protocol=protocol,
         head=1,
         note="The place is by Ω within this table only. Data: official.csv",
     )
 
 
-def _omega_row(suite: SuiteTables, place: int, row: OfficialRow) -> tuple[Cell, ...]:
+def _places(rows: Sequence[OfficialRow]) -> list[int | None]:
+    """The place of each row, the same for equal Ω; None for an undefined one."""
+    known = [row.omega for row in rows if row.omega is not None]
+    return [None if row.omega is None else 1 + sum(omega > row.omega for omega in known) for row in rows]
+
+
+def _omega_row(suite: SuiteTables, place: int | None, row: OfficialRow) -> tuple[Cell, ...]:
     return (
-        Cell(DASH) if row.omega is None else count(place),
+        count(place),
         text(row.name, tag_of(suite, row.kind, row.name)),
         number(row.omega),
         text(row.kind),
@@ -98,7 +111,8 @@ def _undefined_notice(suite: SuiteTables, protocol: str) -> list[Block]:
     ]
     names = [entry_label(row.entry) for row in suite.official if row.protocol == protocol and row.omega is None]
     lines += [f"Ω: {_told(names)}"] if names else []
-    why = "A figure needs normal and anomalous test clips, the AUCs normal ones of their domain; here they are missing."
+    why = "A figure needs labels and normal and anomalous test clips, the AUCs normal ones of their domain; "
+    why += "here they are missing."
     return [Notice("undefined", f"Undefined under protocol {protocol}", (*lines, why))] if lines else []
 
 
@@ -161,14 +175,14 @@ def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
     protocol = one_protocol(row.protocol for row in rows)
     branches = list(dict.fromkeys(row.branch for row in rows))
     title = entry_title(Entry("system", rows[0].system, rows[0].seed))
-    heads = [*branches, "Ω where chosen"]
+    fixed = rows[0].system in suite.fixed_weights
+    heads = [*branches, "Ω where calibrated" if fixed else "Ω where chosen"]
     return Table(
         caption=f"{title}: fusion weights, suite {suite.name}, protocol {protocol}",
         columns=(Column("Held out"), *(Column(head, numeric=True) for head in heads)),
         rows=tuple(_weight_row(suite, held, fold, branches) for held, fold in _folds(rows).items()),
         protocol=protocol,
-        note="“Ω where chosen” is the score on the machines that chose the weights, not on the one held out. "
-        "Data: weights.csv",
+        note=f"{_FIXED_NOTE if fixed else _CHOSEN_NOTE} Data: weights.csv",
     )
 
 

@@ -75,7 +75,9 @@ def _overview_row(suite: SuiteTables) -> tuple[Cell, ...]:
 
 def _cards(suite: SuiteTables, key: str) -> list[Card]:
     if not is_evaluated(suite):
-        told = f"{len(machines_of(suite))} machines, {clips_of(suite, 'test')} test clips: see the most anomalous ones"
+        clips = clips_of(suite, "test")
+        counted = "" if clips is None else f", {clips} test clips"
+        told = f"{len(machines_of(suite))} machines{counted}: see the most anomalous ones"
         return [Card(suite.name, "Ranked", NOT_EVALUATED, detail=told, target=key)]
     found = ((name, by_omega(row for row in suite.official if row.protocol == name)) for name in protocols_of(suite))
     return [_card(suite, f"{key}-{protocol}", rows) for protocol, rows in found if rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from workflow_lib.errors import UserError
+from workflow_lib.evaluation import FIXED_WEIGHTS
 
 Row = TypeVar("Row")
 
@@ -49,6 +50,10 @@ def _whole(cell: str) -> int:
         return int(cell)
     except ValueError:
         raise ValueError(f"is {cell!r}, but must be a whole number") from None
+
+
+def _whole_known(cell: str) -> int | None:
+    return None if cell == "" else _whole(cell)
 
 
 def _number(cell: str) -> float:
@@ -148,7 +153,7 @@ class WeightRow:
 
 @dataclass(frozen=True, slots=True)
 class ClipsRow:
-    """One line of clips.csv: how many clips of one sort a machine has, and what they are like."""
+    """One line of clips.csv: how many clips of one sort a machine has; their format, None without recordings."""
 
     suite: str = _column(_filled)
     machine: str = _column(_filled)
@@ -156,8 +161,8 @@ class ClipsRow:
     domain: str = _column(_text)
     label: str = _column(_text)
     clips: int = _column(_whole)
-    channels: int = _column(_whole)
-    sample_rate: int = _column(_whole)
+    channels: int | None = _column(_whole_known)
+    sample_rate: int | None = _column(_whole_known)
     seconds_min: float | None = _column(_known)
     seconds_max: float | None = _column(_known)
 
@@ -177,7 +182,7 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class NoteRow:
-    """One line of notes.csv: something that was done differently because the data asked for it."""
+    """One line of notes.csv: what the data or the configuration changed; `branch` may also be a system."""
 
     suite: str = _column(_filled)
     branch: str = _column(_text)
@@ -206,6 +211,11 @@ class SuiteTables:
         flagged = {(row.kind, row.name) for row in rows if row.untrained}
         flagged |= {("branch", branch) for row in self.models if row.trained == "no" for branch in row.branches}
         return frozenset(flagged | {("system", w.system) for w in self.weights if ("branch", w.branch) in flagged})
+
+    @cached_property
+    def fixed_weights(self) -> frozenset[str]:
+        """Systems whose fusion weights stand in the configuration: no machine chose them."""
+        return frozenset(row.branch for row in self.notes if row.note == FIXED_WEIGHTS)
 
 
 _TABLES: dict[str, type] = {

@@ -1,11 +1,21 @@
 """The part of the page about one suite: protocol by protocol, entry by entry."""
 
+from collections.abc import Iterable
+
 from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
 from workflow_lib.report.described import material
 from workflow_lib.report.evaluated import by_omega, machine_blocks, ranking_blocks, tag_of, weight_blocks
 from workflow_lib.report.ranked import Rankings, rankings_of, score_chart, top_clip_tables
 from workflow_lib.report.reading import Entry, SuiteTables
-from workflow_lib.report.words import NOT_EVALUATED, NOTHING_CHOSEN, protocol_order, protocol_term
+from workflow_lib.report.words import (
+    NOT_EVALUATED,
+    NOTHING_CHOSEN,
+    TRANSFERRED,
+    TRANSFERRED_CALIBRATION,
+    WEIGHTS_FIXED,
+    protocol_order,
+    protocol_term,
+)
 
 
 def protocols_of(suite: SuiteTables) -> list[str]:
@@ -44,12 +54,23 @@ def _protocol_section(suite: SuiteTables, key: str, protocol: str, rankings: Ran
     entries = _entries(suite, protocol, rankings)
     systems = [entry for entry in entries if entry.kind == "system"]
     blocks = (
-        Prose(term.meaning if is_evaluated(suite) else NOTHING_CHOSEN),
+        Prose(_choices(suite, protocol, [entry.name for entry in systems])),
         *ranking_blocks(suite, protocol),
         *_entry_parts(suite, protocol, rankings, systems or entries, first_open=True),
         *_entry_parts(suite, protocol, rankings, [entry for entry in entries if systems and entry.kind == "branch"]),
     )
     return Section(f"{key}-{protocol}", term.title, blocks, code=protocol)
+
+
+def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
+    """Who chose what under a protocol, and what nobody chose."""
+    blended = {row.system for row in suite.weights if row.protocol == protocol}
+    fixed = suite.fixed_weights & set(systems)
+    told = [(WEIGHTS_FIXED, fixed)]
+    if not is_evaluated(suite):
+        told += [(TRANSFERRED, blended - fixed), (TRANSFERRED_CALIBRATION, blended & fixed)]
+    opening = protocol_term(protocol).meaning if is_evaluated(suite) else NOTHING_CHOSEN
+    return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in told if names)])
 
 
 def _entries(suite: SuiteTables, protocol: str, rankings: Rankings) -> list[Entry]:

@@ -55,10 +55,10 @@ METRICS: dict[str, str] = {
 }
 
 UNTRAINED_HEADLINE = "Untrained: its scores show the machinery, not the method"
-NOTHING_CHOSEN = (
-    "Nothing was chosen on this suite, as it has no labels: weights and calibration are those found on labelled "
-    "machines under this protocol."
-)
+NOTHING_CHOSEN = "Nothing was chosen on this suite, as it has no labels."
+TRANSFERRED = "Weights and calibration of {} are those found on labelled machines under this protocol."
+TRANSFERRED_CALIBRATION = "The calibration of {} is that found on labelled machines under this protocol."
+WEIGHTS_FIXED = "The fusion weights of {} were fixed by the configuration: no machine chose them."
 NOT_EVALUATED = "scored and ranked, not evaluated"
 
 GLOSSARY: tuple[Term, ...] = (
@@ -97,7 +97,8 @@ GLOSSARY: tuple[Term, ...] = (
     Term(
         "Weight and calibration",
         "Branches speak on different scales. Median and interquartile range (IQR) of a branch's scores map it to 0 … 1 "
-        "before the weights, which add up to 1, blend the branches.",
+        "before the weights, which add up to 1, blend the branches. Machines with labels choose the weights, unless "
+        "the configuration fixes them.",
     ),
     Term("Held out", "The machine that had no say in the weights and calibration it is scored with."),
     Term("Seed", "The number that random steps of training started from. Another seed gives other scores."),
@@ -107,6 +108,6 @@ GLOSSARY: tuple[Term, ...] = (
     ),
     Term(
         "Undefined",
-        "A figure that cannot be measured, as the normal or the anomalous test clips it needs are missing.",
+        "A figure that cannot be measured, as the normal or the anomalous test clips it needs are missing or their labels are unknown.",
     ),
 )
