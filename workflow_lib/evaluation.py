@@ -108,7 +108,8 @@ def _known_labels(scored: Scored) -> Labels:
     for evaluation, tables in scored:
         for machine, table in tables.items():
             labels, path = found.setdefault(machine, {}), evaluation["tables"][machine]
-            for clip, domain, anomaly in zip(*(c.tolist() for c in (table.clip, table.domain, table.anomaly))):
+            columns = (column.tolist() for column in (table.clip, table.domain, table.anomaly))
+            for clip, domain, anomaly in zip(*columns, strict=True):
                 known, new = labels.get(clip, ("", "")), (domain, WORDS.get(anomaly, ""))
                 labels[clip] = (_agreed(known[0], new[0], path, clip), _agreed(known[1], new[1], path, clip))
     return found

@@ -34,12 +34,14 @@ LABELLED = [
 ]
 
 
-def own(tmp_path: Path, **suite) -> Workflow:
+def own(tmp_path: Path, *, run=None, models=None, branches=None, **suite) -> Workflow:
     workflow = Workflow(tmp_path / "run")
-    models = {"ae": {"epochs": 1}, "ae_residual": {"epochs": 1}}
-    compute = {"threads": 1, "device": "cpu"}
     workflow.configure(
-        suites={"mine": {"root": "../my recordings", **suite}}, run=AE_ONLY, models=models, compute=compute
+        suites={"mine": {"root": "../my recordings", **suite}},
+        run={**AE_ONLY, **(run or {})},
+        models={"ae": {"epochs": 1}, "ae_residual": {"epochs": 1}, **(models or {})},
+        branches=branches or {},
+        compute={"threads": 1, "device": "cpu"},
     )
     return workflow
 
@@ -58,11 +60,13 @@ def test_faulty_recordings_are_listed_together_and_nothing_is_written(tmp_path):
     truncated.write_bytes(truncated.read_bytes()[:900])
     (root / "pump" / "train" / "a clip.wav").write_bytes((root / "pump" / "test" / LABELLED[1]).read_bytes())
     soundfile.write(root / "sound press" / "test" / LABELLED[2], np.zeros((8000, 2)), 44100)
+    soundfile.write(root / "sound press" / "test" / LABELLED[3], np.zeros((1600, 2)), 16000)
+    soundfile.write(root / "sound press" / "test" / LABELLED[4], np.full((8000, 2), 1e30), 16000, subtype="FLOAT")
     done = own(tmp_path).run()
     assert done.returncode != 0
     assert "Traceback" not in done.stdout
     faulty = [line for line in done.stdout.splitlines() if line.startswith("../my recordings/")]
-    assert len(faulty) == 4, done.stdout
+    assert len(faulty) == 6, done.stdout
     assert not (tmp_path / "run" / "results").exists()
 
 
@@ -119,15 +123,84 @@ def test_real_score_tables_give_the_expected_fusion_through_the_workflow(tmp_pat
         assert weights == {f"real_{name}": weight for name, weight in fold["weights"].items()}
 
 
-def test_replaced_recordings_are_seen(small_run, tmp_path):
-    """A machine whose folder changed is indexed again; the others are not."""
+def test_recordings_written_again_under_the_same_names_are_seen(small_run, tmp_path):
+    """A machine whose clips changed is indexed again; the others are not."""
     shutil.copytree(small_run.folder / "results" / "small" / "recordings", tmp_path / "my recordings")
     workflow = Workflow(tmp_path / "run")
     workflow.configure(**{**SMALL, "suites": {"small": {"root": "../my recordings"}}})
     targets = [f"results/small/manifest/{machine}.csv" for machine in ("bearing", "fan", "valve")]
     workflow.make(*targets)
     assert "Nothing to be done" in workflow.make(*targets)
-    next((tmp_path / "my recordings" / "fan" / "test").iterdir()).unlink()
+    clip = next((tmp_path / "my recordings" / "fan" / "test").iterdir())
+    clip.write_bytes(clip.read_bytes())
     output = workflow.make(*targets)
     assert "recordings of fan" in output
     assert "recordings of valve" not in output
+
+
+def test_a_machine_with_normal_test_clips_only_costs_no_other_its_report(tmp_path):
+    write_machine(tmp_path / "my recordings" / "fan", LABELLED)
+    write_machine(tmp_path / "my recordings" / "pump", LABELLED)
+    write_machine(tmp_path / "my recordings" / "quiet", [name for name in LABELLED if "normal" in name])
+    workflow = own(tmp_path, run={"systems": ["NearRes"]})
+    workflow.make()
+    with (workflow.folder / "results/mine/tables/machines.csv").open(encoding="utf-8", newline="") as file:
+        rows = {(row["name"], row["protocol"], row["machine"]): row for row in csv.DictReader(file)}
+    assert rows["NearRes", "cross_fitted", "fan"]["source_auc"]
+    assert rows["NearRes", "cross_fitted", "quiet"]["source_auc"] == ""
+    assert omegas(workflow, "mine")["NearRes", "cross_fitted"] == ""
+
+
+def test_silent_clips_and_mixed_rates_go_through_both_paths(tmp_path):
+    """All normals of one machine equal, rates mixed: said in the notes, never a crash or a NaN."""
+    root = tmp_path / "my recordings"
+    write_machine(root / "fan", LABELLED)
+    write_machine(root / "silent", LABELLED)
+    for path in sorted((root / "silent").rglob("*.wav")):
+        soundfile.write(path, np.zeros((8000, 2)), 16000)
+    soundfile.write(root / "fan" / "test" / LABELLED[0], 0.1 * np.ones((22050, 2)), 44100)
+    tiny = {key: SMALL["models"]["tiny"] for key in ["tiny"]}
+    workflow = own(
+        tmp_path,
+        resample=True,
+        run={"branches": ["tiny_whitened"], "systems": [], "protocols": ["complete_dev"]},
+        models=tiny,
+        branches={"tiny_whitened": SMALL["branches"]["tiny_whitened"]},
+    )
+    workflow.make()
+    notes = (workflow.folder / "results/mine/tables/notes.csv").read_text(encoding="utf-8")
+    assert "no PCA and no whitening: 10 normal training clips with one and the same vector" in notes
+    assert "nan" not in (workflow.folder / "results/mine/tables/ranking.csv").read_text(encoding="utf-8")
+
+
+def test_listing_the_recordings_asks_for_no_weights(tmp_path):
+    write_machine(tmp_path / "my recordings" / "fan", LABELLED)
+    workflow = Workflow(tmp_path / "run")
+    workflow.configure(suites={"mine": {"root": "../my recordings"}})
+    workflow.make("index")
+    assert workflow.files("mine/manifest/fan.csv")
+    assert "models.eat.checkpoint: there is no" in workflow.run().stdout
+
+
+def test_what_lies_beside_the_machines_is_said(tmp_path):
+    write_machine(tmp_path / "my recordings" / "fan", LABELLED)
+    (tmp_path / "my recordings" / "Pump" / "Train").mkdir(parents=True)
+    assert "suite mine: not a machine of it, not used: Pump" in own(tmp_path).make("index")
+
+
+def test_a_failing_job_ends_the_output_with_its_one_line(tmp_path):
+    """A table made elsewhere that breaks in the middle: the line comes last, after all that Snakemake says."""
+    workflow = Workflow(tmp_path / "run")
+    (tmp_path / "tables").mkdir()
+    text = (GOLDEN / "ae_mse" / "fan.csv").read_text(encoding="utf-8")
+    (tmp_path / "tables" / "fan.csv").write_text(text.replace(",source,1,8.6", ",source,1,x8.6", 1), encoding="utf-8")
+    workflow.configure(
+        suites={"real": {}},
+        branches={"broken": {"scores": "../tables"}},
+        run={"suites": ["real"], "branches": ["broken"], "systems": [], "protocols": ["complete_dev"]},
+    )
+    done = workflow.run()
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    end = done.stdout.partition("Exiting because a job execution failed")[2]
+    assert "../tables/fan.csv: clips whose score is not a finite number" in end, done.stdout[-1500:]

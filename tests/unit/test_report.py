@@ -19,11 +19,19 @@ from report_example import (
 )
 
 from workflow_lib.errors import UserError
+from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report import build_report
 from workflow_lib.report.content import Cell, number
 from workflow_lib.report.evaluated import by_omega, omega_table, one_protocol
 from workflow_lib.report.reading import read_suite
-from workflow_lib.report.words import NOT_EVALUATED, UNTRAINED_HEADLINE
+from workflow_lib.report.words import (
+    NOT_EVALUATED,
+    NOTHING_CHOSEN,
+    TRANSFERRED,
+    TRANSFERRED_CALIBRATION,
+    UNTRAINED_HEADLINE,
+    WEIGHTS_FIXED,
+)
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 PROVENANCE = {"Code version": "0.1.0", "Config digest": "0123abcd"}
@@ -275,6 +283,84 @@ def test_the_place_of_an_undefined_score_is_last(tmp_path):
     assert [row.name for row in rows][-1] == "aaa"
 
 
+def test_equal_scores_have_the_same_place(tmp_path):
+    example = Example("demo")
+    for name, omega in (("a", 0.5), ("b", 0.75), ("c", 0.75), ("d", None), ("e", 0.625), ("f", 0.5)):
+        example.add("official", "complete_dev", "branch", name, "", "no", 3, omega)
+    told = by_head(find_table(Parsed(report(tmp_path, example)), "Ranking by Ω"))
+    places = [(row["System or branch"]["text"], row["Place"]["text"]) for row in told]
+    assert places == [("b", "1"), ("c", "1"), ("e", "3"), ("a", "4"), ("f", "4"), ("d", "\u2013")]
+
+
+# --- who chose the weights ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["complete_dev", "cross_fitted"])
+def test_no_machine_is_said_to_have_chosen_fixed_weights(tmp_path, protocol):
+    example = labelled_example(machines=["fan"], protocols=[protocol])
+    example.add("notes", "Dual", "", "", FIXED_WEIGHTS)
+    page = Parsed(report(tmp_path, example))
+    assert WEIGHTS_FIXED.format("Dual") in page.text
+    fixed = find_table(page, "System Dual, seed 13711: fusion weights")
+    chosen = find_table(page, "System NearMah: fusion weights")
+    assert [cell["text"] for cell in fixed["rows"][0]][-1] == "Ω where calibrated"
+    assert [cell["text"] for cell in chosen["rows"][0]][-1] == "Ω where chosen"
+    assert f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated”" in page.text
+
+
+def test_chosen_weights_are_not_called_fixed(full):
+    assert "fixed by the configuration: no machine" not in full[1]
+    assert "Ω where calibrated" not in full[1]
+
+
+def test_transferred_weights_are_said_to_be_so(full):
+    assert TRANSFERRED.format("Dual") in Parsed(full[1]).text
+
+
+def test_nothing_is_said_to_be_transferred_where_nothing_was(tmp_path):
+    example = unlabelled_example(machines=["pump"])
+    example.rows["weights"] = []
+    text = Parsed(report(tmp_path, example)).text
+    assert NOTHING_CHOSEN in text
+    assert "labelled machines" not in text
+
+
+def test_fixed_weights_of_an_unlabelled_suite_take_only_the_calibration_over(tmp_path):
+    example = unlabelled_example(machines=["pump"])
+    example.add("notes", "Dual", "", "", FIXED_WEIGHTS)
+    text = Parsed(report(tmp_path, example)).text
+    assert f"{WEIGHTS_FIXED.format('Dual')} {TRANSFERRED_CALIBRATION.format('Dual')}" in text
+    assert TRANSFERRED.format("Dual") not in text
+
+
+def test_the_note_on_fixed_weights_of_an_untrained_system_says_untrained(tmp_path):
+    example = labelled_example(machines=["fan"], protocols=["cross_fitted"], untrained=True)
+    example.rows["notes"] = []
+    example.add("notes", "Dual", "", "", FIXED_WEIGHTS)
+    assert find_table(Parsed(report(tmp_path, example)), "Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
+
+
+# --- clips that are not known -------------------------------------------------------------------------------------
+
+
+def test_what_is_not_known_of_the_clips_is_a_dash_and_never_zero(tmp_path):
+    example = Example("mine")
+    example.entry("complete_dev", "branch", "ae", {"pump": drawn_scores("pump", 4, 1.0)})
+    example.add("clips", "pump", "test", "source", "normal", 25, "", "", "", "")
+    page = Parsed(report(tmp_path, example))
+    overview = by_head(find_table(page, "What was run"))[0]
+    assert [overview[head]["text"] for head in ("Training clips", "Test clips")] == ["\u2013", "25"]
+    clips = by_head(find_table(page, "Clips of mine"))[0]
+    assert [clips[head]["text"] for head in ("Channels", "Rate", "Length")] == ["\u2013"] * 3
+
+
+def test_recordings_without_a_test_clip_count_zero_of_them(tmp_path):
+    example = small_example()
+    example.rows["clips"] = [row for row in example.rows["clips"] if row[2] == "train"]
+    overview = by_head(find_table(Parsed(report(tmp_path, example)), "What was run"))[0]
+    assert [overview[head]["text"] for head in ("Training clips", "Test clips")] == ["100", "0"]
+
+
 # --- untrained ----------------------------------------------------------------------------------------------------
 
 
@@ -431,6 +517,7 @@ def test_a_missing_column_is_named(tmp_path, table):
         ("ranking", "score", "nan", "must be a finite number"),
         ("ranking", "anomaly", "2", "must be 0, 1 or empty"),
         ("clips", "clips", "ten", "must be a whole number"),
+        ("clips", "sample_rate", "16000/44100", "must be a whole number"),
         ("models", "trained", "perhaps", "must be one of yes, no, unknown"),
     ],
 )

@@ -108,6 +108,7 @@ GLOSSARY: tuple[Term, ...] = (
     ),
     Term(
         "Undefined",
-        "A figure that cannot be measured, as the normal or the anomalous test clips it needs are missing or their labels are unknown.",
+        "A figure that cannot be measured, as the normal or the anomalous test clips it needs are missing "
+        "or their labels are unknown.",
     ),
 )
