@@ -4,241 +4,218 @@ Only the standard library, yaml and jsonschema are imported: this runs whenever 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from math import comb
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-
 from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.config_shape import branch_kind, numbers_as_text, shape_faults
 from workflow_lib.errors import UserError, nearest
 
-SCHEMA = Path(__file__).with_name("config_schema.yaml")
+__all__ = ["branch_kind", "check_config"]
+
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-TYPE_WORDS = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "null": "null",
-}
+DEFAULT_DEPTH, DEFAULT_WIDTH, HEAD_WIDTH = 12, 768, 64  # of every published encoder
+DEFAULT_STEP = 0.1
+MAX_GRID_POINTS = 2_000_000
 
 
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise one UserError with every fault of the configuration, one line each."""
-    faults = list(_shape_faults(config)) or list(_meaning_faults(config))
+    faults = list(shape_faults(config)) or list(_meaning_faults(config))
     if faults:
-        raise UserError("\n".join(f"config: {fault}" for fault in faults))
-
-
-def model_kind(model: Mapping[str, Any]) -> str:
-    """autoencoder, frozen or adapted."""
-    return str(model["kind"])
-
-
-def branch_kind(branch: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:
-    """external (tables made elsewhere), autoencoder or embedding."""
-    if "scores" in branch:
-        return "external"
-    return "autoencoder" if models.get(str(branch.get("model")), {}).get("kind") == "autoencoder" else "embedding"
-
-
-# ---- shape: keys and types -------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1)
-def _schema() -> dict[str, Any]:
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-
-
-def _shape_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    yield from _validate(config, _schema(), "")
-    for section, choose in (("models", _model_definition), ("branches", _branch_definition)):
-        entries = config.get(section)
-        for name, entry in entries.items() if isinstance(entries, Mapping) else ():
-            if isinstance(entry, Mapping):
-                definition = choose(entry, config)
-                if isinstance(definition, str):
-                    yield f"{section}.{name}.{definition}"
-                else:
-                    yield from _validate(entry, definition, f"{section}.{name}")
-
-
-def _definition(name: str) -> dict[str, Any]:
-    return {"$defs": _schema()["$defs"], **_schema()["$defs"][name]}
-
-
-def _model_definition(model: Mapping[str, Any], _config: Mapping[str, Any]) -> dict[str, Any] | str:
-    kinds = ("autoencoder", "frozen", "adapted")
-    kind = model.get("kind")
-    if kind not in kinds:
-        return f"kind: {kind!r} is no kind of model: write one of: {', '.join(kinds)}"
-    return _definition(f"{kind}_model")
-
-
-def _branch_definition(branch: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any] | str:
-    models = config.get("models")
-    usable = {k: v for k, v in models.items() if isinstance(v, Mapping)} if isinstance(models, Mapping) else {}
-    if "scores" not in branch and "model" in branch and branch["model"] not in usable:
-        return f"model: there is no model {branch['model']!r}: {nearest(branch['model'], usable)}"
-    return _definition(f"{branch_kind(branch, usable)}_branch")
-
-
-def _validate(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
-    errors = Draft202012Validator(schema).iter_errors(value)
-    for error in sorted(errors, key=lambda e: [str(part) for part in e.absolute_path]):
-        yield from _explain(error, where)
-
-
-def _explain(error: ValidationError, where: str) -> Iterator[str]:
-    place = _place(where, error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        for key in sorted(set(map(str, error.instance)) - set(known)):
-            yield f"{_place(place, [key])}: unknown key: {nearest(key, known)}"
-    elif error.validator == "required":
-        for key in error.validator_value:
-            if key not in error.instance:
-                yield f"{_place(place, [key])}: missing: add it (config.yaml shows every key)"
-    elif error.validator == "type":
-        wanted = error.validator_value
-        words = " or ".join(TYPE_WORDS[t] for t in ([wanted] if isinstance(wanted, str) else wanted))
-        yield f"{place}: {error.instance!r} is of the wrong type: write {words}"
-    elif error.validator in ("enum", "const"):
-        options = error.validator_value if error.validator == "enum" else [error.validator_value]
-        yield f"{place}: {error.instance!r} is not possible: {nearest(error.instance, map(_yaml_word, options))}"
-    elif error.validator == "anyOf":
-        yield f"{place}: {error.instance!r} is not possible: write {_alternatives(error.validator_value)}"
-    else:
-        yield f"{place}: {error.message}"
-
-
-def _alternatives(options: list[dict[str, Any]]) -> str:
-    words = []
-    for option in options:
-        option = _schema()["$defs"][option["$ref"].split("/")[-1]] if "$ref" in option else option
-        words.append(_yaml_word(option["const"]) if "const" in option else TYPE_WORDS[option["type"]])
-    return " or ".join(words)
-
-
-def _yaml_word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _place(where: str, path: Iterable[object]) -> str:
-    parts = [where] if where else []
-    for part in path:
-        if isinstance(part, int) and parts:
-            parts[-1] += f"[{part}]"
-        else:
-            parts.append(str(part))
-    return ".".join(parts) or "the whole file"
-
-
-# ---- meaning: names that lead somewhere ------------------------------------------------------------------------------
+        raise UserError("\n".join(f"config: {' '.join(fault.splitlines())}" for fault in faults))
 
 
 def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Names that lead nowhere and values that do not go together; the shape is sound."""
     yield from _name_faults(config)
-    yield from _suite_faults(config)
-    for name, model in config["models"].items():
-        yield from _model_faults(name, model, config)
+    yield from _run_faults(config)
+    for name, suite in config["suites"].items():
+        yield from _suite_faults(f"suites.{name}", name, suite, config["suites"])
+    unsound: set[str] = set()
+    # Adapted models last: what stands on a faulty base is not judged.
+    for name, model in sorted(config["models"].items(), key=lambda item: item[1]["kind"] == "adapted"):
+        faults = list(_model_faults(f"models.{name}", model, config["models"], unsound))
+        yield from faults
+        if faults or model.get("base") in unsound:
+            unsound.add(name)
     for name, branch in config["branches"].items():
-        yield from _branch_faults(name, branch, config)
+        if branch.get("model") not in unsound:
+            yield from _branch_faults(f"branches.{name}", branch, config["models"])
     for name, system in config["systems"].items():
-        yield from _system_faults(name, system, config)
-    for section, word in (("systems", "system"), ("branches", "branch")):
-        for name in config["run"][section]:
-            if name not in config[section]:
-                yield f"run.{section}: there is no {word} {name!r}: {nearest(name, config[section])}"
+        yield from _system_faults(f"systems.{name}", system, config["branches"])
 
 
 def _name_faults(config: Mapping[str, Any]) -> Iterator[str]:
     for section in ("suites", "models", "branches", "systems"):
         for name in config[section]:
-            if not PLAIN_NAME.fullmatch(str(name)):
+            if not PLAIN_NAME.fullmatch(name):
                 yield f"{section}.{name}: a name becomes part of file names: use letters, digits, '_', '-' and '.' only"
 
 
-def _suite_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    suites = config["suites"]
-    chosen = config["run"]["suites"]
-    for name in [] if chosen == "auto" else [chosen] if isinstance(chosen, str) else chosen:
-        if name not in suites:
-            yield f"run.suites: there is no suite {name!r}: {nearest(name, suites)}"
-    for name, suite in suites.items():
-        if "simulate" in suite and "root" in suite:
-            yield f"suites.{name}: root and simulate exclude each other: a simulated suite lies in the results folder"
-        if "simulate" in suite and suite.get("channels", 2) != 2:
-            yield f"suites.{name}.channels: a simulated suite has two channels: write 2"
-        other = suite.get("select_on")
-        if other is not None and (other not in suites or other == name):
-            hint = nearest(other, [key for key in suites if key != name])
-            yield f"suites.{name}.select_on: there is no other suite {other!r}: {hint}"
+def _run_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    run, chosen = config["run"], config["run"]["suites"]
+    suites = [] if chosen == "auto" else [chosen] if isinstance(chosen, str) else chosen
+    for section, word, names in (
+        ("suites", "suite", suites),
+        ("systems", "system", run["systems"]),
+        ("branches", "branch", run["branches"]),
+    ):
+        for name in names:
+            if name not in config[section]:
+                yield f"run.{section}: there is no {word} {name!r}: {nearest(name, config[section])}"
 
 
-def _model_faults(name: str, model: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
-    models = config["models"]
-    if model["kind"] == "adapted":
-        base = models.get(model["base"])
-        frozen = [key for key, value in models.items() if value["kind"] == "frozen"]
-        if base is None or base["kind"] != "frozen":
-            yield f"models.{name}.base: there is no frozen model {model['base']!r}: {nearest(model['base'], frozen)}"
-        elif base["encoder"] != "eat":
-            yield f"models.{name}.base: only eat encoders can be adapted, {model['base']} is {base['encoder']}"
-        try:
-            settings = AdapterSettings.from_mapping(model["adaptation"])
-        except UserError as error:
-            yield f"models.{name}.adaptation: {error}"
-        else:
-            if settings.statistics_block not in model["blocks"]:
-                yield f"models.{name}.blocks: block {settings.statistics_block} is adapted for: add it"
+def _suite_faults(place: str, name: str, suite: Mapping[str, Any], suites: Mapping[str, Any]) -> Iterator[str]:
+    if "simulate" in suite:
+        if "root" in suite:
+            yield f"{place}: root and simulate exclude each other: a simulated suite lies in the results folder"
+        if suite.get("channels", 2) != 2:
+            yield f"{place}.channels: a simulated suite has two channels: write 2"
+        low, high = suite["simulate"]["severity"]
+        if low > high:
+            yield f"{place}.simulate.severity: {low:g} is above {high:g}: write [{high:g}, {low:g}], the lowest first"
+    if "select_on" in suite:
+        yield from _select_on_faults(f"{place}.select_on", name, suite["select_on"], suites)
+
+
+def _select_on_faults(place: str, name: str, other: str, suites: Mapping[str, Any]) -> Iterator[str]:
+    chained = [key for key, value in suites.items() if value.get("select_on", key) != key]
+    free = [key for key in suites if key not in (name, *chained)]
+    if other == name:
+        yield f"{place}: {other!r} is this suite itself: leave it out"
+    elif other not in suites:
+        yield f"{place}: there is no other suite {other!r}: {nearest(other, free)}"
+    elif other in chained:
+        yield f"{place}: {other!r} has a select_on of its own and chooses nothing: {nearest(other, free)}"
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+def _model_faults(place: str, model: Mapping[str, Any], models: Mapping[str, Any], unsound: set[str]) -> Iterator[str]:
     if model["kind"] == "frozen":
-        sizes = [key for key in ("seed", "embed_dim", "depth", "num_heads") if key in model]
-        if sizes and model["checkpoint"] != "random":
-            yield f"models.{name}.{sizes[0]}: only for `checkpoint: random`: leave it out"
-        depth = model.get("depth", 12)
-        for block in model["blocks"]:
-            if block > depth:
-                yield f"models.{name}.blocks: there is no block {block}: write 1 to {depth}"
-    if model["kind"] == "autoencoder" and model["batch_size"] < 2:
-        yield f"models.{name}.batch_size: batch normalisation needs two vectors: write 2 or more"
+        yield from _block_faults(f"{place}.blocks", model["blocks"], model.get("depth", DEFAULT_DEPTH))
+        yield from _size_faults(place, model)
+    elif model["kind"] == "adapted":
+        base = models.get(model["base"], {})
+        if base.get("kind") != "frozen" or base["encoder"] != "eat":
+            yield from _base_faults(f"{place}.base", model["base"], models)
+            base = None
+        depth = base.get("depth", DEFAULT_DEPTH) if base and model["base"] not in unsound else None
+        yield from _adaptation_faults(place, model, depth)
 
 
-def _branch_faults(name: str, branch: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
-    if branch_kind(branch, config["models"]) != "embedding":
+def _block_faults(place: str, blocks: list[int], depth: int) -> Iterator[str]:
+    for block in blocks:
+        if block > depth:
+            yield f"{place}: there is no block {block}: write 1 to {depth}"
+
+
+def _size_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
+    """Sizes of an untrained encoder: the width is cut into heads, and EAT's positions into quarters."""
+    sizes = [key for key in ("seed", "embed_dim", "depth", "num_heads") if key in model]
+    if model["checkpoint"] != "random":
+        if sizes:
+            leave = "leave it out" if len(sizes) == 1 else "leave them out"
+            yield f"{place}: {', '.join(sizes)}: only for `checkpoint: random`: {leave}"
         return
-    model = config["models"][branch["model"]]
-    if "head" in branch["view"]:
-        if branch["view"] != ["head"]:
-            yield f"branches.{name}.view: head stands alone: write [head]"
+    width, heads = model.get("embed_dim", DEFAULT_WIDTH), model.get("num_heads")
+    if heads is None and width % HEAD_WIDTH:
+        yield f"{place}.num_heads: missing: a width of {width} is cut into heads: write a divisor of {width}"
+    elif heads is not None and width % heads:
+        yield f"{place}.embed_dim: {width} is no multiple of num_heads: write {-(-width // heads) * heads}"
+    elif model["encoder"] == "eat" and width % 4:
+        yield f"{place}.embed_dim: {width} is no multiple of 4, as eat needs: write {-(-width // 4) * 4}"
+
+
+def _base_faults(place: str, base: str, models: Mapping[str, Any]) -> Iterator[str]:
+    frozen = [key for key, value in models.items() if value["kind"] == "frozen"]
+    eats = [key for key in frozen if models[key]["encoder"] == "eat"]
+    if base in frozen:
+        encoder = models[base]["encoder"]
+        yield f"{place}: only eat encoders can be adapted, {base} is {encoder}: {nearest(base, eats)}"
+    else:
+        yield f"{place}: there is no frozen model {base!r}: {nearest(base, eats)}"
+
+
+def _adaptation_faults(place: str, model: Mapping[str, Any], depth: int | None) -> Iterator[str]:
+    """`depth`: blocks of the base; None if that is not known."""
+    if depth is not None:
+        yield from _block_faults(f"{place}.blocks", model["blocks"], depth)
+    texts = {key: text for key, value in model["adaptation"].items() if (text := numbers_as_text(value))}
+    for key, text in texts.items():
+        yield f"{place}.adaptation.{key}: {model['adaptation'][key]!r} is text for YAML: write {text}"
+    try:
+        settings = AdapterSettings.from_mapping({k: v for k, v in model["adaptation"].items() if k not in texts})
+    except UserError as error:
+        yield f"{place}.adaptation: {error}"
+        return
+    except OverflowError:
+        yield f"{place}.adaptation: a number is too large: write a smaller one"
+        return
+    # Adapted blocks lie before the statistics block, so its number bounds them all.
+    if depth is not None and settings.statistics_block > depth:
+        what = f"block {settings.statistics_block} of {depth}"
+        yield f"{place}.adaptation: there is no {what}: write statistics_block and adapted_blocks from 1 to {depth}"
+    elif settings.statistics_block not in model["blocks"]:
+        yield f"{place}.blocks: block {settings.statistics_block} is adapted for: add it"
+
+
+# ---- branches and systems --------------------------------------------------------------------------------------------
+
+
+def _branch_faults(place: str, branch: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[str]:
+    kind = branch_kind(branch, models)
+    if kind == "autoencoder" and branch["scorer"]["kind"] != "mahalanobis" and "reading" in branch["scorer"]:
+        yield f"{place}.scorer.reading: only for `kind: mahalanobis`: leave it out"
+    if kind == "embedding":
+        yield from _view_faults(place, branch, models[branch["model"]])
+        if branch["conditioning"]["whiten"] and branch["conditioning"]["components"] is None:
+            yield f"{place}.conditioning.whiten: whitening needs components: write a number there, or whiten: false"
+
+
+def _view_faults(place: str, branch: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[str]:
+    view, block = branch["view"], branch.get("block")
+    if "head" in view:
         if model["kind"] != "adapted":
-            yield f"branches.{name}.view: {branch['model']} has no head: use near, far or near-far, or an adapted model"
-    elif branch.get("block") not in model["blocks"]:
-        blocks = ", ".join(map(str, model["blocks"]))
-        store = f"models.{branch['model']}.blocks"
-        block = branch.get("block")
-        yield f"branches.{name}.block: {store} has no block {block}: write one of {blocks}, or add it there"
-    conditioning = branch["conditioning"]
-    if conditioning.get("whiten") and conditioning.get("components") is None:
-        yield f"branches.{name}.conditioning.whiten: whitening needs components: write a number there, or whiten: false"
+            yield f"{place}.view: {branch['model']} has no head: use near, far or near-far, or an adapted model"
+        elif view != ["head"]:
+            yield f"{place}.view: head stands alone: write [head]"
+    elif block not in model["blocks"]:
+        blocks, store = ", ".join(map(str, model["blocks"])), f"models.{branch['model']}.blocks"
+        what = "missing" if block is None else f"{store} has no block {block}"
+        yield f"{place}.block: {what}: write one of {blocks}, or add it there"
 
 
-def _system_faults(name: str, system: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+def _system_faults(place: str, system: Mapping[str, Any], branches: Mapping[str, Any]) -> Iterator[str]:
     for branch in system["branches"]:
-        if branch not in config["branches"]:
-            yield f"systems.{name}.branches: there is no branch {branch!r}: {nearest(branch, config['branches'])}"
-    step = system.get("step", 0.1)
-    if abs(round(1 / step) - 1 / step) > 1e-9:
-        yield f"systems.{name}.step: 1 is no multiple of {step}: write 0.1, 0.05, 0.2, 0.25 or 0.5"
+        if branch not in branches:
+            yield f"{place}.branches: there is no branch {branch!r}: {nearest(branch, branches)}"
     weights = system.get("weights")
-    if weights is not None:
-        if sorted(weights) != sorted(system["branches"]):
-            yield f"systems.{name}.weights: name each branch of the system once: {', '.join(system['branches'])}"
-        elif abs(sum(weights.values()) - 1) > 1e-9:
-            yield f"systems.{name}.weights: they sum to {sum(weights.values()):g}: make them sum to 1"
+    yield from _step_faults(f"{place}.step", system.get("step", DEFAULT_STEP), len(system["branches"]), weights is None)
+    if weights is None:
+        return
+    if set(weights) != set(system["branches"]):
+        yield f"{place}.weights: name each branch of the system once: {', '.join(system['branches'])}"
+    elif abs(sum(weights.values()) - 1) > 1e-9:
+        yield f"{place}.weights: they sum to {sum(weights.values()):g}: make them sum to 1"
+
+
+def _step_faults(place: str, step: float, n_branches: int, searched: bool) -> Iterator[str]:
+    n_steps = round(1 / step)
+    if abs(n_steps * step - 1) > 1e-9:
+        yield f"{place}: 1 is no multiple of {step:g}: write 0.1, 0.05, 0.2, 0.25 or 0.5"
+    elif searched and _grid_points(n_branches, n_steps) > MAX_GRID_POINTS:
+        fitting = next(n for n in (50, 20, 10, 5, 4, 2, 1) if n < n_steps and _fits(n_branches, n))
+        points = f"{_grid_points(n_branches, n_steps):,} combinations of weights"
+        yield f"{place}: {step:g} gives {points}, at most {MAX_GRID_POINTS:,} can be tried: write {1 / fitting:g}"
+
+
+def _fits(n_branches: int, n_steps: int) -> bool:
+    return _grid_points(n_branches, n_steps) <= MAX_GRID_POINTS
+
+
+def _grid_points(n_branches: int, n_steps: int) -> int:
+    return comb(n_branches - 1 + n_steps, n_branches - 1)

@@ -106,7 +106,7 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         (
             "branches.ced.view",
             ["nearfar"],
-            "config: branches.ced.view[0]: 'nearfar' is not possible: write one of: near-far",
+            "config: branches.ced.view[0]: 'nearfar' is not possible: write one of: near-",
         ),
         ("branches.ced.view", ["head"], "config: branches.ced.view: ced has no head"),
         (
@@ -189,7 +189,7 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("systems.NearMah.step", math.nan, "systems.NearMah.step: nan is of the wrong type: write a finite number"),
         ("systems.NearMah.step", 1e-300, "systems.NearMah.step: 1e-300 is not possible: write 0.0001 to 1"),
         ("systems.NearMah.step", "5e-2", "'5e-2' is text for YAML: write 0.05 or 5.0e-2"),
-        ("systems.DualDL4.step", 0.002, "step: 0.002 gives 21,084,251 combinations of weights, 2,000,000 are possible"),
+        ("systems.DualDL4.step", 0.002, "step: 0.002 gives 21,084,251 combinations of weights, at most 2,000,000"),
         ("systems.NearMah.branches", [], "systems.NearMah.branches: [] is not possible: name at least one"),
         ("systems.NearMah.weights", {5: 1.0}, "systems.NearMah.weights.5: YAML reads this name as a number"),
         ("systems.NearMah.weights", {"ae_mahalanobis": math.nan}, "write a finite number"),
