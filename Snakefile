@@ -9,6 +9,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
 from workflow_lib.job import error_lines
 from workflow_lib.plan import load_plan
+from workflow_lib.summary import summary_lines
 
 min_version("9.27")
 started = time.time()
@@ -46,6 +47,11 @@ onstart:
     except UserError as error:
         raise SystemExit(str(error)) from None
     for line in remarks(plan):
+        logger.warning(line)
+
+
+onsuccess:
+    for line in summary_lines(inputs.report_tables(None)):
         logger.warning(line)
 
 
