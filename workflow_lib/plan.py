@@ -164,6 +164,8 @@ class Plan:
     def _obstacle(self, branch: str, suite: Suite) -> str | None:
         if self.branch_kind(branch) == "external":
             folder = Path(self.config["branches"][branch]["scores"])
+            if not folder.is_dir():
+                return f"branches.{branch}.scores: there is no folder {folder}"
             missing = [machine for machine in suite.machines if not (folder / f"{machine}.csv").is_file()]
             advice = f"leave them out with suites.{suite.name}.machines"
             return f"{folder} has no table for {', '.join(missing)}: add them, or {advice}" if missing else None
