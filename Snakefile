@@ -8,7 +8,7 @@ from workflow_lib.digest import code_digest
 from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
 from workflow_lib.job import error_lines
-from workflow_lib.plan import load_plan
+from workflow_lib.planning import load_plan
 from workflow_lib.summary import summary_lines
 
 min_version("9.27")

@@ -10,14 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workflow_lib import __version__
-from workflow_lib.config import branch_kind, check_config
+from workflow_lib.config import branch_kind
 from workflow_lib.digest import settings_digest
-from workflow_lib.errors import UserError
 from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
-from workflow_lib.suites import Suite, load_suite
+from workflow_lib.suites import Suite
 
 NO_WEIGHTS = "the systems NearMah and ResMah and the branch ae_mse need none (run.systems, run.branches)"
 SHORTEST_S = 0.2  # five frames of the autoencoder are 0.128 s, one patch of EAT 0.175 s
@@ -270,62 +267,5 @@ class Plan:
         return list(dict.fromkeys(lines))
 
 
-def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
-    """Check the configuration and plan the run; `defaults` is the file that the user's own was laid over.
-
-    Raises UserError with all faults of a kind at once, one line each.
-    """
-    check_config(config)
-    paths = Paths(config["results"])
-    run_suites = _chosen_suites(config, defaults)
-    needed = [s for name in run_suites for s in (name, config["suites"][name].get("select_on")) if s]
-    folders = {name: branch["scores"] for name, branch in config["branches"].items() if "scores" in branch}
-    used = {name: folder for name, folder in folders.items() if name in _wanted_branches(config)}
-    suites, faults = {}, []
-    for name in dict.fromkeys(needed):
-        try:
-            suites[name] = load_suite(name, config["suites"][name], paths, used)
-        except UserError as error:
-            faults.append(str(error))
-    if faults:
-        raise UserError("\n".join(faults))
-    faults = [
-        f"config: suites.{name}.select_on: suite {suite.select_on} has no labels to choose on: name a labelled one"
-        for name, suite in suites.items()
-        if suite.select_on and not suites[suite.select_on].labelled
-    ]
-    if faults:
-        raise UserError("\n".join(faults))
-    plan = Plan(config, suites, tuple(run_suites))
-    for name in run_suites:
-        if not any(plan.evaluations(name)):
-            raise UserError("\n".join(_nothing_to_report(plan, name)))
-    return plan
-
-
-def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
-    reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.left_out(suite)]
-    advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
-    return [*reasons, f"config: run: nothing is left to report on suite {suite}: {advice}"]
-
-
 def _alternatives(names: Iterable[str]) -> str:
     return "(?:" + "|".join(re.escape(name) for name in dict.fromkeys(names)) + ")"
-
-
-def _wanted_branches(config: Mapping[str, Any]) -> set[str]:
-    return {
-        *config["run"]["branches"],
-        *(b for s in config["run"]["systems"] for b in config["systems"][s]["branches"]),
-    }
-
-
-def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:
-    chosen = config["run"]["suites"]
-    if isinstance(chosen, str) and chosen != "auto":
-        return [chosen]
-    if chosen != "auto":
-        return list(chosen)
-    shipped = yaml.safe_load(defaults.read_text(encoding="utf-8"))["suites"]
-    own = [name for name, suite in config["suites"].items() if suite != shipped.get(name)]
-    return own or list(config["suites"])

@@ -8,7 +8,7 @@ import yaml
 
 from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
-from workflow_lib.plan import load_plan
+from workflow_lib.planning import load_plan
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "config.yaml"

@@ -1,0 +1,73 @@
+"""From the configuration to the plan of a run, with all faults of a kind at once, one line each.
+
+Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflow_lib.config import check_config
+from workflow_lib.errors import UserError
+from workflow_lib.paths import Paths
+from workflow_lib.plan import Plan
+from workflow_lib.suites import load_suite
+
+
+def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
+    """Check the configuration and plan the run; `defaults` is the file that the user's own was laid over.
+
+    Raises UserError with all faults of a kind at once, one line each.
+    """
+    check_config(config)
+    paths = Paths(config["results"])
+    run_suites = _chosen_suites(config, defaults)
+    needed = [s for name in run_suites for s in (name, config["suites"][name].get("select_on")) if s]
+    folders = {name: branch["scores"] for name, branch in config["branches"].items() if "scores" in branch}
+    used = {name: folder for name, folder in folders.items() if name in _wanted_branches(config)}
+    suites, faults = {}, []
+    for name in dict.fromkeys(needed):
+        try:
+            suites[name] = load_suite(name, config["suites"][name], paths, used)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
+    faults = [
+        f"config: suites.{name}.select_on: suite {suite.select_on} has no labels to choose on: name a labelled one"
+        for name, suite in suites.items()
+        if suite.select_on and not suites[suite.select_on].labelled
+    ]
+    if faults:
+        raise UserError("\n".join(faults))
+    plan = Plan(config, suites, tuple(run_suites))
+    for name in run_suites:
+        if not any(plan.evaluations(name)):
+            raise UserError("\n".join(_nothing_to_report(plan, name)))
+    return plan
+
+
+def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
+    reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.left_out(suite)]
+    advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
+    return [*reasons, f"config: run: nothing is left to report on suite {suite}: {advice}"]
+
+
+def _wanted_branches(config: Mapping[str, Any]) -> set[str]:
+    return {
+        *config["run"]["branches"],
+        *(b for s in config["run"]["systems"] for b in config["systems"][s]["branches"]),
+    }
+
+
+def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:
+    chosen = config["run"]["suites"]
+    if isinstance(chosen, str) and chosen != "auto":
+        return [chosen]
+    if chosen != "auto":
+        return list(chosen)
+    shipped = yaml.safe_load(defaults.read_text(encoding="utf-8"))["suites"]
+    own = [name for name, suite in config["suites"].items() if suite != shipped.get(name)]
+    return own or list(config["suites"])
