@@ -3,11 +3,11 @@
 
 rule simulate_machine:
     output:
-        recordings=directory(f"{paths.recordings}/{{machine}}"),
+        recordings=directory(paths.simulated),
     log:
-        paths.log(f"{paths.recordings}/{{machine}}"),
+        paths.log(paths.simulated),
     benchmark:
-        paths.benchmark(f"{paths.recordings}/{{machine}}")
+        paths.benchmark(paths.simulated)
     conda:
         "../envs/conda.yaml"
     params:

@@ -18,6 +18,11 @@ class Paths:
         return f"{self.results}/{{suite}}/recordings"
 
     @property
+    def simulated(self) -> str:
+        """Folder of one simulated machine."""
+        return f"{self.recordings}/{{machine}}"
+
+    @property
     def manifest(self) -> str:
         return f"{self.results}/{{suite}}/manifest/{{machine}}.csv"
 
