@@ -107,7 +107,7 @@ rule embed_machine:
         model=lambda w: plan.model(w.model),
         encoder=lambda w: plan.encoder(w.model),
         reading=lambda w: plan.reading(w.suite),
-        device=plan.config["compute"]["device"],
+        compute=plan.computing,
         code=lambda w: code_digest("embed_machine", *plan.embedding_modules(w.model)),
     message:
         "Embed all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"

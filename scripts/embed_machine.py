@@ -12,7 +12,8 @@ def main(job):
         encoder_settings=job.params.encoder,
         adapter=job.input.get("adapter"),
         reading=job.params.reading,
-        device=job.params.device,
+        compute=job.params.compute,
+        workers=job.threads,
         code=job.params.code,
     )
 

@@ -10,12 +10,16 @@ from typing import Any
 
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.config_shape import branch_kind, numbers_as_text, shape_faults
+from workflow_lib.encoders import encoder_names, encoder_options
 from workflow_lib.errors import UserError, nearest
 
 __all__ = ["branch_kind", "check_config"]
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 DEFAULT_DEPTH, DEFAULT_WIDTH, HEAD_WIDTH = 12, 768, 64  # of every published encoder
+PUBLISHED_DEPTH_12 = ("eat", "ced", "m2d")
+UNTRAINED_OPTIONS = ("seed", "embed_dim", "depth", "num_heads", "chunk_frames")
+ENCODER_OPTIONS = (*UNTRAINED_OPTIONS, "length", "trust_pickle")
 DEFAULT_STEP = 0.1
 MAX_GRID_POINTS = 2_000_000
 
@@ -96,15 +100,29 @@ def _select_on_faults(place: str, name: str, other: str, suites: Mapping[str, An
 
 def _model_faults(place: str, model: Mapping[str, Any], models: Mapping[str, Any], unsound: set[str]) -> Iterator[str]:
     if model["kind"] == "frozen":
-        yield from _block_faults(f"{place}.blocks", model["blocks"], model.get("depth", DEFAULT_DEPTH))
-        yield from _size_faults(place, model)
+        yield from _frozen_faults(place, model)
     elif model["kind"] == "adapted":
         base = models.get(model["base"], {})
-        if base.get("kind") != "frozen" or base["encoder"] != "eat":
+        faulty = base.get("kind") == "frozen" and model["base"] in unsound
+        if not faulty and (base.get("kind") != "frozen" or base["encoder"] != "eat"):
             yield from _base_faults(f"{place}.base", model["base"], models)
             base = None
         depth = base.get("depth", DEFAULT_DEPTH) if base and model["base"] not in unsound else None
         yield from _adaptation_faults(place, model, depth)
+
+
+def _frozen_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
+    name = model["encoder"]
+    if name not in encoder_names():
+        yield f"{place}.encoder: there is no encoder {name!r}: {nearest(name, encoder_names())}"
+        return
+    unknown = [key for key in ENCODER_OPTIONS if key in model and key not in encoder_options(name)]
+    if unknown:
+        yield f"{place}: the encoder {name} takes no {', '.join(unknown)}: leave out what it does not take"
+        return
+    if name in PUBLISHED_DEPTH_12 or model["checkpoint"] == "random":
+        yield from _block_faults(f"{place}.blocks", model["blocks"], model.get("depth", DEFAULT_DEPTH))
+    yield from _size_faults(place, model)
 
 
 def _block_faults(place: str, blocks: list[int], depth: int) -> Iterator[str]:
@@ -115,11 +133,12 @@ def _block_faults(place: str, blocks: list[int], depth: int) -> Iterator[str]:
 
 def _size_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
     """Sizes of an untrained encoder: the width is cut into heads, and EAT's positions into quarters."""
-    sizes = [key for key in ("seed", "embed_dim", "depth", "num_heads") if key in model]
-    if model["checkpoint"] != "random":
-        if sizes:
-            leave = "leave it out" if len(sizes) == 1 else "leave them out"
-            yield f"{place}: {', '.join(sizes)}: only for `checkpoint: random`: {leave}"
+    random = model["checkpoint"] == "random"
+    wrong = [key for key in (("trust_pickle",) if random else UNTRAINED_OPTIONS) if key in model]
+    if wrong:
+        only = "a published checkpoint" if random else "`checkpoint: random`"
+        yield f"{place}: {', '.join(wrong)}: only for {only}: leave {'it' if len(wrong) == 1 else 'them'} out"
+    if wrong or not random:
         return
     width, heads = model.get("embed_dim", DEFAULT_WIDTH), model.get("num_heads")
     if heads is None and width % HEAD_WIDTH:

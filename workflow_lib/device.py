@@ -1,4 +1,4 @@
-"""The device of a job that uses torch."""
+"""The device and the precision of a job that uses torch."""
 
 import logging
 
@@ -20,3 +20,15 @@ def choose_device(wanted: str) -> torch.device:
         raise UserError("compute.device: there is no GPU here: write auto or cpu")
     log.info("device: CPU (no GPU found)")
     return torch.device("cpu")
+
+
+def use_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether matrix products run in bfloat16; `auto` does so on a GPU that computes it itself (no emulation)."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed: a GPU has an error of its own for it, a CPU only a text."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

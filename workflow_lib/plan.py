@@ -126,6 +126,11 @@ class Plan:
         settings = self.suites[suite]
         return {"sample_rate": settings.sample_rate, "channels": settings.channels, "resample": settings.resample}
 
+    @property
+    def computing(self) -> dict[str, Any]:
+        """How encoders compute; the threads, which change no result on a GPU, are the rule's."""
+        return {key: value for key, value in self.config["compute"].items() if key != "threads"}
+
     def index_rules(self, suite: str) -> dict[str, Any]:
         """What the index asks of the recordings of a suite."""
         allow_no_target = self.suites[suite].allow_no_target

@@ -31,9 +31,15 @@ def equal_length_batches(clips: Sequence[Clip], size: int) -> list[tuple[int, ..
     return [tuple(group[start : start + size]) for group in groups for start in range(0, len(group), size)]
 
 
-def ahead(function: Callable[[Item], Result], items: Iterable[Item], depth: int = 2) -> Iterator[Result]:
-    """Results in order, computed in a thread up to `depth` items before they are asked for."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+def ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 1, depth: int | None = None
+) -> Iterator[Result]:
+    """Results in order, computed in threads up to `depth` items (one more than threads) before they are asked for.
+
+    Decoding leaves Python's lock, so threads are enough; their number changes no result.
+    """
+    depth = workers + 1 if depth is None else depth
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         waiting: deque = deque()
         for item in items:
             waiting.append(pool.submit(function, item))

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from workflow_lib.adaptation.augment import draw_keep, mask_filterbanks
 from workflow_lib.adaptation.classes import ClassMap, check_training_clips
-from workflow_lib.adaptation.compute import kept_bytes, micro_batch_clips, use_bfloat16
+from workflow_lib.adaptation.compute import kept_bytes, micro_batch_clips
 from workflow_lib.adaptation.filterbanks import FilterbankStore, compute_filterbanks
 from workflow_lib.adaptation.folder import load_adapted, load_heads, read_provenance, unmerged
 from workflow_lib.adaptation.heads import HeadOutput, TaskHeads, head_embedding
@@ -32,7 +32,7 @@ from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.step import accumulate_gradients, channel_statistics
 from workflow_lib.adaptation.training import Training, prepare_training, train_adapter, train_step
 from workflow_lib.dataset import parse_clip_name
-from workflow_lib.device import choose_device
+from workflow_lib.device import choose_device, use_bfloat16
 from workflow_lib.encoders import load_encoder
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.encoders.eat import Eat
@@ -498,7 +498,7 @@ def test_dropout_is_drawn_from_the_seed_alone(prepare):
 
 def test_on_a_cpu_auto_means_float32_and_a_micro_batch_that_fits():
     cpu = torch.device("cpu")
-    assert not use_bfloat16(AdapterSettings(), cpu)
+    assert not use_bfloat16(AdapterSettings().precision, cpu)
     encoder, settings = small_eat(), AdapterSettings()
     assert micro_batch_clips(encoder, 1008, settings, cpu) == min(40, int(1e9 / kept_bytes(encoder, 1008, settings)))
     assert micro_batch_clips(encoder, 10**7, settings, cpu) == 1

@@ -16,13 +16,6 @@ MEMORY_SHARE = 0.5
 CPU_BYTES = 1_000_000_000
 
 
-def use_bfloat16(settings: AdapterSettings, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16; `auto` does so on a GPU that computes it itself (no emulation)."""
-    if settings.precision != "auto":
-        return settings.precision == "bfloat16"
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def micro_batch_clips(encoder: Encoder, frames: int, settings: AdapterSettings, device: torch.device) -> int:
     """Clips of `frames` filterbank frames that go through the network at once: as set, or as many as memory holds."""
     if settings.micro_batch_clips:

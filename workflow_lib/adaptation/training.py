@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import workflow_lib
 from workflow_lib.adaptation.classes import ClassMap, check_training_clips
-from workflow_lib.adaptation.compute import micro_batch_clips, use_bfloat16
+from workflow_lib.adaptation.compute import micro_batch_clips
 from workflow_lib.adaptation.filterbanks import FilterbankStore, compute_filterbanks
 from workflow_lib.adaptation.folder import AdapterFolder, write_folder
 from workflow_lib.adaptation.heads import TaskHeads
@@ -28,7 +28,7 @@ from workflow_lib.adaptation.schedule import derived_seed, epoch_batches, learni
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.state import load_state, save_state
 from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, accumulate_gradients, channel_statistics
-from workflow_lib.device import choose_device
+from workflow_lib.device import choose_device, use_bfloat16
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip
@@ -103,7 +103,7 @@ def prepare_training(
     model = add_lora(encoder, settings, derived_seed(seed, "adapters"))
     heads = new_heads(encoder.embed_dim, classes, settings, derived_seed(seed, "heads")).to(device)
     encoder.train()
-    bfloat16, micro_batch = use_bfloat16(settings, device), _micro_batches(encoder, store, settings, device)
+    bfloat16, micro_batch = use_bfloat16(settings.precision, device), _micro_batches(encoder, store, settings, device)
     context = StepContext(encoder, heads, store, targets, settings, seed, device, bfloat16, micro_batch)
     if settings.head_input == "standardised":
         _fit_head_input(context)
@@ -226,7 +226,7 @@ def _provenance(
         "clips": len(clips),
         "clips_digest": hashlib.sha256(names.encode()).hexdigest(),
         "device": device.type,
-        "precision": "bfloat16" if use_bfloat16(settings, device) else "float32",
+        "precision": "bfloat16" if use_bfloat16(settings.precision, device) else "float32",
         "versions": {"dualmic-asd": workflow_lib.__version__, "torch": torch.__version__, "peft": peft.__version__},
     }
 

@@ -1,0 +1,181 @@
+"""Models of transformers against transformers' own hidden states, and folders that are damaged."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from encoder_checks import damage_file, damage_tensors, golden_clip, one_line_error
+from safetensors.torch import load_file, save_file
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTForAudioClassification,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+    WavLMConfig,
+    WavLMModel,
+)
+
+from workflow_lib.encoders import load_encoder
+
+SIZES = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96}
+ATOL = 1e-5
+DAMAGES = ["missing", "extra", "shape", "nan"]
+LAYER = "audio_spectrogram_transformer.encoder.layer.1.output.dense.bias"  # the name in the published file
+
+
+def drawn(model):
+    """A model whose every weight matters: drawn anew, since transformers starts tokens and positions at zero."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def ast(tmp_path_factory):
+    """A small AST with a tagging head, saved as the published one is, and its folder."""
+    folder, model = tmp_path_factory.mktemp("ast"), drawn(ASTForAudioClassification(ASTConfig(**SIZES)))
+    model.save_pretrained(folder)
+    ASTFeatureExtractor().save_pretrained(folder)
+    return model, folder
+
+
+@pytest.fixture
+def copy(ast, tmp_path):
+    for file in ast[1].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize("clip", ["6s", "10s", "16s"])
+def test_ast_at_reference_length_is_transformers_own(ast, clip):
+    model, folder = ast
+    waveform, encoder = golden_clip(clip), load_encoder("huggingface", folder, length="reference")
+    theirs = ASTFeatureExtractor()(waveform[0].numpy(), sampling_rate=16000, return_tensors="pt")["input_values"]
+    features = encoder.frontend(waveform)
+    torch.testing.assert_close(features, theirs, rtol=0, atol=ATOL)
+    with torch.inference_mode():
+        expected = model(theirs, output_hidden_states=True).hidden_states
+        found = encoder.tokens(features, [1, 2, 3])
+    for block in (1, 2, 3):
+        torch.testing.assert_close(found[block], expected[block][:, 2:], rtol=0, atol=ATOL)
+    assert (encoder.trained, encoder.training, encoder.depth, encoder.embed_dim) == (True, False, 3, 48)
+
+
+def test_ast_at_native_length_takes_each_clip_as_long_as_it_is(ast):
+    encoder = load_encoder("huggingface", ast[1])
+    with torch.inference_mode():
+        for clip, frames, columns in (("6s", 606, 60), ("16s", 1606, 160)):
+            features = encoder.frontend(golden_clip(clip))
+            assert features.shape == (1, frames, 128)
+            assert encoder.tokens(features, [1])[1].shape == (1, 12 * columns, 48)
+        # The first run of columns of a long clip is a clip of its own; the second starts again at position 0.
+        tokens = encoder.tokens(features, [2])[2]
+        for part, frames in ((tokens[:, : 12 * 101], slice(0, 1016)), (tokens[:, 12 * 101 :], slice(1010, 1606))):
+            torch.testing.assert_close(part, encoder.tokens(features[:, frames], [2])[2], rtol=0, atol=ATOL)
+
+
+@pytest.mark.parametrize("kind", [(Wav2Vec2Config, Wav2Vec2Model), (WavLMConfig, WavLMModel)])
+def test_models_of_the_waveform_are_transformers_own(tmp_path, kind):
+    config, build = kind
+    model = drawn(build(config(**SIZES, conv_dim=(32,) * 7)))
+    model.save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path)
+    waveform, encoder = golden_clip("6s"), load_encoder("huggingface", tmp_path)
+    theirs = Wav2Vec2FeatureExtractor()(waveform[0].numpy(), sampling_rate=16000, return_tensors="pt")["input_values"]
+    ran = []
+    encoder.model.encoder.layers[2].register_forward_hook(lambda *_: ran.append(3))
+    with torch.inference_mode():
+        expected = model(theirs, output_hidden_states=True).hidden_states
+        found = encoder.tokens(encoder.frontend(waveform), [1, 2])
+    assert not ran
+    for block in (1, 2):
+        scale = float(expected[block].abs().max())
+        torch.testing.assert_close(found[block], expected[block], rtol=0, atol=ATOL * scale)
+
+
+def test_statistics_of_a_clip_do_not_depend_on_its_neighbours(ast):
+    encoder = load_encoder("huggingface", ast[1])
+    clips = torch.cat([golden_clip("10s")[:, start : start + 64000] for start in (0, 20000, 90000)])
+    with torch.inference_mode():
+        together = encoder.statistics(encoder.frontend(clips), [3])[3]
+        alone = [encoder.statistics(encoder.frontend(clip[None]), [3])[3] for clip in clips]
+    for moment, values in enumerate(together):
+        for row, single in zip(values, alone, strict=True):
+            torch.testing.assert_close(row, single[moment][0], rtol=0, atol=2e-6)
+
+
+def test_nothing_behind_the_last_block_is_computed(ast):
+    encoder, ran = load_encoder("huggingface", ast[1]), []
+    for number, layer in enumerate(encoder.model.layers, 1):
+        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
+    with torch.inference_mode():
+        encoder.tokens(encoder.frontend(golden_clip("6s")), [2, 1])
+    assert ran == [1, 2]
+
+
+def test_an_untrained_ast_has_the_same_bytes_each_time_and_leaves_global_randomness_alone():
+    before = torch.get_rng_state()
+    sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2}
+    first, again, other = (load_encoder("huggingface", "random", seed=seed, **sizes) for seed in (7, 7, 8))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.weights_digest == again.weights_digest != other.weights_digest
+    assert not first.trained
+    with torch.inference_mode():
+        mean, std = first.statistics(first.frontend(golden_clip("6s")), [2])[2]
+    assert torch.isfinite(mean).all() and (std > 0).all()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_tensors_that_are_not_the_models_are_named(copy, damage):
+    weights = copy / "model.safetensors"
+    save_file(damage_tensors(load_file(weights), damage, LAYER), weights, metadata={"format": "pt"})
+    message = one_line_error(lambda: load_encoder("huggingface", copy))
+    assert str(copy) in message
+    assert {"missing": "missing:", "extra": "unexpected:", "shape": "wrong shape:", "nan": "NaN"}[damage] in message
+    assert "1." in message and "bias" in message
+
+
+@pytest.mark.parametrize("damage", ["truncated", "beheaded", "empty", "text"])
+def test_damaged_files_give_one_line(copy, damage):
+    damage_file(copy / "model.safetensors", copy / "part", damage).replace(copy / "model.safetensors")
+    assert str(copy) in one_line_error(lambda: load_encoder("huggingface", copy))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "preprocessor_config.json"])
+def test_a_folder_that_lacks_a_file_is_refused(copy, name):
+    (copy / name).unlink()
+    assert f"there is no {name}" in one_line_error(lambda: load_encoder("huggingface", copy))
+
+
+def test_a_pickle_beside_is_never_opened(copy):
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    assert "no model.safetensors" in one_line_error(lambda: load_encoder("huggingface", copy))
+
+
+def test_other_models_and_other_rates_are_refused(copy):
+    settings = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
+    assert "type bert is not known here" in one_line_error(lambda: load_encoder("huggingface", copy))
+    (copy / "config.json").write_text(json.dumps(settings))
+    ASTFeatureExtractor(sampling_rate=32000).save_pretrained(copy)
+    assert "made for 32000 Hz" in one_line_error(lambda: load_encoder("huggingface", copy))
+
+
+def test_loading_is_quiet(ast, capfd, caplog):
+    with caplog.at_level(logging.WARNING):
+        load_encoder("huggingface", ast[1])
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err, caplog.records) == ("", "", [])
+
+
+def test_the_front_end_stays_in_float32_under_autocast(ast):
+    encoder, clip = load_encoder("huggingface", ast[1]), golden_clip("6s")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(encoder.frontend(clip), encoder.frontend(clip.clone()).float())
+        features = encoder.frontend(clip)
+    np.testing.assert_array_equal(features, encoder.frontend(clip))
