@@ -18,8 +18,8 @@ __all__ = ["branch_kind", "check_config"]
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 DEFAULT_DEPTH, DEFAULT_WIDTH, HEAD_WIDTH = 12, 768, 64  # of every published encoder
 PUBLISHED_DEPTH_12 = ("eat", "ced", "m2d")
-UNTRAINED_OPTIONS = ("seed", "embed_dim", "depth", "num_heads", "chunk_frames")
-ENCODER_OPTIONS = (*UNTRAINED_OPTIONS, "length", "trust_pickle")
+UNTRAINED_OPTIONS = ("seed", "embed_dim", "depth", "chunk_frames")  # a published file says them itself
+ENCODER_OPTIONS = (*UNTRAINED_OPTIONS, "num_heads", "length", "trust_pickle")
 DEFAULT_STEP = 0.1
 MAX_GRID_POINTS = 2_000_000
 

@@ -81,7 +81,7 @@ class Inference:
         clips = min(self.batch_size, len(waveforms))
         if clips == 1:
             shape = "{} channels of {} samples".format(*waveforms.shape[1:])
-            raise UserError(f"one clip ({shape}) does not fit in the memory of {self.device}: take a larger one")
+            raise UserError(f"one clip ({shape}) does not fit in the memory of {self.device}: cut it, or free memory")
         self.batch_size = clips // 2
         log.warning("out of memory with %d clips at once: going on with %d", clips, self.batch_size)
         if self.device.type == "cuda":

@@ -123,9 +123,9 @@ def short_of_memory(seconds, megabytes):
 
 
 def test_out_of_memory_halves_the_batch_says_so_and_goes_on():
-    plenty, errors = short_of_memory(60, 8000)
+    plenty, errors = short_of_memory(20, 8000)
     assert plenty.startswith("sum 8 "), errors
-    short, errors = short_of_memory(60, 330)
+    short, errors = short_of_memory(20, 120)
     *said, result = short.splitlines()
     assert said[0] == "out of memory with 8 clips at once: going on with 4", errors
     assert int(result.split()[1]) < 8
