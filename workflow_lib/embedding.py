@@ -54,7 +54,7 @@ def embed_machine(
     inference = Inference(encoder, model["blocks"], batch_size(model, compute["device"]), compute)
     facts["precision"] = inference.precision
     with create_store(path, clips, facts) as store, torch.inference_mode():
-        fill_store(store, clips, inference, reading, workers, f"embed with {name}")
+        fill_store(store, clips, inference, reading, workers, f"embed {clips[0].machine} with {name}")
         if adapter:
             _add_head(store, Path(adapter[0]), AdapterSettings.from_mapping(model["adaptation"]).statistics_block)
 
