@@ -10,7 +10,7 @@ from typing import Any
 
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.config_shape import branch_kind, numbers_as_text, shape_faults
-from workflow_lib.encoders import encoder_names, encoder_options
+from workflow_lib.encoders import OPTIONS, encoder_names, encoder_options
 from workflow_lib.errors import UserError, nearest
 
 __all__ = ["branch_kind", "check_config"]
@@ -19,7 +19,6 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 DEFAULT_DEPTH, DEFAULT_WIDTH, HEAD_WIDTH = 12, 768, 64  # of every published encoder
 PUBLISHED_DEPTH_12 = ("eat", "ced", "m2d")
 UNTRAINED_OPTIONS = ("seed", "embed_dim", "depth", "chunk_frames")  # a published file says them itself
-ENCODER_OPTIONS = (*UNTRAINED_OPTIONS, "num_heads", "length", "trust_pickle")
 DEFAULT_STEP = 0.1
 MAX_GRID_POINTS = 2_000_000
 
@@ -116,7 +115,7 @@ def _frozen_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
     if name not in encoder_names():
         yield f"{place}.encoder: there is no encoder {name!r}: {nearest(name, encoder_names())}"
         return
-    unknown = [key for key in ENCODER_OPTIONS if key in model and key not in encoder_options(name)]
+    unknown = [key for key in OPTIONS if key in model and key not in encoder_options(name)]
     if unknown:
         yield f"{place}: the encoder {name} takes no {', '.join(unknown)}: leave out what it does not take"
         return

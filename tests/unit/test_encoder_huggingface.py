@@ -157,13 +157,25 @@ def test_a_pickle_beside_is_never_opened(copy):
     assert "no model.safetensors" in one_line_error(lambda: load_encoder("huggingface", copy))
 
 
+def test_a_pickle_under_the_name_of_safetensors_is_never_opened(copy):
+    torch.save({"weight": torch.zeros(2)}, copy / "model.safetensors")
+    assert "this is a pickle of torch.save" in one_line_error(lambda: load_encoder("huggingface", copy))
+
+
+def test_an_adapter_beside_the_model_is_not_followed(ast, copy):
+    elsewhere = {"peft_type": "LORA", "base_model_name_or_path": str(copy / "elsewhere"), "r": 8}
+    (copy / "adapter_config.json").write_text(json.dumps(elsewhere))
+    digests = {load_encoder("huggingface", folder).weights_digest for folder in (ast[1], copy)}
+    assert len(digests) == 1
+
+
 def test_other_models_and_other_rates_are_refused(copy):
     settings = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
     assert "type bert is not known here" in one_line_error(lambda: load_encoder("huggingface", copy))
     (copy / "config.json").write_text(json.dumps(settings))
     ASTFeatureExtractor(sampling_rate=32000).save_pretrained(copy)
-    assert "made for 32000 Hz" in one_line_error(lambda: load_encoder("huggingface", copy))
+    assert "sampling_rate is 32000, not 16000" in one_line_error(lambda: load_encoder("huggingface", copy))
 
 
 def test_loading_is_quiet(ast, capfd, caplog):

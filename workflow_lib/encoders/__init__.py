@@ -17,6 +17,8 @@ from workflow_lib.errors import UserError, nearest
 if TYPE_CHECKING:
     from workflow_lib.encoders.base import Encoder
 
+# What the configuration can say to a loader; each loader takes some of them.
+OPTIONS = ("length", "seed", "embed_dim", "depth", "num_heads", "chunk_frames", "trust_pickle")
 _FOLDER = Path(__file__).parent
 
 
@@ -26,8 +28,10 @@ def encoder_names() -> list[str]:
 
 
 def encoder_options(name: str) -> list[str]:
-    """Return what the loader of an encoder takes beside the checkpoint, read from its signature."""
-    return [argument.arg for argument in _loaders()[name].args.kwonlyargs]
+    """Return those of OPTIONS that the loader of an encoder takes, read from its signature."""
+    arguments = _loaders()[name].args
+    named = {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)}
+    return [option for option in OPTIONS if option in named or arguments.kwarg]
 
 
 def load_encoder(name: str, checkpoint: str | Path, *, length: str = "native", **options) -> Encoder:
@@ -51,7 +55,11 @@ def _loaders() -> dict[str, ast.FunctionDef]:
     """Find `load_<name>` in each `<name>.py`, by reading the text: an import would bring torch."""
     found = {}
     for path in sorted(_FOLDER.glob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        try:
+            definitions = ast.parse(path.read_text(encoding="utf-8")).body
+        except (SyntaxError, ValueError) as fault:
+            raise UserError(f"{path}: this is no Python ({fault}): mend it, or take it out of the folder") from fault
+        for node in definitions:
             if isinstance(node, ast.FunctionDef) and node.name == f"load_{path.stem}":
                 found[path.stem] = node
     return found

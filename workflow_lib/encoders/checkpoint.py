@@ -8,6 +8,7 @@ import pickle
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -50,9 +51,17 @@ def read_checkpoint(path: str | Path, trust_pickle: Sequence[str] = ()) -> Check
     extras = {}
     if isinstance(state.get("model"), Mapping):
         extras, state = {name: entry for name, entry in state.items() if name != "model"}, state["model"]
+    state = {str(name): entry for name, entry in state.items()}
     tensors = {name: entry for name, entry in state.items() if isinstance(entry, Tensor)}
     others = {name: entry for name, entry in state.items() if name not in tensors}
     return Checkpoint(file, tensors, others, extras or _read_config(file))
+
+
+def read_safetensors(file: Path) -> dict[str, Tensor]:
+    """Read a file that must be safetensors: of any other kind, whatever its name, nothing is opened."""
+    if _recognise(file) != "safetensors":
+        raise UserError(f"{file}: this is a pickle of torch.save, not safetensors: give the model's safetensors file")
+    return _read_safetensors(file)
 
 
 def find_weight_file(path: Path) -> Path:
@@ -133,7 +142,7 @@ def _check_archive(file: Path) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as fault:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as fault:
         raise UserError(f"{file}: the file is damaged or cut off ({_first_line(fault)}): fetch it again") from fault
     if damaged:
         raise UserError(f"{file}: the file is damaged (entry {damaged} fails its checksum): fetch it again")
