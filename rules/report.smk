@@ -6,6 +6,7 @@ rule tabulate_suite:
         tables=inputs.suite_tables,
         notes=inputs.suite_notes,
         folds=inputs.suite_folds,
+        adapters=inputs.suite_adapters,
         manifests=inputs.suite_manifests,
     output:
         tables=directory(paths.tables),

@@ -12,6 +12,7 @@ def main(job):
         left_out=params.left_out,
         notes=inputs.get("notes"),
         folds=inputs.get("folds"),
+        adapters=inputs.get("adapters"),
         manifests=inputs.get("manifests"),
     )
     write_tables(evidence, job.output.tables)

@@ -3,6 +3,7 @@
 Each function makes one table; `write_tables` writes them all into a folder. Columns stand in `HEADERS`.
 """
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,6 +51,33 @@ HEADERS = {
     ),
     "models": ("suite", "model", "kind", "trained", "description", "weights_digest", "branches"),
     "notes": ("suite", "branch", "model", "machine", "note"),
+    "training": (
+        "suite",
+        "model",
+        "step",
+        "epoch",
+        "learning_rate",
+        "loss",
+        "loss_attribute",
+        "loss_machine",
+        "loss_domain",
+        "loss_consistency",
+        "accuracy_attribute",
+        "accuracy_machine",
+        "accuracy_domain",
+        "clips_per_s",
+    ),
+    "validation": (
+        "suite",
+        "model",
+        "epoch",
+        "clips",
+        "chance",
+        "loss",
+        "accuracy_attribute",
+        "accuracy_machine",
+        "accuracy_domain",
+    ),
 }
 FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"
 WORDS = {0.0: "normal", 1.0: "anomaly"}
@@ -71,6 +99,7 @@ class Evidence:
     notes: Sequence[str]
     folds: Sequence[str]
     manifests: Sequence[str]
+    adapters: Sequence[str] = ()  # folders of the adapted models
 
 
 def write_tables(evidence: Evidence, folder: Path) -> None:
@@ -91,6 +120,8 @@ def write_tables(evidence: Evidence, folder: Path) -> None:
         "clips": _clip_rows(evidence) if evidence.manifests else _scored_clip_rows(evidence.suite, labels),
         "models": _model_rows(evidence),
         "notes": _note_rows(evidence),
+        "training": _log_rows(evidence, "training_log.csv", "training"),
+        "validation": _log_rows(evidence, "validation.csv", "validation"),
     }
     for name, lines in rows.items():
         write_csv(folder / f"{name}.csv", HEADERS[name], lines)
@@ -238,6 +269,14 @@ def _note_rows(evidence: Evidence) -> list[Row]:
     systems = {evaluation["name"] for evaluation in evidence.evaluations if evaluation["kind"] == "system"}
     fixed = [name for name in systems if evidence.config["systems"][name].get("weights")]
     return sorted(rows + [(evidence.suite, name, "", "", FIXED_WEIGHTS) for name in fixed])
+
+
+def _log_rows(evidence: Evidence, file_name: str, table: str) -> Iterator[Row]:
+    """The logs of all adapted models, one behind the other, in the columns of the table."""
+    for folder in sorted(map(Path, evidence.adapters)):
+        with (folder / file_name).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                yield (evidence.suite, folder.name, *(row[column] for column in HEADERS[table][2:]))
 
 
 def _facts(paths: Sequence[str]) -> list[tuple[str, str, str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Input functions of the rules: which files a job needs, from its wildcards alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,21 +65,24 @@ class Inputs:
 
     def selection_tables(self, wildcards: Any) -> list[str]:
         """Score tables of all branches on the selection machines of a fold: machine by machine, in branch order."""
-        branches = self.plan.config["systems"][wildcards.system]["branches"]
-        machines = self.selection_machines(wildcards.suite, wildcards.held_out)
+        w = wildcards
+        return self._selection_tables(w.suite, w.protocol, w.system, w.seed, w.held_out)
+
+    def _selection_tables(self, suite: str, protocol: str, system: str, seed: str, held_out: str) -> list[str]:
         return [
-            self.plan.score_table(b, wildcards.suite, wildcards.protocol, m, self._seed(b, wildcards))
-            for m in machines
-            for b in branches
+            self.plan.score_table(branch, suite, protocol, machine, self._seed(branch, seed), held_out)
+            for machine in self.selection_machines(suite, held_out)
+            for branch in self.plan.config["systems"][system]["branches"]
         ]
 
     def branch_tables(self, wildcards: Any) -> list[str]:
         """Score tables of one machine, in branch order."""
-        branches = self.plan.config["systems"][wildcards.system]["branches"]
-        return [
-            self.plan.score_table(b, wildcards.suite, wildcards.protocol, wildcards.machine, self._seed(b, wildcards))
-            for b in branches
-        ]
+        w = wildcards
+        return self._branch_tables(w.suite, w.protocol, w.system, w.seed, w.machine)
+
+    def _branch_tables(self, suite: str, protocol: str, system: str, seed: str, machine: str) -> list[str]:
+        branches = self.plan.config["systems"][system]["branches"]
+        return [self.plan.score_table(b, suite, protocol, machine, self._seed(b, seed)) for b in branches]
 
     def fold(self, wildcards: Any) -> list[str]:
         """Calibration and weights that fuse a machine's scores; none for a single branch, which needs none."""
@@ -89,23 +93,39 @@ class Inputs:
         if len(self.plan.config["systems"][system]["branches"]) == 1:
             return []
         source = self.plan.suites[self.plan.suites[suite].training_suite]
-        held_out = machine if protocol == "cross_fitted" else NO_ONE
+        held_out = machine if protocol in ("cross_fitted", "nested_lomo") else NO_ONE
         values = {"protocol": protocol, "system": system, "seed": seed, "held_out": held_out}
         return [fill(self._paths.fusion, suite=source.name, **values)]
 
-    def _seed(self, branch: str, wildcards: Any) -> str:
-        return wildcards.seed if self.plan.is_adapted(branch) else NO_SEED
+    def _seed(self, branch: str, seed: str) -> str:
+        return seed if self.plan.is_adapted(branch) else NO_SEED
 
     def suite_tables(self, wildcards: Any) -> list[str]:
         """All score tables that the tables of a suite are made of."""
         return sorted({table for e in self.plan.evaluations(wildcards.suite) for table in e.tables.values()})
 
     def suite_notes(self, wildcards: Any) -> list[str]:
-        """What the scoring jobs of a suite had to say."""
-        tables = [
-            table for e in self.plan.evaluations(wildcards.suite) if e.kind == "branch" for table in e.tables.values()
-        ]
-        return sorted({table.removesuffix(".csv") + ".json" for table in tables})
+        """What the scoring jobs of a suite had to say, also those that only a fold's weights were chosen from."""
+        return sorted({t.removesuffix(".csv") + ".json" for t in self._branch_scores(wildcards.suite)})
+
+    def _branch_scores(self, suite: str) -> Iterator[str]:
+        """Every score table of a branch that the evidence of a suite stands on; those of other suites are theirs."""
+        for e in self.plan.evaluations(suite):
+            if e.kind == "branch":
+                yield from e.tables.values()
+                continue
+            for machine in e.tables:
+                yield from self._branch_tables(suite, e.protocol, e.name, e.seed, machine)
+                if e.protocol == "nested_lomo":
+                    yield from self._selection_tables(suite, e.protocol, e.name, e.seed, machine)
+
+    def suite_adapters(self, wildcards: Any) -> list[str]:
+        """Adapted models behind the scores of a suite that were trained on it."""
+        plan, suite = self.plan, wildcards.suite
+        if plan.suites[suite].select_on:
+            return []
+        models = {Path(table).parent.name for table in self._branch_scores(suite)}
+        return sorted(fill(self._paths.adapter, suite=suite, model=model) for model in models if "@" in model)
 
     def suite_folds(self, wildcards: Any) -> list[str]:
         """Calibration and weights behind the fused tables of a suite."""

@@ -18,6 +18,10 @@ from workflow_lib.suites import Suite
 
 NO_WEIGHTS = "the systems NearMah and ResMah and the branch ae_mse need none (run.systems, run.branches)"
 SHORTEST_S = 0.2  # five frames of the autoencoder are 0.128 s, one patch of EAT 0.175 s
+POSSIBLE = {"branch": ("complete_dev", "fixed_lomo"), "system": ("complete_dev", "cross_fitted", "nested_lomo")}
+# A fold needs other machines: to train on, and with normal and anomalous test clips to choose on; a nested one, which
+# scores each choosing machine with a model that heard neither it nor the held-out one, needs a third.
+LEAST_MACHINES = {"complete_dev": 1, "fixed_lomo": 2, "cross_fitted": 2, "nested_lomo": 3}
 EXTERNAL = "external"  # directory level of score tables made elsewhere
 
 
@@ -105,15 +109,22 @@ class Plan:
         scorers = [branch["scorer"] for branch in self.config["branches"].values() if branch.get("model") == model]
         return any(scorer.get("reading") == "per_block" for scorer in scorers)
 
-    def instance(self, branch: str, suite: str, protocol: str, machine: str, seed: str) -> str:
-        """The model that scores a machine for a branch: held out as the protocol says (docs/design.md)."""
+    def instance(
+        self, branch: str, suite: str, protocol: str, machine: str, seed: str, held_out: str | None = None
+    ) -> str:
+        """The model that scores a machine for a branch: held out as the protocol says (docs/design.md).
+
+        `held_out`: the machine of the fold whose weights the score enters; None where the machine itself is judged.
+        """
         if self.branch_kind(branch) == "external":
             return EXTERNAL
         model = self.config["branches"][branch]["model"]
         if not self.is_adapted(branch):
             return model
-        full = protocol == "complete_dev" or self.suites[suite].select_on
-        return f"{model}@{'full' if full else 'without-' + machine}-{seed}"
+        if protocol == "complete_dev" or self.suites[suite].select_on:
+            return f"{model}@full-{seed}"
+        unheard = {machine, held_out} - {None, NO_ONE} if protocol == "nested_lomo" else {machine}
+        return f"{model}@without-{'+'.join(sorted(unheard))}-{seed}"
 
     def training_machines(self, instance: str, suite: str) -> list[str]:
         """Machines whose normal clips an adapted model saw."""
@@ -201,17 +212,25 @@ class Plan:
         """(branch or system, reason) for what is asked for and cannot be had on a suite."""
         pairs = [(name, self.obstacle(name, suite)) for name in self.config["run"]["branches"]]
         pairs += [(name, self.system_obstacle(name, suite)) for name in self.config["run"]["systems"]]
-        return [(name, reason) for name, reason in pairs if reason]
+        return [(name, reason) for name, reason in pairs if reason] + self._protocols_left_out(suite)
+
+    def _protocols_left_out(self, suite_name: str) -> list[tuple[str, str]]:
+        suite = self.suites[suite_name]
+        if not suite.labelled or suite.select_on:
+            return []
+        kinds = [kind for kind, names in (("branch", self.branches), ("system", self.systems)) if names(suite_name)]
+        asked = [p for p in self.config["run"]["protocols"] if any(p in POSSIBLE[kind] for kind in kinds)]
+        made = {p for kind in kinds for p in self.protocols(suite_name, kind)}
+        reason = "it needs {} machines with normal and anomalous test clips"
+        return [(p, reason.format(LEAST_MACHINES[p])) for p in asked if p not in made]
 
     def protocols(self, suite_name: str, kind: str) -> list[str]:
         """Protocols under which a branch or system of a suite is reported."""
         suite = self.suites[suite_name]
         if not suite.labelled or suite.select_on:
             return ["complete_dev"]
-        possible = {"branch": ("complete_dev", "fixed_lomo"), "system": ("complete_dev", "cross_fitted")}[kind]
-        # A fold needs other machines: to train on, and with normal and anomalous test clips to choose on.
-        alone = len(suite.machines if kind == "branch" else suite.choosers) < 2
-        return [p for p in self.config["run"]["protocols"] if p in possible and not (alone and p != "complete_dev")]
+        machines = len(suite.machines if kind == "branch" else suite.choosers)
+        return [p for p in self.config["run"]["protocols"] if p in POSSIBLE[kind] and machines >= LEAST_MACHINES[p]]
 
     def seeds(self, branches: list[str]) -> list[str]:
         """Directory levels of the seeds of adapted models, or the one that says there are none."""
@@ -251,8 +270,10 @@ class Plan:
         models = [self.config["branches"][b]["model"] for b in branches if self.branch_kind(b) == "embedding"]
         return any(self.encoder(model)["checkpoint"] == "random" for model in models)
 
-    def score_table(self, branch: str, suite: str, protocol: str, machine: str, seed: str) -> str:
-        instance = self.instance(branch, suite, protocol, machine, seed)
+    def score_table(
+        self, branch: str, suite: str, protocol: str, machine: str, seed: str, held_out: str | None = None
+    ) -> str:
+        instance = self.instance(branch, suite, protocol, machine, seed, held_out)
         return fill(self.paths.scores, suite=suite, branch=branch, model=instance, machine=machine)
 
     # ---- before a real run -------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Prints the jobs that a target needs as JSON: rule, input and output files; a process in the folder of the run.
+"""Prints the jobs that a target needs as JSON: rule, input and output files; a process in the folder of the run,
+with its mine.yaml if there is one.
 
 A dry run with messages does not print files, so the DAG is read from Snakemake itself.
 """
@@ -8,13 +9,17 @@ import json
 import sys
 from pathlib import Path
 
-from snakemake.api import DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
+from snakemake.api import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
 from snakemake.settings.enums import Quietness
 
 
 def read_jobs(snakefile: Path, targets: list[str]) -> list[dict[str, object]]:
+    own = Path("mine.yaml")
+    config = ConfigSettings(configfiles=[own] if own.exists() else [])
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as api:
-        workflow = api.workflow(snakefile=snakefile, resource_settings=ResourceSettings(cores=2))
+        workflow = api.workflow(
+            snakefile=snakefile, resource_settings=ResourceSettings(cores=2), config_settings=config
+        )
         dag = workflow.dag(dag_settings=DAGSettings(targets=set(targets), forceall=True))
         dag.execute_workflow(executor="dryrun")
         jobs = workflow._workflow_store.dag.jobs

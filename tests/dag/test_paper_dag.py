@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -95,16 +97,20 @@ class Dag:
     def rules(self) -> Counter:
         return Counter(job["rule"] for job in self.jobs)
 
-    def ancestors(self, job: dict) -> list[dict]:
-        """The job and all jobs that its files come from."""
-        made = {path: other for other in self.jobs for path in other["output"]}
-        found, waiting = [], [job]
+    @cached_property
+    def makers(self) -> dict[str, int]:
+        """File -> number of the job that makes it."""
+        return {path: number for number, job in enumerate(self.jobs) for path in job["output"]}
+
+    def ancestors(self, paths: Iterable[str]) -> list[dict]:
+        """All jobs that these files come from."""
+        found, waiting = {}, list(paths)
         while waiting:
-            current = waiting.pop()
-            if current not in found:
-                found.append(current)
-                waiting += [made[path] for path in current["input"] if path in made]
-        return found
+            number = self.makers.get(waiting.pop())
+            if number is not None and number not in found:
+                found[number] = self.jobs[number]
+                waiting += self.jobs[number]["input"]
+        return list(found.values())
 
     def files(self) -> set[str]:
         return {path for job in self.jobs for path in job["input"]}
@@ -131,7 +137,7 @@ def test_no_score_of_the_held_out_machine_enters_its_weights(workflow):
     dag = Dag.read(workflow, "results/dev/fusion/cross_fitted/DualDL4/seed13711/fan.json")
     assert dag.rules()["score_branch"] == 6 * 4
     (fit,) = [job for job in dag.jobs if job["rule"] == "fit_fusion"]
-    for job in dag.ancestors(fit):
+    for job in dag.ancestors(fit["input"]):
         if any(of_machine("fan", path) for path in job["input"]):
             assert job["rule"] in ("index_machine", "train_adapter"), job
 
@@ -152,3 +158,70 @@ def test_one_fold_is_one_target(workflow):
     dag = Dag.read(workflow, "results/dev/fused/cross_fitted/DualDL4/seed13711/fan.csv")
     rules = dag.rules()
     assert (rules["fit_fusion"], rules["fuse_scores"], rules["score_branch"]) == (1, 1, 7 * 4)
+
+
+@pytest.fixture(scope="module")
+def whole(workflow, tmp_path_factory) -> Dag:
+    """All jobs of the development set under all four protocols."""
+    nested = Workflow(tmp_path_factory.mktemp("nested"))
+    (nested.folder / "data").symlink_to(workflow.folder / "data")
+    protocols = ["complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo"]
+    nested.configure(run={"suites": ["dev"], "protocols": protocols, "seeds": [13711]})
+    return Dag.read(nested, "all")
+
+
+def folds(dag: Dag, rule: str, protocol: str) -> list[tuple[str, dict]]:
+    """(held-out machine, job) of every fold under a protocol."""
+    return [
+        (Path(job["output"][0]).stem, job)
+        for job in dag.jobs
+        if job["rule"] == rule and f"/{protocol}/" in job["output"][0]
+    ]
+
+
+def inputs_of_machine(machine: str, jobs: list[dict]) -> set[str]:
+    """Rules that read a file of a machine."""
+    return {job["rule"] for job in jobs if any(of_machine(machine, path) for path in job["input"])}
+
+
+def test_nested_models_are_expanded_and_only_where_a_protocol_asks_for_them(whole, dry_run):
+    assert whole.rules()["train_adapter"] == 1 + 7 + 21
+    names = {Path(job["output"][0]).name for job in whole.jobs if job["rule"] == "train_adapter"}
+    assert "dualmic@without-ToyCar+fan-seed13711" in names and "dualmic@without-fan+ToyCar-seed13711" not in names
+    assert "without-ToyCar+fan" not in dry_run
+
+
+def test_every_fold_of_every_system_keeps_its_held_out_machine_out(whole):
+    """Leakage rule 2 over the whole DAG: what enters weights and calibration, and what judges the held-out machine.
+
+    cross_fitted: no score and no embedding of the held-out machine is an ancestor of its fold; by definition the models
+    of other folds may have heard its normal clips. nested_lomo: no file of it is an input of any ancestor.
+    """
+    for protocol, allowed in (("cross_fitted", {"index_machine", "train_adapter"}), ("nested_lomo", set())):
+        fits = folds(whole, "fit_fusion", protocol)
+        assert len(fits) == 7 * 2, "DualDL4 and AEM2DFuse; the other systems have one branch"
+        for held_out, fit in fits:
+            assert inputs_of_machine(held_out, whole.ancestors(fit["input"])) <= allowed, (protocol, held_out)
+        for machine, fuse in folds(whole, "fuse_scores", protocol):
+            own = [job for job in whole.ancestors(fuse["input"]) if job["rule"] == "fit_fusion"]
+            assert all(Path(job["output"][0]).stem == machine for job in own)
+            judged = [path for path in fuse["input"] if "/scores/dualmic/" in path]
+            trainings = [job for job in whole.ancestors(judged) if job["rule"] == "train_adapter"]
+            assert len(trainings) == len(judged) and not inputs_of_machine(machine, trainings)
+
+
+def test_a_nested_fold_scores_each_machine_with_a_model_that_heard_neither(whole):
+    for held_out, fit in folds(whole, "fit_fusion", "nested_lomo"):
+        for path in (path for path in fit["input"] if "/scores/dualmic/" in path):
+            trainings = [job for job in whole.ancestors([path]) if job["rule"] == "train_adapter"]
+            assert len(trainings) == 1 and len([p for p in trainings[0]["input"] if "/manifest/" in p]) == 5
+            assert not inputs_of_machine(held_out, trainings)
+            assert not inputs_of_machine(Path(path).stem, trainings)
+
+
+def test_the_walk_finds_a_planted_leak(whole):
+    """One score of the held-out machine among the inputs of its fold, and the same check fails."""
+    held_out, fit = folds(whole, "fit_fusion", "nested_lomo")[0]
+    leak = fit["input"][0].replace(Path(fit["input"][0]).stem, held_out)
+    assert leak in whole.makers
+    assert inputs_of_machine(held_out, whole.ancestors([*fit["input"], leak]))

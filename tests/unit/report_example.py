@@ -16,6 +16,9 @@ HEADERS = {
     "clips": "suite,machine,split,domain,label,clips,channels,sample_rate,seconds_min,seconds_max",
     "models": "suite,model,kind,trained,description,weights_digest,branches",
     "notes": "suite,branch,model,machine,note",
+    "training": "suite,model,step,epoch,learning_rate,loss,loss_attribute,loss_machine,loss_domain,loss_consistency,"
+    "accuracy_attribute,accuracy_machine,accuracy_domain,clips_per_s",
+    "validation": "suite,model,epoch,clips,chance,loss,accuracy_attribute,accuracy_machine,accuracy_domain",
 }
 
 
@@ -65,6 +68,19 @@ class Example:
         """Adds clip counts; the names are split_domain_label, such as train_source_normal or test__."""
         for name, clips in counts.items():
             self.add("clips", machine, *name.split("_"), clips, 2, 16000, 10.0, 12.0)
+
+    def training(self, model: str, steps: int = 6, epochs: int = 2, *, level: float = 1.0, withheld: int = 0) -> None:
+        """Adds the log of an adapted model whose loss falls from about 20 towards `level`; withheld clips where any."""
+        random = np.random.default_rng([steps, *model.encode()])
+        for step in range(steps):
+            attribute = level + 19 * np.exp(-6 * step / steps) * random.uniform(0.9, 1.1)
+            terms = (attribute, 0.5, 0.25, 0.125)
+            right = (step / steps, 0.5, 0.75)
+            epoch = step * epochs // steps + 1
+            self.add("training", model, step + 1, epoch, 5e-5, attribute + 0.25, *terms, *right, 10.0 + epoch)
+        for epoch in range(1, epochs + 1 if withheld else 1):
+            right = (0.9 - 0.5 / epoch - level / 100, 0.875, 0.75)
+            self.add("validation", model, epoch, withheld, 0.125, level + 3 / epoch, *right)
 
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,6 +168,12 @@ def labelled_example(
         "models", "eat", "frozen", "no" if untrained else "yes", "EAT, 4 blocks of 64 dimensions", "cd" * 32, "eat"
     )
     return example
+
+
+def adapted_models(machines: Sequence[str] = MACHINES, seeds: Sequence[int] = (13711, 2026)) -> list[str]:
+    """Names of the adapted models of a suite, sorted as in its tables: one on all machines, one without each."""
+    scopes = ["full", *(f"without-{machine}" for machine in machines)]
+    return sorted(f"dualmic@{scope}-seed{seed}" for scope in scopes for seed in seeds)
 
 
 def unlabelled_example(suite: str = "plant", machines: Sequence[str] = ("pump", "blower")) -> Example:

@@ -7,6 +7,7 @@ import logging
 import math
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ import soundfile
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from workflow_lib.adaptation.augment import draw_keep, mask_filterbanks
 from workflow_lib.adaptation.classes import ClassMap, check_training_clips
@@ -31,6 +33,7 @@ from workflow_lib.adaptation.schedule import epoch_batches, groups_by_length, le
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.step import accumulate_gradients, channel_statistics
 from workflow_lib.adaptation.training import Training, prepare_training, train_adapter, train_step
+from workflow_lib.adaptation.validation import withhold
 from workflow_lib.dataset import parse_clip_name
 from workflow_lib.device import choose_device, use_bfloat16
 from workflow_lib.encoders import load_encoder
@@ -114,8 +117,10 @@ def prepare(clips, store):
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """All files but the measured speed."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "throughput.csv"}
+    """All files but what was measured: the speed in the log, and the TensorBoard events with it."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("events.")}
+    lines = files["training_log.csv"].splitlines() if "training_log.csv" in files else []
+    return {**files, "training_log.csv": b"\n".join(line.rpartition(b",")[0] for line in lines)}
 
 
 def waves(seed: int, clips: int = 3, seconds: float = 0.6) -> torch.Tensor:
@@ -615,9 +620,50 @@ def test_the_log_has_a_line_per_step_and_the_loss_falls(clips, trained):
         assert all(0 <= float(row[f"accuracy_{head}"]) <= 1 for head in ("attribute", "machine", "domain"))
     assert float(rows[0]["learning_rate"]) == pytest.approx(3e-3)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) - 3
-    speed = list(csv.DictReader((trained / "throughput.csv").open()))
-    assert [row["epoch"] for row in speed] == ["1", "2"]
-    assert all(float(row["clips_per_s"]) > 0 for row in speed)
+    assert all(float(row["clips_per_s"]) > 0 for row in rows)
+    assert len({row["clips_per_s"] for row in rows}) == 2, "measured per epoch"
+
+
+def test_the_log_is_there_as_tensorboard_events(trained):
+    events = EventAccumulator(str(trained))
+    events.Reload()
+    rows = list(csv.DictReader((trained / "training_log.csv").open()))
+    tags = events.Tags()["scalars"]
+    assert {"train/loss", "train/learning_rate", "train/accuracy_attribute", "train/clips_per_s"} <= set(tags)
+    found = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert found == [(int(row["step"]), pytest.approx(float(row["loss"]), rel=1e-6)) for row in rows]
+    assert not [tag for tag in tags if tag.startswith("withheld")], "nothing was withheld"
+
+
+def test_withheld_clips_are_a_share_of_each_proxy_and_leave_it_something(clips):
+    training, withheld = withhold(clips, 0.34, SEED)
+    assert sorted([*training, *withheld], key=clips.index) == clips
+    found = Counter((clip.machine, clip.domain, clip.attributes) for clip in withheld)
+    assert found == {(m, "source", f"spd_{speed}"): 1 for m in SECONDS for speed in (1, 2)}, "3 of each, target: 1"
+    assert withhold(clips, 0.34, SEED) == (training, withheld) != withhold(clips, 0.34, SEED + 1)
+    assert withhold(clips, 0.0, SEED) == (clips, [])
+
+
+def test_withheld_clips_are_not_learned_from_and_their_accuracy_is_logged(clips, tmp_path, training_log, caplog):
+    settings = replace(SMALL, validation_fraction=0.34, lora_dropout=0.1)
+    train_adapter(clips, small_eat, settings, SEED, tmp_path / "part")
+    rows = list(csv.DictReader((tmp_path / "part" / "validation.csv").open()))
+    assert [(row["epoch"], row["clips"]) for row in rows] == [("1", "6"), ("2", "6")]
+    assert all(float(row["chance"]) == pytest.approx(1 / 6) for row in rows)
+    content = read_provenance(tmp_path / "part")
+    assert (content["clips"], content["withheld_clips"]) == (18, 6)
+    training, withheld = withhold(clips, 0.34, SEED)
+    plain = replace(settings, validation_fraction=0.0)
+    train_adapter(training, small_eat, plain, SEED, tmp_path / "alone")
+    for name in ("adapter_model.safetensors", "heads.safetensors", "classes.json", "training_log.csv"):
+        assert files_of(tmp_path / "alone")[name] == files_of(tmp_path / "part")[name]
+    assert float(rows[-1]["accuracy_attribute"]) == pytest.approx(accuracy(tmp_path / "part", withheld))
+    events = EventAccumulator(str(tmp_path / "part"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("withheld/accuracy_attribute")] == [1, 2]
+    interrupt(training_log, clips, small_eat, settings, SEED, tmp_path / "again")
+    train_adapter(clips, small_eat, settings, SEED, tmp_path / "again")
+    assert files_of(tmp_path / "again") == files_of(tmp_path / "part")
 
 
 def test_provenance_says_what_was_learned_from_without_dates_and_places(clips, trained):
@@ -715,17 +761,21 @@ def test_damaged_or_foreign_tensors_are_refused(trained, tmp_path):
         load_heads(tmp_path)
 
 
+def accuracy(folder: Path, clips: list[Clip]) -> float:
+    """Share of clips whose proxy the heads of an adapter folder name, plainly computed."""
+    encoder, heads = load_adapted(folder, small_eat()), load_heads(folder)
+    classes = ClassMap.read(folder / "classes.json")
+    store = compute_filterbanks(clips, encoder, Path("unused"), 1)
+    guesses = []
+    with torch.no_grad():
+        for number in range(len(clips)):
+            near, far = (encoder.statistics(channel[None, None], [10])[10] for channel in store.batch([number])[0])
+            guesses.append(int(heads(near, far).cosine.argmax()))
+    return float(np.mean(np.array(guesses) == classes.targets(clips)[:, 0]))
+
+
 def test_the_heads_know_normal_clips_that_they_did_not_see(clips, trained, tmp_path):
     """Attribute accuracy at least twice chance; chance is the share of the largest class."""
     unseen = [write_clip(tmp_path, m, "source", number) for m in SECONDS for number in range(100, 106)]
-    encoder, heads = load_adapted(trained, small_eat()), load_heads(trained)
-    classes = ClassMap.read(trained / "classes.json")
-    store = compute_filterbanks(unseen, encoder, tmp_path / "spill", 1)
-    guesses = []
-    with torch.no_grad():
-        for number in range(len(unseen)):
-            near, far = (encoder.statistics(channel[None, None], [10])[10] for channel in store.batch([number])[0])
-            guesses.append(int(heads(near, far).cosine.argmax()))
-    correct = np.mean(np.array(guesses) == classes.targets(unseen)[:, 0])
-    largest = np.bincount(classes.targets(clips)[:, 0]).max() / len(clips)
-    assert correct >= 2 * largest
+    targets = ClassMap.read(trained / "classes.json").targets(clips)[:, 0]
+    assert accuracy(trained, unseen) >= 2 * np.bincount(targets).max() / len(clips)

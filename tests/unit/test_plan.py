@@ -130,6 +130,32 @@ def test_protocols_of_branches_and_systems(config):
     assert plan.protocols("eval", "system") == ["complete_dev"]
 
 
+def test_a_nested_fold_holds_out_the_scored_machine_as_well(config):
+    config["run"]["protocols"] = ["nested_lomo"]
+    plan = load_plan(config, DEFAULTS)
+    inputs = Inputs(plan)
+    fold = SimpleNamespace(suite="dev", system="DualDL4", protocol="nested_lomo", seed="seed2026", held_out="fan")
+    models = {Path(path).parent.name for path in inputs.selection_tables(fold) if "/dualmic/" in path}
+    assert "dualmic@without-ToyCar+fan-seed2026" in models, "in the order of the names"
+    assert "dualmic@without-fan+valveEmu-seed2026" in models and len(models) == 6
+    judged = SimpleNamespace(**{**vars(fold), "machine": "fan"})
+    assert {Path(p).parent.name for p in inputs.branch_tables(judged) if "/dualmic/" in p} == {
+        "dualmic@without-fan-seed2026"
+    }
+    assert inputs.fold(judged) == ["results/dev/fusion/nested_lomo/DualDL4/seed2026/fan.json"]
+    adapters = inputs.suite_adapters(SimpleNamespace(suite="dev"))
+    assert len(adapters) == 2 * (7 + 21)
+
+
+@pytest.mark.parametrize(("machines", "missing"), [(1, "2 machines"), (2, "3 machines")])
+def test_a_protocol_without_enough_machines_is_named(config, machines, missing):
+    make_suite(Path("mine"), machines=["fan", "pump"][:machines])
+    config["run"]["protocols"] = ["complete_dev", "cross_fitted", "nested_lomo"]
+    plan = load_plan(own(config), DEFAULTS)
+    reasons = dict(plan.left_out("mine"))
+    assert missing in reasons["cross_fitted" if machines == 1 else "nested_lomo"]
+
+
 def test_a_mono_suite_runs_what_needs_no_far_channel_and_says_the_rest(config):
     make_suite(Path("mine"))
     plan = load_plan(own(config, channels=1), DEFAULTS)

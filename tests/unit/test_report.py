@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from report_example import (
     ODD,
     Example,
     Scores,
+    adapted_models,
     drawn_scores,
     labelled_example,
     unlabelled_example,
@@ -29,6 +31,7 @@ from workflow_lib.report.words import (
     NOTHING_CHOSEN,
     TRANSFERRED,
     TRANSFERRED_CALIBRATION,
+    UNTRAINED_BASE,
     UNTRAINED_HEADLINE,
     WEIGHTS_FIXED,
 )
@@ -402,6 +405,106 @@ def test_one_table_that_says_untrained_is_enough(tmp_path):
     assert names == {"ae", "NearMah", "eat untrained", "Dual untrained"}
 
 
+# --- training of adapted models -----------------------------------------------------------------------------------
+
+
+def trained_example(models: Sequence[str] = ("dualmic@full-seed7",), steps: int = 6, withheld: int = 0) -> Example:
+    """The small example with the logs of adapted models."""
+    example = small_example()
+    for level, model in enumerate(models):
+        example.training(model, steps, level=1.0 + level / 8, withheld=withheld)
+    return example
+
+
+def test_training_is_shown_as_figure_and_table(tmp_path):
+    models = adapted_models(machines := (*MACHINES, "valve"))
+    example = trained_example(models, steps=40, withheld=40)
+    page = Parsed(report(tmp_path, example, figures=True))
+    assert (tmp_path / "report" / "figures" / "demo-training.png").is_file()
+    svg = (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    assert all(words in svg for words in ("dualmic, seed 13711", "dualmic, seed 2026", "full", "median", "chance"))
+    told = by_head(find_table(page, "Training of adapted models, suite demo"))
+    assert [row["Model"]["text"] for row in told] == models
+    assert {row["Seed"]["text"] for row in told} == {"13711", "2026"}
+    assert [row["Held out"]["text"] for row in told[::2]] == ["none", *machines]
+    assert {(row["Steps"]["text"], row["Epochs"]["text"]) for row in told} == {("40", "2")}
+    assert "Training of adapted models" in page.text[page.text.index("Models of demo") :]
+    (drawn,) = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "the training" in v["aria-label"]]
+    assert "dualmic, seed 2026: 5 models, median loss from" in drawn
+
+
+def test_the_table_of_training_gives_first_and_last_tenth_and_the_last_epoch(tmp_path):
+    example = trained_example(["dualmic@without-ToyCar+fan-seed7"], steps=40, withheld=40)
+    (row,) = by_head(find_table(Parsed(report(tmp_path, example)), "Training of adapted models"))
+    losses = [cells[5] for cells in example.rows["training"]]
+    assert float(row["First loss"]["value"]) == pytest.approx(np.mean(losses[:4]))
+    assert float(row["Last loss"]["value"]) == pytest.approx(np.mean(losses[-4:]))
+    last = example.rows["validation"][-1]
+    titles = ("Withheld clips", "Chance", "Attribute accuracy", "Machine accuracy", "Domain accuracy")
+    assert [float(row[title]["value"]) for title in titles] == [last[3], last[4], *last[6:]]
+    assert (row["Held out"]["text"], row["Clips per second"]["value"]) == ("ToyCar, fan", "12.0")
+
+
+def test_nothing_withheld_is_said_and_left_undrawn(tmp_path):
+    page = Parsed(report(tmp_path, trained_example(), figures=True))
+    (row,) = by_head(find_table(page, "Training of adapted models"))
+    for title in ("Withheld clips", "Attribute accuracy", "Machine accuracy", "Domain accuracy", "Chance"):
+        assert (row[title]["text"], row[title]["value"]) == ("\u2013", None)
+    assert "No clips were withheld" in page.text
+    assert "chance" not in (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+
+
+def test_one_model_of_two_with_withheld_clips_has_its_own_panel(tmp_path):
+    example = trained_example(withheld=40)
+    example.training("other@full-seed7")
+    report(tmp_path, example, figures=True)
+    assert "no clips withheld" in (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+
+
+def test_no_training_no_section(full):
+    assert "Training of adapted models" not in Parsed(full[1]).text
+    assert not list((full[0] / "report" / "figures").glob("*training*"))
+
+
+@pytest.mark.parametrize("trained", ["no", "yes", "unknown"])
+def test_an_untrained_base_is_named_in_table_caption_and_figure(tmp_path, trained):
+    example = trained_example(["dualmic@full-seed7", "dualmic@without-ToyCar+fan-seed7"])
+    example.add("models", "dualmic@full-seed7", "adapted", trained, "", "", "")
+    page = Parsed(report(tmp_path, example, figures=True))
+    table = find_table(page, "Training of adapted models")
+    svg = (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    (drawn,) = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "the training" in v["aria-label"]]
+    told = [table["caption"], svg, drawn, page.text[page.text.index("loss by optimiser step") :]]
+    told += [row["Model"]["text"] for row in by_head(table)]  # the pair scored nothing, but has the same base
+    assert [UNTRAINED_BASE in words for words in told] == [trained == "no"] * len(told)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 350])
+def test_many_models_stay_small_and_short_runs_are_drawn(tmp_path, steps):
+    pairs = [f"m{first:02d}+m{second:02d}" for first in range(7) for second in range(first)]
+    models = adapted_models([f"m{place:02d}" for place in range(7)] + pairs)
+    assert len(models) == 58
+    page = report(tmp_path, trained_example(models, steps=steps, withheld=40))
+    assert len(by_head(find_table(Parsed(page), "Training of adapted models"))) == 58
+    assert len(page) < 500_000
+
+
+def test_names_of_lines_that_end_together_are_pushed_apart_within_the_panel():
+    from workflow_lib.report.curves import _LABEL_GAP, _apart
+
+    for heights in ([0.02, 0.02, 0.03, 0.5], [0.9, 0.98, 0.99, 1.0], [-0.5, 2.0]):
+        moved = _apart(heights)
+        assert min(moved) >= 0 and max(moved) <= 1
+        assert np.diff(moved).min() >= _LABEL_GAP - 1e-9
+
+
+def test_the_same_training_gives_the_same_bytes(tmp_path):
+    example = trained_example(adapted_models(), steps=60, withheld=40)
+    pages = {report(tmp_path, example, figures=True, name=name) for name in ("here", "elsewhere")}
+    drawn = {(tmp_path / name / "figures" / "demo-training.png").read_bytes() for name in ("here", "elsewhere")}
+    assert (len(pages), len(drawn)) == (1, 1)
+
+
 # --- suites of other kinds ----------------------------------------------------------------------------------------
 
 
@@ -519,10 +622,14 @@ def test_a_missing_column_is_named(tmp_path, table):
         ("clips", "clips", "ten", "must be a whole number"),
         ("clips", "sample_rate", "16000/44100", "must be a whole number"),
         ("models", "trained", "perhaps", "must be one of yes, no, unknown"),
+        ("training", "loss", "nan", "must be a finite number"),
+        ("training", "step", "1.5", "must be a whole number"),
+        ("validation", "accuracy_domain", "", "must be a finite number"),
+        ("validation", "chance", "1.5", "must lie between 0 and 1"),
     ],
 )
 def test_a_faulty_cell_is_named_with_line_and_column(tmp_path, table, column, cell, fault):
-    example = labelled_example()
+    example = trained_example(withheld=40)
     example.rows[table][1][HEADERS[table].split(",").index(column)] = cell
     with pytest.raises(UserError, match=rf"{table}\.csv, line 3: {column} .*{fault}") as raised:
         read_suite("demo", example.write(tmp_path))

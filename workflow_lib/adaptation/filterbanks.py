@@ -35,6 +35,10 @@ class FilterbankStore:
         """Number of filterbank frames of a clip."""
         return self._arrays[clip].shape[1]
 
+    def split(self, first: int) -> tuple[FilterbankStore, FilterbankStore]:
+        """The first so many clips and the rest, as stores of their own over the same memory."""
+        return FilterbankStore(self._arrays[:first]), FilterbankStore(self._arrays[first:])
+
     def batch(self, clips: Sequence[int]) -> Tensor:
         """Filterbanks (n, 2, frames, bins) of clips of one length."""
         return torch.stack([self._arrays[clip] for clip in clips])

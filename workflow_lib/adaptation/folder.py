@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workflow_lib.adaptation.classes import ClassMap
+from workflow_lib.adaptation.events import Row, write_events
 from workflow_lib.adaptation.heads import TaskHeads
 from workflow_lib.adaptation.lora import lora_state
 from workflow_lib.adaptation.schedule import learning_rate, steps_per_epoch
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.step import ROW_COLUMNS
+from workflow_lib.adaptation.validation import VALIDATION_COLUMNS
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
 
@@ -31,13 +34,17 @@ ADAPTER_FILE = "adapter_model.safetensors"
 HEADS_FILE = "heads.safetensors"
 CLASSES_FILE = "classes.json"
 LOG_FILE = "training_log.csv"
-THROUGHPUT_FILE = "throughput.csv"
+VALIDATION_FILE = "validation.csv"
 PROVENANCE_FILE = "provenance.json"
+LOG_COLUMNS = ("step", "epoch", "learning_rate", *ROW_COLUMNS, "clips_per_s")
 
 
 @dataclass(frozen=True)
 class AdapterFolder:
-    """What a finished training leaves: steps (steps, len(ROW_COLUMNS)) and seconds (epochs,) are its logs."""
+    """What a finished training leaves.
+
+    Its logs: steps (steps, len(ROW_COLUMNS)), seconds (epochs,), validation (epochs or 0, len(VALIDATION_COLUMNS)).
+    """
 
     config: LoraConfig
     adapter: dict[str, Tensor]
@@ -45,6 +52,7 @@ class AdapterFolder:
     classes: ClassMap
     steps: Tensor
     seconds: Tensor
+    validation: Tensor
     settings: AdapterSettings
     clips: int
     provenance: dict[str, object]
@@ -59,8 +67,10 @@ def write_folder(folder: Path, result: AdapterFolder) -> None:
     _write_tensors(beside / ADAPTER_FILE, result.adapter)
     _write_tensors(beside / HEADS_FILE, result.heads)
     result.classes.write(beside / CLASSES_FILE)
-    _write_log(beside / LOG_FILE, result)
-    _write_throughput(beside / THROUGHPUT_FILE, result)
+    log, validation = list(_log_rows(result)), list(_validation_rows(result))
+    _write_csv(beside / LOG_FILE, LOG_COLUMNS, log)
+    _write_csv(beside / VALIDATION_FILE, ("epoch", *VALIDATION_COLUMNS), validation)
+    write_events(beside, LOG_COLUMNS, log, ("epoch", *VALIDATION_COLUMNS), validation)
     _write_json(beside / PROVENANCE_FILE, result.provenance)
     if folder.exists():
         shutil.rmtree(folder)
@@ -84,24 +94,25 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
 
 
-def _write_log(path: Path, result: AdapterFolder) -> None:
-    """One line per step: losses and accuracies are means over the clips of the step."""
+def _log_rows(result: AdapterFolder) -> Iterator[Row]:
+    """One row per step: losses and accuracies are means over its clips; the speed is that of its epoch, measured."""
     per_epoch, total = steps_per_epoch(result.clips, result.settings), len(result.steps)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["step", "epoch", "learning_rate", *ROW_COLUMNS])
-        for step, row in enumerate(result.steps.tolist()):
-            rate = learning_rate(step, total, result.settings)
-            writer.writerow([step + 1, step // per_epoch + 1, f"{rate:.7g}", *(f"{value:.7g}" for value in row)])
+    for step, row in enumerate(result.steps.tolist()):
+        rate = learning_rate(step, total, result.settings)
+        speed = result.clips / float(result.seconds[step // per_epoch])
+        yield (step + 1, step // per_epoch + 1, rate, *row, speed)
 
 
-def _write_throughput(path: Path, result: AdapterFolder) -> None:
-    """Measured speed per epoch; apart from the log, which is to be the same in every run."""
+def _validation_rows(result: AdapterFolder) -> Iterator[Row]:
+    for epoch, (clips, *figures) in enumerate(result.validation.tolist(), start=1):
+        yield (epoch, int(clips), *figures)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Row]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["epoch", "clips", "seconds", "clips_per_s"])
-        for epoch, seconds in enumerate(result.seconds.tolist(), start=1):
-            writer.writerow([epoch, result.clips, f"{seconds:.3f}", f"{result.clips / seconds:.3f}"])
+        writer.writerow(header)
+        writer.writerows([f"{value:.7g}" for value in row] for row in rows)
 
 
 def load_adapted(folder: Path, encoder: Encoder) -> Encoder:

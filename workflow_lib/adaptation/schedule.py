@@ -9,8 +9,9 @@ import numpy as np
 
 from workflow_lib.adaptation.settings import AdapterSettings
 
-Purpose = Literal["adapters", "heads", "order", "masks", "dropout"]
-_PURPOSES: tuple[Purpose, ...] = ("adapters", "heads", "order", "masks", "dropout")
+Purpose = Literal["adapters", "heads", "order", "masks", "dropout", "withheld"]
+# Their places enter the seeds: add at the end.
+_PURPOSES: tuple[Purpose, ...] = ("adapters", "heads", "order", "masks", "dropout", "withheld")
 
 
 def derived_seed(seed: int, purpose: Purpose, *position: int) -> int:

@@ -79,6 +79,10 @@ class AdapterSettings:
     # `shared` hides the same cells of near and far, so that the two differ by acoustics and not by the mask.
     mask_sharing: MaskSharing = "shared"
 
+    # Not in the paper, which learns from all clips. Share of the normal training clips of each proxy that is withheld:
+    # after every epoch the heads are tried on them, which shows whether they learned the sounds or the clips by heart.
+    validation_fraction: float = 0.0
+
     # Filterbanks of all clips stay in RAM up to this size and in a memory-mapped file beside the output above it;
     # 7000 clips of 10 s and two channels are 7.2 GB.
     filterbank_ram_gb: float = 12.0
@@ -154,6 +158,7 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "time_mask_frames": (0, None),
     "frequency_masks": (0, None),
     "frequency_mask_bins": (0, None),
+    "validation_fraction": (0, 0.5),
     "filterbank_ram_gb": (0, None),
 }
 _POSITIVE = ("lora_alpha", "arcface_scale", "learning_rate")

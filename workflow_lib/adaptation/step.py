@@ -59,7 +59,7 @@ def accumulate_gradients(context: StepContext, batch: np.ndarray, step: int) -> 
     row = torch.zeros(len(ROW_COLUMNS), device=context.device)
     with _own_generators(context.device, derived_seed(context.seed, "dropout", step)):
         for features, clips in _micro_batches(context, batch, step):
-            loss, part = _forward(context, features, context.targets[clips].to(context.device))
+            loss, part = forward_clips(context, features, context.targets[clips].to(context.device))
             (loss / len(batch)).backward()
             row += part / len(batch)
     return row
@@ -90,7 +90,7 @@ def _micro_batches(context: StepContext, batch: np.ndarray, step: int) -> Iterat
             yield mask_filterbanks(features, keep[0][part], keep[1][part]), clips[part]
 
 
-def _forward(context: StepContext, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def forward_clips(context: StepContext, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Summed loss of n clips, and their summed row (8,) without graph."""
     near, far = channel_statistics(context, features)
     output = context.heads(near, far)

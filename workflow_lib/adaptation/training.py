@@ -8,7 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from workflow_lib.adaptation.schedule import derived_seed, epoch_batches, learni
 from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.state import load_state, save_state
 from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, accumulate_gradients, channel_statistics
+from workflow_lib.adaptation.validation import VALIDATION_COLUMNS, validate, withhold
 from workflow_lib.device import choose_device, use_bfloat16
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
@@ -38,7 +39,8 @@ LOG_EVERY_STEPS = 25
 
 
 def _no_rows() -> dict[str, Tensor]:
-    return {"steps": torch.zeros(0, len(ROW_COLUMNS)), "seconds": torch.zeros(0, dtype=torch.float64)}
+    seconds, validation = (torch.zeros(shape, dtype=torch.float64) for shape in ((0,), (0, len(VALIDATION_COLUMNS))))
+    return {"steps": torch.zeros(0, len(ROW_COLUMNS)), "seconds": seconds, "validation": validation}
 
 
 @dataclass
@@ -49,7 +51,10 @@ class Training:
     context: StepContext
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
-    # steps: (steps, len(ROW_COLUMNS)) float32; seconds: (epochs,) float64.
+    # The same network on the withheld clips; None if none are withheld.
+    withheld: StepContext | None = None
+    # steps: (steps, len(ROW_COLUMNS)) float32; seconds: (epochs,) and validation: (epochs, len(VALIDATION_COLUMNS))
+    # float64, the latter (0, ...) if no clip is withheld.
     rows: dict[str, Tensor] = field(default_factory=_no_rows)
     epochs_done: int = 0
 
@@ -71,19 +76,23 @@ def train_adapter(
     `clips` are normal two-channel training clips of the machines not held out, in any order; classes come from them
     alone. After every epoch the state goes to `state_folder` (default: `.<name>.state` beside `folder`); the same call
     goes on from there, with the result of an uninterrupted run. On a CPU equal arguments give equal bytes, except for
-    the measured speed in `throughput.csv`. Raises `UserError` for clips or settings that do not fit.
+    the measured `clips_per_s` in the log. Raises `UserError` for clips or settings that do not fit.
     """
     folder = Path(folder)
     state_folder = Path(state_folder or folder.with_name(f".{folder.name}.state"))
-    chosen, target = check_training_clips(clips, held_out), choose_device(device)
+    allowed, target = check_training_clips(clips, held_out), choose_device(device)
+    chosen, withheld = withhold(allowed, settings.validation_fraction, seed)
     classes = ClassMap.from_clips(chosen)
     encoder = encoder_factory().to(target)
-    provenance = _provenance(encoder, chosen, settings, seed, held_out, target)
+    provenance = {**_provenance(encoder, chosen, settings, seed, held_out, target), "withheld_clips": len(withheld)}
     state_folder.mkdir(parents=True, exist_ok=True)
     spill = state_folder / "filterbanks.f32"
     try:
-        store = compute_filterbanks(chosen, encoder, spill, settings.filterbank_ram_gb, resample)
+        whole = compute_filterbanks([*chosen, *withheld], encoder, spill, settings.filterbank_ram_gb, resample)
+        store, unseen = whole.split(len(chosen))
         training = prepare_training(encoder, store, torch.from_numpy(classes.targets(chosen)), classes, settings, seed)
+        if withheld:
+            training.withheld = _withheld_context(training.context, unseen, torch.from_numpy(classes.targets(withheld)))
         _train(training, state_folder / "state.safetensors", _identity(provenance))
     finally:
         spill.unlink(missing_ok=True)
@@ -110,6 +119,11 @@ def prepare_training(
     parameters = _all_trainable(model, heads)
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     return Training(model, context, parameters, optimizer)
+
+
+def _withheld_context(context: StepContext, store: FilterbankStore, targets: Tensor) -> StepContext:
+    sizes = context.micro_batch | _micro_batches(context.encoder, store, context.settings, context.device)
+    return replace(context, store=store, targets=targets, micro_batch=sizes)
 
 
 def new_heads(embed_dim: int, classes: ClassMap, settings: AdapterSettings, seed: int) -> TaskHeads:
@@ -171,11 +185,17 @@ def _train_epoch(training: Training) -> None:
     measured = torch.stack(rows).cpu()
     _check_finite(measured, training.parameters, epoch)
     seconds = torch.tensor([time.perf_counter() - started], dtype=torch.float64)
-    training.rows = {
-        "steps": torch.cat([training.rows["steps"], measured]),
-        "seconds": torch.cat([training.rows["seconds"], seconds]),
-    }
+    training.rows["steps"] = torch.cat([training.rows["steps"], measured])
+    training.rows["seconds"] = torch.cat([training.rows["seconds"], seconds])
+    if training.withheld:
+        row = validate(training.withheld)
+        LOGGER.info("epoch %d: %s on withheld clips", epoch + 1, _told(row))
+        training.rows["validation"] = torch.cat([training.rows["validation"], row[None]])
     training.epochs_done += 1
+
+
+def _told(row: Tensor) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in zip(VALIDATION_COLUMNS, row.tolist(), strict=True))
 
 
 def train_step(
@@ -251,6 +271,7 @@ def _result(training: Training, classes: ClassMap, provenance: dict[str, object]
         classes=classes,
         steps=training.rows["steps"],
         seconds=training.rows["seconds"],
+        validation=training.rows["validation"],
         settings=context.settings,
         clips=len(context.store),
         provenance={**provenance, "parameters": counts},

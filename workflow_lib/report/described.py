@@ -1,17 +1,18 @@
-"""Parts of the page about what went in: clips, models and the notes taken on the way."""
+"""Parts of the page about what went in: clips, models with their training, and the notes taken on the way."""
 
 from collections.abc import Sequence
 
 from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report.content import DASH, UNTRAINED, Block, Cell, Column, Prose, Section, Table, count, text
 from workflow_lib.report.reading import ClipsRow, NoteRow, SuiteTables
+from workflow_lib.report.trained import training_blocks
 
 _TRAINED = {"yes": "yes", "no": "no: random weights", "unknown": "unknown"}
 
 
 def material(suite: SuiteTables, key: str) -> Section:
-    """The section with the clips, the models and the notes of a suite."""
-    blocks = (_clips_table(suite), _models_table(suite), *_notes(suite))
+    """The section with the clips, the models with their training, and the notes of a suite."""
+    blocks = (_clips_table(suite), _models_table(suite), *training_blocks(suite), *_notes(suite))
     return Section(f"{key}-material", "Recordings, models and notes", blocks)
 
 

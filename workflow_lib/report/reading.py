@@ -1,15 +1,28 @@
 """The tables of a suite as typed rows: every cell is checked here, so that nothing above needs to."""
 
 import csv
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
+from workflow_lib.report.parsing import (
+    any_text,
+    column,
+    filled,
+    finite,
+    flag,
+    known,
+    one_of,
+    share,
+    share_known,
+    whole,
+    whole_known,
+    yes,
+)
 
 Row = TypeVar("Row")
 
@@ -22,82 +35,16 @@ class Entry(NamedTuple):
     seed: str
 
 
-def _text(cell: str) -> str:
-    return cell
-
-
-def _filled(cell: str) -> str:
-    if not cell.strip():
-        raise ValueError("is empty, but must be filled")
-    return cell
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(cell: str) -> str:
-        if cell not in words:
-            raise ValueError(f"is {cell!r}, but must be one of {', '.join(words)}")
-        return cell
-
-    return parse
-
-
-def _yes(cell: str) -> bool:
-    return _one_of("yes", "no")(cell) == "yes"
-
-
-def _whole(cell: str) -> int:
-    try:
-        return int(cell)
-    except ValueError:
-        raise ValueError(f"is {cell!r}, but must be a whole number") from None
-
-
-def _whole_known(cell: str) -> int | None:
-    return None if cell == "" else _whole(cell)
-
-
-def _number(cell: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"is {cell!r}, but must be a finite number")
-    return value
-
-
-def _known(cell: str) -> float | None:
-    """Empty and nan both mean undefined: nothing could be measured."""
-    return None if cell.strip().lower() in ("", "nan") else _number(cell)
-
-
-def _share(cell: str) -> float | None:
-    value = _known(cell)
-    if value is not None and not 0 <= value <= 1:
-        raise ValueError(f"is {cell!r}, but must lie between 0 and 1")
-    return value
-
-
-def _flag(cell: str) -> bool | None:
-    if cell not in ("", "0", "1"):
-        raise ValueError(f"is {cell!r}, but must be 0, 1 or empty")
-    return None if cell == "" else cell == "1"
-
-
-def _column(parse: Callable[[str], Any]) -> Any:
-    return field(metadata={"parse": parse})
-
-
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
     """The columns that every number carries: whose it is and under which protocol."""
 
-    suite: str = _column(_filled)
-    protocol: str = _column(_filled)
-    kind: str = _column(_one_of("branch", "system"))
-    name: str = _column(_filled)
-    seed: str = _column(_text)
-    untrained: bool = _column(_yes)
+    suite: str = column(filled)
+    protocol: str = column(filled)
+    kind: str = column(one_of("branch", "system"))
+    name: str = column(filled)
+    seed: str = column(any_text)
+    untrained: bool = column(yes)
 
     @property
     def entry(self) -> Entry:
@@ -108,87 +55,123 @@ class ScoredRow:
 class MachineRow(ScoredRow):
     """One line of machines.csv; figures between 0 and 1, None when undefined."""
 
-    machine: str = _column(_filled)
-    source_auc: float | None = _column(_share)
-    target_auc: float | None = _column(_share)
-    pauc: float | None = _column(_share)
-    harmonic_mean: float | None = _column(_share)
+    machine: str = column(filled)
+    source_auc: float | None = column(share_known)
+    target_auc: float | None = column(share_known)
+    pauc: float | None = column(share_known)
+    harmonic_mean: float | None = column(share_known)
 
 
 @dataclass(frozen=True, slots=True)
 class OfficialRow(ScoredRow):
     """One line of official.csv: the official score over all machines."""
 
-    machines: int = _column(_whole)
-    omega: float | None = _column(_share)
+    machines: int = column(whole)
+    omega: float | None = column(share_known)
 
 
 @dataclass(frozen=True, slots=True)
 class RankingRow(ScoredRow):
     """One line of ranking.csv: a test clip and its place, 1 being the most anomalous."""
 
-    machine: str = _column(_filled)
-    rank: int = _column(_whole)
-    clip: str = _column(_filled)
-    domain: str = _column(_text)
-    anomaly: bool | None = _column(_flag)
-    score: float = _column(_number)
+    machine: str = column(filled)
+    rank: int = column(whole)
+    clip: str = column(filled)
+    domain: str = column(any_text)
+    anomaly: bool | None = column(flag)
+    score: float = column(finite)
 
 
 @dataclass(frozen=True, slots=True)
 class WeightRow:
     """One line of weights.csv: weight and calibration of a branch in one fold; held_out is empty without folds."""
 
-    suite: str = _column(_filled)
-    protocol: str = _column(_filled)
-    system: str = _column(_filled)
-    seed: str = _column(_text)
-    held_out: str = _column(_text)
-    branch: str = _column(_filled)
-    weight: float | None = _column(_share)
-    median: float | None = _column(_known)
-    iqr: float | None = _column(_known)
-    selection_omega: float | None = _column(_share)
+    suite: str = column(filled)
+    protocol: str = column(filled)
+    system: str = column(filled)
+    seed: str = column(any_text)
+    held_out: str = column(any_text)
+    branch: str = column(filled)
+    weight: float | None = column(share_known)
+    median: float | None = column(known)
+    iqr: float | None = column(known)
+    selection_omega: float | None = column(share_known)
 
 
 @dataclass(frozen=True, slots=True)
 class ClipsRow:
     """One line of clips.csv: how many clips of one sort a machine has; their format, None without recordings."""
 
-    suite: str = _column(_filled)
-    machine: str = _column(_filled)
-    split: str = _column(_one_of("train", "test"))
-    domain: str = _column(_text)
-    label: str = _column(_text)
-    clips: int = _column(_whole)
-    channels: int | None = _column(_whole_known)
-    sample_rate: int | None = _column(_whole_known)
-    seconds_min: float | None = _column(_known)
-    seconds_max: float | None = _column(_known)
+    suite: str = column(filled)
+    machine: str = column(filled)
+    split: str = column(one_of("train", "test"))
+    domain: str = column(any_text)
+    label: str = column(any_text)
+    clips: int = column(whole)
+    channels: int | None = column(whole_known)
+    sample_rate: int | None = column(whole_known)
+    seconds_min: float | None = column(known)
+    seconds_max: float | None = column(known)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
     """One line of models.csv; branches are the names of the branches that use the model."""
 
-    suite: str = _column(_filled)
-    model: str = _column(_filled)
-    kind: str = _column(_text)
-    trained: str = _column(_one_of("yes", "no", "unknown"))
-    description: str = _column(_text)
-    weights_digest: str = _column(_text)
-    branches: tuple[str, ...] = _column(lambda cell: tuple(cell.split()))
+    suite: str = column(filled)
+    model: str = column(filled)
+    kind: str = column(any_text)
+    trained: str = column(one_of("yes", "no", "unknown"))
+    description: str = column(any_text)
+    weights_digest: str = column(any_text)
+    branches: tuple[str, ...] = column(lambda cell: tuple(cell.split()))
 
 
 @dataclass(frozen=True, slots=True)
 class NoteRow:
     """One line of notes.csv: what the data or the configuration changed; `branch` may also be a system."""
 
-    suite: str = _column(_filled)
-    branch: str = _column(_text)
-    model: str = _column(_text)
-    machine: str = _column(_text)
-    note: str = _column(_filled)
+    suite: str = column(filled)
+    branch: str = column(any_text)
+    model: str = column(any_text)
+    machine: str = column(any_text)
+    note: str = column(filled)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """One line of training.csv: an optimiser step of an adapted model; figures are means over the clips of the step."""
+
+    suite: str = column(filled)
+    model: str = column(filled)
+    step: int = column(whole)
+    epoch: int = column(whole)
+    learning_rate: float = column(finite)
+    loss: float = column(finite)
+    loss_attribute: float = column(finite)
+    loss_machine: float = column(finite)
+    loss_domain: float = column(finite)
+    loss_consistency: float = column(finite)
+    # No shares: summed up in single precision, a mean of ones may pass 1 by a hair.
+    accuracy_attribute: float = column(finite)
+    accuracy_machine: float = column(finite)
+    accuracy_domain: float = column(finite)
+    clips_per_s: float = column(finite)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationRow:
+    """One line of validation.csv: an adapted model on withheld normal clips after one epoch."""
+
+    suite: str = column(filled)
+    model: str = column(filled)
+    epoch: int = column(whole)
+    clips: int = column(whole)
+    chance: float = column(share)
+    loss: float = column(finite)
+    accuracy_attribute: float = column(share)
+    accuracy_machine: float = column(share)
+    accuracy_domain: float = column(share)
 
 
 @dataclass(frozen=True)
@@ -203,6 +186,8 @@ class SuiteTables:
     clips: tuple[ClipsRow, ...]
     models: tuple[ModelRow, ...]
     notes: tuple[NoteRow, ...]
+    training: tuple[TrainingRow, ...]
+    validation: tuple[ValidationRow, ...]
 
     @cached_property
     def untrained(self) -> frozenset[tuple[str, str]]:
@@ -226,6 +211,8 @@ _TABLES: dict[str, type] = {
     "clips": ClipsRow,
     "models": ModelRow,
     "notes": NoteRow,
+    "training": TrainingRow,
+    "validation": ValidationRow,
 }
 
 
@@ -247,7 +234,7 @@ def _read_table(suite: str, path: Path, row_type: type[Row]) -> tuple[Row, ...]:
 
 def _rows(suite: str, path: Path, lines: Any, row_type: type[Row]) -> Iterator[Row]:
     header = next(lines, [])
-    wanted = [(column.name, column.metadata["parse"]) for column in fields(row_type)]
+    wanted = [(place.name, place.metadata["parse"]) for place in fields(row_type)]
     missing = [name for name, _ in wanted if name not in header]
     if missing:
         raise UserError(f"{path}: column {', '.join(missing)} is missing; the header must have it")

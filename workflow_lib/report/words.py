@@ -29,8 +29,9 @@ PROTOCOLS: dict[str, Term] = {
     ),
     "nested_lomo": Term(
         "Nested leave-one-machine-out",
-        "The settings inside a branch, too, are chosen on the other machines only, with adapted models that saw "
-        "neither the held-out machine nor the machine being scored. The strictest of the four.",
+        "As cross-fitted, but the scores that choose calibration and weights come from adapted models that heard "
+        "neither the held-out machine nor the machine being scored: nothing of the held-out machine takes part, not "
+        "even its normal sounds. Settings inside a branch (block, components, neighbours) come from the configuration.",
     ),
 }
 
@@ -55,6 +56,7 @@ METRICS: dict[str, str] = {
 }
 
 UNTRAINED_HEADLINE = "Untrained: its scores show the machinery, not the method"
+UNTRAINED_BASE = "untrained base"
 NOTHING_CHOSEN = "Nothing was chosen on this suite, as it has no labels."
 TRANSFERRED = "Weights and calibration of {} are those found on labelled machines under this protocol."
 TRANSFERRED_CALIBRATION = "The calibration of {} is that found on labelled machines under this protocol."
@@ -100,7 +102,35 @@ GLOSSARY: tuple[Term, ...] = (
         "before the weights, which add up to 1, blend the branches. Machines with labels choose the weights, unless "
         "the configuration fixes them.",
     ),
-    Term("Held out", "The machine that had no say in the weights and calibration it is scored with."),
+    Term(
+        "Held out",
+        "The machine that had no say in the weights and calibration it is scored with. "
+        "An adapted model has heard nothing of the machines held out from it.",
+    ),
+    Term(
+        "Adapted model",
+        "A pre-trained model that was trained further on normal clips of your machines. It learns to tell their "
+        "attribute classes apart; it never hears an anomaly.",
+    ),
+    Term(
+        "Loss",
+        "What training brings down, step by step (equation 1 of the paper): how badly the model tells attribute "
+        "classes, machines and domains apart, and how far near and far microphone disagree. It is no anomaly score.",
+    ),
+    Term(
+        "Attribute class",
+        "Clips that share machine, domain and attributes, such as speed or load.",
+    ),
+    Term(
+        "Withheld clips",
+        "Normal training clips that were kept out of training to try the model on. They are of machines that it "
+        "learned; held out are whole machines.",
+    ),
+    Term(
+        "Chance",
+        "The share of the commonest attribute class among the withheld clips: what always naming that class would get "
+        "right. An accuracy near it means that nothing was learned.",
+    ),
     Term("Seed", "The number that random steps of training started from. Another seed gives other scores."),
     Term(
         "Untrained",

@@ -1,0 +1,100 @@
+"""The training of adapted models, model by model: what training.csv, validation.csv and models.csv say together."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TypeVar
+
+from workflow_lib.report.reading import SuiteTables, TrainingRow, ValidationRow
+
+Row = TypeVar("Row", TrainingRow, ValidationRow)
+
+# dualmic@full-seed13711, dualmic@without-fan-seed13711, dualmic@without-ToyCar+fan-seed13711
+_NAME = re.compile(r"(?P<family>.+)@(?:full|without-(?P<held>.+))-seed(?P<seed>\d+)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One adapted model: its steps, and a row for each epoch that was tried on withheld clips."""
+
+    model: str
+    family: str  # the model of the configuration that it is an instance of
+    seed: str
+    held_out: tuple[str, ...] | None  # () saw all machines; None: its name does not tell
+    untrained: bool  # on top of random weights
+    steps: tuple[TrainingRow, ...]
+    validation: tuple[ValidationRow, ...]
+
+    @property
+    def scope(self) -> str:
+        """What sets the model apart from others with its seed: `full`, `without fan`."""
+        if self.held_out is None:
+            return self.model
+        return f"without {'+'.join(self.held_out)}" if self.held_out else "full"
+
+    @property
+    def group(self) -> str:
+        """'dualmic, seed 13711': the models that are compared with each other."""
+        return f"{self.family}, seed {self.seed}" if self.seed else self.family
+
+    @property
+    def first_loss(self) -> float:
+        """Mean loss of the first tenth of the steps."""
+        return fmean(row.loss for row in self.steps[: self._tenth])
+
+    @property
+    def last_loss(self) -> float:
+        """Mean loss of the last tenth of the steps."""
+        return fmean(row.loss for row in self.steps[-self._tenth :])
+
+    @property
+    def _tenth(self) -> int:
+        return max(1, len(self.steps) // 10)
+
+
+def runs_of(suite: SuiteTables) -> tuple[Run, ...]:
+    """All adapted models of a suite that left a training log, in the order of the table."""
+    validation = _by_model(suite.validation)
+    states = {row.model: row.trained for row in suite.models}
+    return tuple(
+        _run(model, steps, validation.get(model, []), _on_random_weights(model, states))
+        for model, steps in _by_model(suite.training).items()
+    )
+
+
+def groups_of(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """{group: its models}, each in the given order."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.group, []).append(run)
+    return groups
+
+
+def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.model, []).append(row)
+    return found
+
+
+def _run(model: str, steps: list[TrainingRow], validation: list[ValidationRow], untrained: bool) -> Run:
+    name = _NAME.fullmatch(model)
+    held_out = tuple(name["held"].split("+")) if name and name["held"] else ()
+    return Run(
+        model=model,
+        family=name["family"] if name else model,
+        seed=name["seed"] if name else "",
+        held_out=held_out if name else None,
+        untrained=untrained,
+        steps=tuple(sorted(steps, key=lambda row: row.step)),
+        validation=tuple(sorted(validation, key=lambda row: row.epoch)),
+    )
+
+
+def _on_random_weights(model: str, states: Mapping[str, str]) -> bool:
+    """As models.csv says; a model that scored nothing is not in it, but shares its base with those of its family."""
+    if model in states:
+        return states[model] == "no"
+    family = model.split("@")[0]
+    return any(state == "no" for other, state in states.items() if other.split("@")[0] == family)
