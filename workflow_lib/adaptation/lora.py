@@ -6,7 +6,6 @@ import logging
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import Linear as PeftLinear
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
@@ -27,24 +26,6 @@ def target_modules(settings: AdapterSettings) -> list[str]:
     return sorted(f"blocks.{block - 1}.{part}" for block in settings.adapted_blocks for part in PROJECTIONS)
 
 
-class LeanLinear(PeftLinear):
-    """peft's adapted linear for training, its one adapter neither merged nor switched off; equal but for rounding.
-
-    peft makes the low-rank product, its scaled copy and the sum, each as large as the output, and under autocast rounds
-    the input once for the base and once for the adapter. Here the input is rounded once, and the product is added
-    inside the base's output.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        device, name = x.device.type, self.active_adapter[0]
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        # Flat before the products: adding inside a view would make autograd copy.
-        rows = x.to(dtype).flatten(0, -2)
-        low = self.lora_A[name](self.lora_dropout[name](rows))
-        up = (self.lora_B[name].weight * self.scaling[name]).to(dtype)
-        return self.base_layer(rows).addmm_(low, up.T).unflatten(0, x.shape[:-1])
-
-
 def add_lora(encoder: Encoder, settings: AdapterSettings, seed: int) -> PeftModel:
     """Put fresh adapters into the encoder, in place, and freeze all else; returns peft's wrapper around it.
 
@@ -60,7 +41,6 @@ def add_lora(encoder: Encoder, settings: AdapterSettings, seed: int) -> PeftMode
         target_modules=wanted,
         bias="none",
     )
-    config._register_custom_module({nn.Linear: LeanLinear})
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         model = get_peft_model(encoder, config)
