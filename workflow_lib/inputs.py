@@ -123,6 +123,20 @@ class Inputs:
         """Table folders of all suites that are run."""
         return [fill(self._paths.tables, suite=suite) for suite in self.plan.run_suites]
 
+    def clip_health(self, wildcards: Any) -> list[str]:
+        """Measured clips of all machines of a suite."""
+        machines = self.plan.suites[wildcards.suite].machines
+        return [fill(self._paths.clip_health, suite=wildcards.suite, machine=machine) for machine in machines]
+
+    def health_tables(self, wildcards: Any) -> list[str]:
+        """Health tables of all suites that are run and have recordings, in the order of `recorded_suites`."""
+        return [fill(self._paths.health, suite=suite) for suite in self.recorded_suites]
+
+    @property
+    def recorded_suites(self) -> list[str]:
+        """Suites that are run and have recordings, not only score tables."""
+        return [name for name in self.plan.run_suites if self.plan.suites[name].root]
+
     def all_manifests(self, wildcards: Any) -> list[str]:
         """Manifests of all suites that are run."""
         suites = [self.plan.suites[name] for name in self.plan.run_suites]

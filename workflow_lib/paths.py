@@ -27,6 +27,16 @@ class Paths:
         return f"{self.results}/{{suite}}/manifest/{{machine}}.csv"
 
     @property
+    def clip_health(self) -> str:
+        """CSV: what each clip of one machine sounds like."""
+        return f"{self.results}/{{suite}}/health/{{machine}}.csv"
+
+    @property
+    def health(self) -> str:
+        """Folder of the health tables of a suite."""
+        return f"{self.results}/{{suite}}/check"
+
+    @property
     def autoencoder(self) -> str:
         return f"{self.results}/{{suite}}/autoencoders/{{model}}/{{machine}}.safetensors"
 
