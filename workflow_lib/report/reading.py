@@ -178,6 +178,7 @@ class ModelRow:
     description: str = _column(_text)
     weights_digest: str = _column(_text)
     branches: tuple[str, ...] = _column(lambda cell: tuple(cell.split()))
+    licence: str = _column(_text)
 
 
 @dataclass(frozen=True, slots=True)
