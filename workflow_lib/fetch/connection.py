@@ -183,6 +183,21 @@ def _retry_after_s(value: str | None) -> float | None:
         return None
 
 
+def read_small(url: str, hosts: Collection[str], settings: Retry, limit_bytes: int) -> bytes:
+    """The whole body of a small answer; UserError if it is longer than the limit."""
+
+    def attempt() -> bytes:
+        with opened(url, {}, hosts, settings) as response:
+            body = bytearray()
+            for piece in pieces(response):
+                body += piece
+                if len(body) > limit_bytes:
+                    raise UserError(f"{url}: longer than {limit_bytes} bytes: check the address")
+            return bytes(body)
+
+    return patiently(attempt, url, settings)
+
+
 def pieces(response: requests.Response) -> Iterator[bytes]:
     """The body as it comes; what had come before a connection broke off is not lost, as it would be in fixed pieces."""
     while data := response.raw.read1(PIECE_BYTES):
