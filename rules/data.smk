@@ -97,6 +97,7 @@ rule check:
         "../envs/conda.yaml"
     params:
         suites=inputs.recorded_suites,
+        code=code_digest("print_health"),
     message:
         "Health of the recordings"
     script:
