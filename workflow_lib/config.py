@@ -12,6 +12,7 @@ from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.config_shape import branch_kind, numbers_as_text, shape_faults
 from workflow_lib.encoders import OPTIONS, encoder_names, encoder_options
 from workflow_lib.errors import UserError, nearest
+from workflow_lib.fetch.sets import published_sets
 
 __all__ = ["branch_kind", "check_config"]
 
@@ -79,8 +80,25 @@ def _suite_faults(place: str, name: str, suite: Mapping[str, Any], suites: Mappi
         low, high = suite["simulate"]["severity"]
         if low > high:
             yield f"{place}.simulate.severity: {low:g} is above {high:g}: write [{high:g}, {low:g}], the lowest first"
+    if "fetch" in suite:
+        yield from _fetch_faults(place, suite)
     if "select_on" in suite:
         yield from _select_on_faults(f"{place}.select_on", name, suite["select_on"], suites)
+
+
+def _fetch_faults(place: str, suite: Mapping[str, Any]) -> Iterator[str]:
+    name, published = suite["fetch"], published_sets().get(suite["fetch"])
+    if published is None:
+        yield f"{place}.fetch: there is no published set {name!r}: {nearest(name, published_sets())}"
+        return
+    if "root" not in suite:
+        yield f"{place}.root: missing: write the folder that the recordings of {published.name} shall lie in"
+    for machine in suite.get("machines", ()):
+        if machine not in published.machines:
+            where = f"{place}.machines: {published.name} has no {machine}"
+            yield f"{where}: {nearest(machine, published.machines)}"
+    if suite.get("channels", 1) > published.channels:
+        yield f"{place}.channels: {published.name} is mono: write 1"
 
 
 def _select_on_faults(place: str, name: str, other: str, suites: Mapping[str, Any]) -> Iterator[str]:

@@ -137,6 +137,25 @@ class Inputs:
         """Suites that are run and have recordings, not only score tables."""
         return [name for name in self.plan.run_suites if self.plan.suites[name].root]
 
+    def fetched_suites(self) -> list[str]:
+        """Suites that are run and are published."""
+        return [name for name in self.plan.run_suites if self.plan.suites[name].fetch]
+
+    def unfetched(self, wildcards: Any) -> list[str]:
+        """Archives that are not unpacked yet; the recordings on disk decide, so deleted ones are fetched again."""
+        suites = [self.plan.suites[name] for name in self.fetched_suites()]
+        return [
+            fill(self._paths.fetched, suite=suite.name, part=part, machine=machine)
+            for suite in suites
+            for part, machine in suite.unfetched()
+        ]
+
+    def is_stale(self, wildcards: Any) -> bool:
+        """Whether a killed run left word of an archive whose recordings were deleted since."""
+        w = wildcards
+        done = fill(self._paths.fetched, suite=w.suite, part=w.part, machine=w.machine)
+        return Path(done).exists() and (w.part, w.machine) in self.plan.suites[w.suite].unfetched()
+
     def all_manifests(self, wildcards: Any) -> list[str]:
         """Manifests of all suites that are run."""
         suites = [self.plan.suites[name] for name in self.plan.run_suites]

@@ -2,12 +2,14 @@
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workflow_lib.errors import UserError, nearest
+from workflow_lib.fetch.placing import is_whole
+from workflow_lib.fetch.sets import published_sets
 from workflow_lib.layout import discover_machines, fingerprint, labels_in_names
 from workflow_lib.paths import NO_ONE, Paths, fill
 from workflow_lib.simulation import machine_kinds
@@ -33,6 +35,7 @@ class Suite:
     allow_no_target: bool
     select_on: str | None
     simulate: Mapping[str, Any] | None
+    fetch: str | None = None  # the published set that `snakemake fetch_data` gets, such as dcase2026/dev
 
     @property
     def training_suite(self) -> str:
@@ -50,14 +53,32 @@ class Suite:
         """Changes when a recording is added, removed or written again; None for what is simulated."""
         return None if self.simulate else fingerprint(self.recordings(machine))
 
-    def absence(self) -> str | None:
-        """One line on what is missing before a real run can start, or None."""
+    def absence(self, machines: Iterable[str] = ()) -> str | None:
+        """One line on what is missing before a real run that needs these machines can start, or None."""
+        if self.root is not None and self.fetch and (missing := self._not_fetched(machines)):
+            get = "`snakemake --cores all fetch_data` gets them (docs/data.md), or write where they are"
+            what = f"{self.root} has no train or no test of {', '.join(missing)}"
+            what = what if self.present else f"there is no folder {self.root}"
+            return f"suites.{self.name}.root: {what}: {get}; `make demo` needs no recordings"
         if self.present or self.root is None:
             return None
         return (
             f"suites.{self.name}.root: there is no folder {self.root}: put the recordings there as <machine>/train and"
             " <machine>/test, or write where they are; `make demo` needs no recordings"
         )
+
+    def unfetched(self) -> list[tuple[str, str]]:
+        """(part, machine) of the archives of a published suite that are not on disk, unpacked and whole."""
+        parts = published_sets()[self.fetch].parts if self.fetch else ()
+        return [
+            (part.name, machine)
+            for part in parts
+            for machine in self.machines
+            if not all(is_whole(Path(f"{self.root}/{machine}/{split}")) for split in part.splits)
+        ]
+
+    def _not_fetched(self, machines: Iterable[str]) -> list[str]:
+        return [m for m in machines if not all(Path(f"{self.root}/{m}/{split}").is_dir() for split in SPLITS)]
 
 
 def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folders: Mapping[str, str]) -> Suite:
@@ -68,13 +89,19 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
     simulate = settings.get("simulate")
     root = fill(paths.recordings, suite=name) if simulate else settings.get("root")
     present = bool(simulate) or (root is not None and Path(root).is_dir())
-    machines = tuple(settings.get("machines") or _discover(name, root, simulate, score_folders))
-    known = _known_machines(name, root, simulate) if present else None
+    published = published_sets()[settings["fetch"]] if "fetch" in settings else None
+    # A published set is known before it is fetched, and while only some of its machines are there.
+    listed = settings.get("machines") or (published and published.machines)
+    machines = tuple(listed or _discover(name, root, simulate, score_folders))
+    known = _known_machines(name, root, simulate) if present and not published else None
     faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
     if faults:
         raise UserError("\n".join(faults))
     labels = _labels(root, machines, settings, score_folders)
-    labelled = _labelled(name, labels, settings.get("labels", "auto"), present)
+    wanted = settings.get("labels", "auto")
+    if published and wanted == "auto" and not any(labels.values()):
+        wanted = published.labelled
+    labelled = _labelled(name, labels, wanted, present)
     return Suite(
         name=name,
         root=root,
@@ -82,12 +109,13 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
         labelled=labelled,
         choosers=tuple(m for m in machines if labels.get(m, BOTH) >= BOTH) if labelled else (),
         present=present,
-        channels=settings.get("channels", 2),
+        channels=settings.get("channels", published.channels if published else 2),
         sample_rate=settings.get("sample_rate", 16000),
         resample=settings.get("resample", False),
         allow_no_target=settings.get("allow_no_target", False),
         select_on=settings.get("select_on"),
         simulate=simulate,
+        fetch=settings.get("fetch"),
     )
 
 
@@ -131,7 +159,7 @@ def _labels(
         return dict.fromkeys(machines, BOTH)
     if root is None:
         return {machine: _table_labels(machine, score_folders) for machine in machines}
-    return {machine: labels_in_names(root, machine) for machine in machines if Path(root, machine).is_dir()}
+    return {machine: labels_in_names(root, machine) for machine in machines if Path(root, machine, "test").is_dir()}
 
 
 def _table_labels(machine: str, score_folders: Mapping[str, str]) -> frozenset[str | None]:

@@ -58,6 +58,11 @@ class PublishedSet:
     def machines(self) -> tuple[str, ...]:
         return tuple(self.parts[0].archives)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the names of the test clips carry labels."""
+        return self.name.endswith("/dev")
+
     def part(self, name: str) -> Part:
         return next(part for part in self.parts if part.name == name)
 
