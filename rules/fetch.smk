@@ -62,3 +62,19 @@ rule fetch_data:
         "See what is there of the published recordings"
     script:
         "../scripts/fetch_data.py"
+
+
+rule fetch_weights:
+    log:
+        f"{paths.results}/logs/fetch_weights.log",
+    localrule: True
+    conda:
+        "../envs/conda.yaml"
+    params:
+        wanted=plan.wanted_weights(),
+        fetch=plan.config["fetch"],
+        code=code_digest("fetch_weights"),
+    message:
+        "See which weights are there and get the others"
+    script:
+        "../scripts/fetch_weights.py"

@@ -13,6 +13,7 @@ from workflow_lib.config_shape import branch_kind, numbers_as_text, shape_faults
 from workflow_lib.encoders import OPTIONS, encoder_names, encoder_options
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fetch.sets import published_sets
+from workflow_lib.published import restricted_encoders
 
 __all__ = ["branch_kind", "check_config"]
 
@@ -35,6 +36,7 @@ def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Names that lead nowhere and values that do not go together; the shape is sound."""
     yield from _name_faults(config)
     yield from _run_faults(config)
+    yield from _licence_faults(config["fetch"]["accept_licence"])
     for name, suite in config["suites"].items():
         yield from _suite_faults(f"suites.{name}", name, suite, config["suites"])
     unsound: set[str] = set()
@@ -69,6 +71,12 @@ def _run_faults(config: Mapping[str, Any]) -> Iterator[str]:
         for name in names:
             if name not in config[section]:
                 yield f"run.{section}: there is no {word} {name!r}: {nearest(name, config[section])}"
+
+
+def _licence_faults(accepted: list[str]) -> Iterator[str]:
+    for name in accepted:
+        if name not in restricted_encoders():
+            yield f"fetch.accept_licence: {name!r} needs no acceptance: {nearest(name, restricted_encoders())}"
 
 
 def _suite_faults(place: str, name: str, suite: Mapping[str, Any], suites: Mapping[str, Any]) -> Iterator[str]:
