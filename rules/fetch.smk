@@ -19,6 +19,7 @@ rule list_archives:
         "../envs/conda.yaml"
     params:
         suite=lambda w: plan.fetching(w.suite),
+        code=code_digest("list_archives"),
     message:
         "List what is published of {wildcards.suite} and look for room"
     script:
@@ -42,6 +43,7 @@ rule fetch_archive:
     params:
         suite=lambda w: plan.fetching(w.suite),
         stale=inputs.is_stale,
+        code=code_digest("fetch_archive"),
     message:
         "Fetch and unpack {wildcards.machine} ({wildcards.part}, {wildcards.suite})"
     script:
@@ -58,6 +60,7 @@ rule fetch_data:
         "../envs/conda.yaml"
     params:
         suites={name: plan.fetching(name) for name in inputs.fetched_suites()},
+        code=code_digest("fetch_data"),
     message:
         "See what is there of the published recordings"
     script:

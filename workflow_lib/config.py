@@ -88,6 +88,8 @@ def _suite_faults(place: str, name: str, suite: Mapping[str, Any], suites: Mappi
         low, high = suite["simulate"]["severity"]
         if low > high:
             yield f"{place}.simulate.severity: {low:g} is above {high:g}: write [{high:g}, {low:g}], the lowest first"
+    if "ground_truth" in suite and "root" not in suite:
+        yield f"{place}.ground_truth: only for recordings: write root, or leave it out"
     if "fetch" in suite:
         yield from _fetch_faults(place, suite)
     if "select_on" in suite:

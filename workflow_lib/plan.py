@@ -135,8 +135,9 @@ class Plan:
 
     def index_rules(self, suite: str) -> dict[str, Any]:
         """What the index asks of the recordings of a suite."""
-        allow_no_target = self.suites[suite].allow_no_target
-        return {**self.reading(suite), "allow_no_target": allow_no_target, "min_seconds": SHORTEST_S}
+        settings = self.suites[suite]
+        names = {"allow_no_target": settings.allow_no_target, "ground_truth": settings.ground_truth}
+        return {**self.reading(suite), **names, "min_seconds": SHORTEST_S}
 
     def fetching(self, suite: str) -> dict[str, Any]:
         """What the fetching jobs of a published suite need to know."""

@@ -1,6 +1,7 @@
 """Suites as the workflow sees them while the DAG is built: which machines, labelled or not, where they lie."""
 
 import csv
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fetch.placing import is_whole
 from workflow_lib.fetch.sets import published_sets
+from workflow_lib.ground_truth import Truth, truth_of
 from workflow_lib.layout import discover_machines, fingerprint, labels_in_names
 from workflow_lib.paths import NO_ONE, Paths, fill
 from workflow_lib.simulation import machine_kinds
@@ -35,6 +37,7 @@ class Suite:
     allow_no_target: bool
     select_on: str | None
     simulate: Mapping[str, Any] | None
+    ground_truth: str | None = None  # file with the true names of unlabelled test clips
     fetch: str | None = None  # the published set that `snakemake fetch_data` gets, such as dcase2026/dev
 
     @property
@@ -51,7 +54,11 @@ class Suite:
 
     def fingerprint(self, machine: str) -> str | None:
         """Changes when a recording is added, removed or written again; None for what is simulated."""
-        return None if self.simulate else fingerprint(self.recordings(machine))
+        if self.simulate:
+            return None
+        found = fingerprint(self.recordings(machine))
+        truth = Path(self.ground_truth).read_bytes() if self.ground_truth else b""
+        return found if not truth else f"{found}-{hashlib.sha256(truth).hexdigest()[:16]}"
 
     def absence(self, machines: Iterable[str] = ()) -> str | None:
         """One line on what is missing before a real run that needs these machines can start, or None."""
@@ -97,8 +104,8 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
     faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
     if faults:
         raise UserError("\n".join(faults))
-    labels = _labels(root, machines, settings, score_folders)
-    wanted = settings.get("labels", "auto")
+    labels = _labels(name, root, machines, settings, score_folders)
+    wanted = True if "ground_truth" in settings else settings.get("labels", "auto")
     if published and wanted == "auto" and not any(labels.values()):
         wanted = published.labelled
     labelled = _labelled(name, labels, wanted, present)
@@ -115,6 +122,7 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
         allow_no_target=settings.get("allow_no_target", False),
         select_on=settings.get("select_on"),
         simulate=simulate,
+        ground_truth=settings.get("ground_truth"),
         fetch=settings.get("fetch"),
     )
 
@@ -152,14 +160,27 @@ def _machine_faults(name: str, root: str | None, machines: tuple[str, ...], know
 
 
 def _labels(
-    root: str | None, machines: tuple[str, ...], settings: Mapping[str, Any], score_folders: Mapping[str, str]
+    name: str,
+    root: str | None,
+    machines: tuple[str, ...],
+    settings: Mapping[str, Any],
+    score_folders: Mapping[str, str],
 ) -> dict[str, frozenset[str | None]]:
     """Labels of each machine's test clips, where there is something to look at."""
     if settings.get("simulate"):
         return dict.fromkeys(machines, BOTH)
     if root is None:
         return {machine: _table_labels(machine, score_folders) for machine in machines}
-    return {machine: labels_in_names(root, machine) for machine in machines if Path(root, machine, "test").is_dir()}
+    truth = {machine: _truth(name, settings, machine) for machine in machines}
+    here = [machine for machine in machines if Path(root, machine, "test").is_dir()]
+    return {machine: labels_in_names(root, machine, truth[machine]) for machine in here}
+
+
+def _truth(name: str, settings: Mapping[str, Any], machine: str) -> Truth | None:
+    try:
+        return truth_of(settings.get("ground_truth"), machine)
+    except UserError as error:
+        raise UserError(f"config: suites.{name}.ground_truth: {error}") from None
 
 
 def _table_labels(machine: str, score_folders: Mapping[str, str]) -> frozenset[str | None]:
