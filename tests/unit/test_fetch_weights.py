@@ -283,6 +283,21 @@ def test_a_connection_that_breaks_off_is_taken_up(site):
     assert site.asked(hf_path(EAT))[1]["Range"] == "bytes=20000-"
 
 
+def test_a_run_that_was_killed_before_the_last_step_is_taken_up(site):
+    """What a kill can leave: a whole download, a zip that is half unpacked, a copy from the cache that is cut off."""
+    for folder in ("eat", "ced", f"m2d/.{M2D.name}.unpacked"):
+        Path("weights", folder).mkdir(parents=True)
+    Path("weights/eat", f".{EAT.name}.fetched").write_bytes(tensors(EAT.name))
+    Path("weights/ced", f".{CED.name}.copied").write_bytes(tensors(CED.name)[:100])
+    Path("weights/m2d", f".{M2D.name}.zip").write_bytes(legacy_zip())
+    Path("weights/m2d", f".{M2D.name}.unpacked", M2D.file).write_bytes(b"half")
+    fetch_weights(WANTED.values(), ACCEPTED)
+    assert {path for path, _ in site.requests} == {hf_path(CED)}
+    assert Path("weights/ced/model.safetensors").read_bytes() == tensors(CED.name)
+    assert Path(f"weights/m2d/{M2D.name}/{M2D.file}").read_bytes() == PICKLED
+    assert names() - {*read_lock(), str(LOCK)} <= {f"weights/ced/.{CED.name}.copied"}
+
+
 def test_a_redirect_to_an_unlisted_host_is_refused_and_can_be_allowed(site):
     target = site.url("/elsewhere", host="localhost")
     site.put("/elsewhere", tensors(EAT.name))
