@@ -219,6 +219,21 @@ def test_kills_at_random_moments_never_leave_half_a_machine(site, tmp_path):
     assert not list(workflow.folder.glob("data/*/.fetch"))
 
 
+def test_archives_brought_by_hand_need_no_connection(site, tmp_path):
+    publish(site, "dcase2026/dev", ["fan"])
+    zip_body = site.pages["/files/19336329/dev_fan.zip"].body
+    fan = {**DEV, "machines": ["fan"]}
+    first = fetching(tmp_path / "connected", site, mine=fan)
+    first.make("fetch_data")
+    root = tmp_path / "alone" / "data" / "dev"
+    (root / ".fetch").mkdir(parents=True)
+    (root / ".fetch" / "dev_fan.zip").write_bytes(zip_body)
+    shutil.copy(first.folder / "data/dev/fetch.lock.json", root)
+    site.close()
+    fetching(tmp_path / "alone", site, mine=fan).make("fetch_data")
+    assert tree(root) == tree(first.folder / "data" / "dev")
+
+
 # ---- suites ----------------------------------------------------------------------------------------------------------
 
 

@@ -305,6 +305,16 @@ def test_addresses_that_are_none(path):
     assert_nothing(path)
 
 
+def test_a_proxy_of_the_environment_is_asked(site, path, monkeypatch):
+    """The server plays the proxy, which is asked for the whole address."""
+    monkeypatch.setenv("http_proxy", site.url(""))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    site.put("http://zenodo.invalid/fan.zip", BODY)
+    download("http://zenodo.invalid/fan.zip", path, size=len(BODY), checksum=MD5, settings=QUICK)
+    assert_whole(path)
+
+
 # ---- redirects -------------------------------------------------------------------------------------------------------
 
 

@@ -58,7 +58,12 @@ class Archive:
         """The split folders that it is unpacked to."""
         return [root / self.machine / split for split in self.part.splits]
 
+    def zip(self, root: Path) -> Path:
+        """Where it lies until it is unpacked."""
+        return root / WORKPLACE / self.file.name
+
     def is_there(self, root: Path) -> bool:
+        """Whether all of it is unpacked."""
         return all(is_whole(folder) and not conflict(folder, self.file.checksum) for folder in self.folders(root))
 
 
@@ -79,10 +84,10 @@ def list_archives(listing: Path, *, root: str, source: str, machines: Iterable[s
 
 
 def _archives(root: Path, source: str, machines: list[str], settings: Settings) -> list[Archive]:
-    """From the records' API, checked against the lock; from the lock alone where nothing is left to fetch."""
+    """From the records' API, checked against the lock; from the lock alone where nothing is left to download."""
     parts = published_sets()[source].parts
     known = _choose(parts, machines, list(locked_files(root / NAME).values()))
-    if known is not None and all(archive.is_there(root) for archive in known):
+    if known is not None and all(a.is_there(root) or a.zip(root).is_file() for a in known):
         return known
     listed = []
     for part in parts:
@@ -126,11 +131,10 @@ def fetch_archive(
     settings, root = Settings.from_config(fetch), Path(root)
     archive = _from_listing(Path(listing), part, machine, source)
     if not archive.is_there(root):
-        zip_path = root / WORKPLACE / archive.file.name
-        _download(archive.file, zip_path, settings)
-        _unpack(archive, zip_path, root)
+        _download(archive.file, archive.zip(root), settings)
+        _unpack(archive, archive.zip(root), root)
         if not settings.keep_archives:
-            zip_path.unlink()
+            archive.zip(root).unlink()
     with suppress(OSError):
         (root / WORKPLACE).rmdir()  # only if nothing is left in it
     done.write_text(f"{archive.file.name} {archive.file.checksum}\n", encoding="utf-8")
