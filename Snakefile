@@ -31,6 +31,7 @@ wildcard_constraints:
     **plan.wildcard_constraints,
 
 
+include: "rules/fetch.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/scores.smk"

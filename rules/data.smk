@@ -39,3 +39,66 @@ rule index_machine:
         "Check and list the recordings of {wildcards.machine} ({wildcards.suite})"
     script:
         "../scripts/index_machine.py"
+
+
+rule check_machine:
+    input:
+        manifest=paths.manifest,
+        recordings=inputs.recordings,
+    output:
+        clips=paths.clip_health,
+    log:
+        paths.log(paths.clip_health),
+    benchmark:
+        paths.benchmark(paths.clip_health)
+    conda:
+        "../envs/conda.yaml"
+    threads: 1  # ten milliseconds a clip
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        code=code_digest("check_machine"),
+    message:
+        "Measure level, coherence and clipping of {wildcards.machine} ({wildcards.suite})"
+    script:
+        "../scripts/check_machine.py"
+
+
+rule tabulate_health:
+    input:
+        clips=inputs.clip_health,
+    output:
+        tables=directory(paths.health),
+    log:
+        paths.log(paths.health),
+    benchmark:
+        paths.benchmark(paths.health)
+    conda:
+        "../envs/conda.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("tabulate_health"),
+    message:
+        "Tabulate the health of suite {wildcards.suite}"
+    script:
+        "../scripts/tabulate_health.py"
+
+
+rule check:
+    input:
+        tables=inputs.health_tables,
+    log:
+        f"{paths.results}/logs/check.log",
+    localrule: True
+    conda:
+        "../envs/conda.yaml"
+    params:
+        suites=inputs.recorded_suites,
+        code=code_digest("print_health"),
+    message:
+        "Health of the recordings"
+    script:
+        "../scripts/print_health.py"

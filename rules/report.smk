@@ -34,6 +34,7 @@ rule tabulate_suite:
 rule write_report:
     input:
         tables=inputs.report_tables,
+        health=inputs.health_tables,
     output:
         report=paths.report,
         figures=directory(paths.figures),
@@ -48,6 +49,7 @@ rule write_report:
         runtime=20,
     params:
         suites=list(plan.run_suites),
+        checked=inputs.recorded_suites,
         title=plan.config["report"]["title"],
         provenance=plan.provenance,
         code=code_digest("write_report"),

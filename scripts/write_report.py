@@ -9,6 +9,7 @@ def main(job):
         title=job.params.title,
         provenance=job.params.provenance,
         figures=job.output.figures,
+        health=dict(zip(job.params.checked, job.input.get("health", []), strict=True)),
     )
 
 

@@ -12,6 +12,8 @@ from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.config_shape import branch_kind, numbers_as_text, shape_faults
 from workflow_lib.encoders import OPTIONS, encoder_names, encoder_options
 from workflow_lib.errors import UserError, nearest
+from workflow_lib.fetch.sets import published_sets
+from workflow_lib.published import restricted_encoders
 
 __all__ = ["branch_kind", "check_config"]
 
@@ -34,6 +36,7 @@ def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Names that lead nowhere and values that do not go together; the shape is sound."""
     yield from _name_faults(config)
     yield from _run_faults(config)
+    yield from _licence_faults(config["fetch"]["accept_licence"])
     for name, suite in config["suites"].items():
         yield from _suite_faults(f"suites.{name}", name, suite, config["suites"])
     unsound: set[str] = set()
@@ -70,6 +73,12 @@ def _run_faults(config: Mapping[str, Any]) -> Iterator[str]:
                 yield f"run.{section}: there is no {word} {name!r}: {nearest(name, config[section])}"
 
 
+def _licence_faults(accepted: list[str]) -> Iterator[str]:
+    for name in accepted:
+        if name not in restricted_encoders():
+            yield f"fetch.accept_licence: {name!r} needs no acceptance: {nearest(name, restricted_encoders())}"
+
+
 def _suite_faults(place: str, name: str, suite: Mapping[str, Any], suites: Mapping[str, Any]) -> Iterator[str]:
     if "simulate" in suite:
         if "root" in suite:
@@ -79,8 +88,27 @@ def _suite_faults(place: str, name: str, suite: Mapping[str, Any], suites: Mappi
         low, high = suite["simulate"]["severity"]
         if low > high:
             yield f"{place}.simulate.severity: {low:g} is above {high:g}: write [{high:g}, {low:g}], the lowest first"
+    if "ground_truth" in suite and "root" not in suite:
+        yield f"{place}.ground_truth: only for recordings: write root, or leave it out"
+    if "fetch" in suite:
+        yield from _fetch_faults(place, suite)
     if "select_on" in suite:
         yield from _select_on_faults(f"{place}.select_on", name, suite["select_on"], suites)
+
+
+def _fetch_faults(place: str, suite: Mapping[str, Any]) -> Iterator[str]:
+    name, published = suite["fetch"], published_sets().get(suite["fetch"])
+    if published is None:
+        yield f"{place}.fetch: there is no published set {name!r}: {nearest(name, published_sets())}"
+        return
+    if "root" not in suite:
+        yield f"{place}.root: missing: write the folder that the recordings of {published.name} shall lie in"
+    for machine in suite.get("machines", ()):
+        if machine not in published.machines:
+            where = f"{place}.machines: {published.name} has no {machine}"
+            yield f"{where}: {nearest(machine, published.machines)}"
+    if suite.get("channels", 1) > published.channels:
+        yield f"{place}.channels: {published.name} is mono: write 1"
 
 
 def _select_on_faults(place: str, name: str, other: str, suites: Mapping[str, Any]) -> Iterator[str]:

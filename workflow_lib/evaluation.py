@@ -17,6 +17,7 @@ import numpy as np
 from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip, read_manifest
 from workflow_lib.metrics import MachineMetrics, machine_metrics, official_score
+from workflow_lib.published.licence import licence_of
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores, write_csv
 
@@ -49,7 +50,7 @@ HEADERS = {
         "seconds_min",
         "seconds_max",
     ),
-    "models": ("suite", "model", "kind", "trained", "description", "weights_digest", "branches"),
+    "models": ("suite", "model", "kind", "trained", "description", "weights_digest", "branches", "licence"),
     "notes": ("suite", "branch", "model", "machine", "note"),
     "training": (
         "suite",
@@ -249,7 +250,8 @@ def _model_rows(evidence: Evidence) -> list[Row]:
         digest = digests.pop() if len(digests) == 1 else "one per machine"
         state = trained.pop() if len(trained) == 1 else "unknown"
         names = " ".join(sorted(set(branches)))
-        rows.append((evidence.suite, model, settings["kind"], state, _describe(settings), digest, names))
+        licence = licence_of(model, evidence.config["models"])
+        rows.append((evidence.suite, model, settings["kind"], state, _describe(settings), digest, names, licence))
     return rows
 
 

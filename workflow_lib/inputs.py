@@ -143,6 +143,39 @@ class Inputs:
         """Table folders of all suites that are run."""
         return [fill(self._paths.tables, suite=suite) for suite in self.plan.run_suites]
 
+    def clip_health(self, wildcards: Any) -> list[str]:
+        """Measured clips of all machines of a suite."""
+        machines = self.plan.suites[wildcards.suite].machines
+        return [fill(self._paths.clip_health, suite=wildcards.suite, machine=machine) for machine in machines]
+
+    def health_tables(self, wildcards: Any) -> list[str]:
+        """Health tables of all suites that are run and have recordings, in the order of `recorded_suites`."""
+        return [fill(self._paths.health, suite=suite) for suite in self.recorded_suites]
+
+    @property
+    def recorded_suites(self) -> list[str]:
+        """Suites that are run and have recordings, not only score tables."""
+        return [name for name in self.plan.run_suites if self.plan.suites[name].root]
+
+    def fetched_suites(self) -> list[str]:
+        """Suites that are run and are published."""
+        return [name for name in self.plan.run_suites if self.plan.suites[name].fetch]
+
+    def unfetched(self, wildcards: Any) -> list[str]:
+        """Archives that are not unpacked yet; the recordings on disk decide, so deleted ones are fetched again."""
+        suites = [self.plan.suites[name] for name in self.fetched_suites()]
+        return [
+            fill(self._paths.fetched, suite=suite.name, part=part, machine=machine)
+            for suite in suites
+            for part, machine in suite.unfetched()
+        ]
+
+    def is_stale(self, wildcards: Any) -> bool:
+        """Whether a killed run left word of an archive whose recordings were deleted since."""
+        w = wildcards
+        done = fill(self._paths.fetched, suite=w.suite, part=w.part, machine=w.machine)
+        return Path(done).exists() and (w.part, w.machine) in self.plan.suites[w.suite].unfetched()
+
     def all_manifests(self, wildcards: Any) -> list[str]:
         """Manifests of all suites that are run."""
         suites = [self.plan.suites[name] for name in self.plan.run_suites]

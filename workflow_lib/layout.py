@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workflow_lib.dataset import CLIP_SUFFIXES, SPLITS, ClipName, Fault, FaultError, fold, one_line, parse_clip_name
 from workflow_lib.errors import UserError
+from workflow_lib.ground_truth import Truth
 
 # Sound that would be left out without a word if only the suffixes of clips were looked for.
 OTHER_SOUND_SUFFIXES = (".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".m4a", ".mp3", ".oga", ".ogg", ".opus")
@@ -44,26 +45,30 @@ def discover_machines(root: str | Path) -> list[str]:
     raise UserError(one_line(f"{root}: {problem}: {remedy}"))
 
 
-def survey_machine(folder: Path, *, allow_no_target: bool, suite: str) -> tuple[list[FoundClip], list[Fault]]:
+def survey_machine(
+    folder: Path, *, allow_no_target: bool, suite: str, truth: Truth | None = None
+) -> tuple[list[FoundClip], list[Fault]]:
     """Every WAV and FLAC file below folder/train and folder/test, and all faults that names and folders show.
 
-    Follows links and nested folders; passes over hidden files and files that are no sound.
+    `truth` holds the true names of unlabelled test clips, where they are known. Follows links and nested folders;
+    passes over hidden files and files that are no sound.
     """
     found: list[FoundClip] = []
     faults: list[Fault] = []
     for split in SPLITS:
         for path in _sound_files(folder / split, faults):
-            _identify(path, split, found, faults)
+            _identify(path, split, found, faults, truth)
     faults += _duplicates(found)
     faults += [Fault(str(folder / "train"), *gap) for gap in _train_gaps(folder, found, allow_no_target, suite)]
     faults += [Fault(str(folder / "test"), *gap) for gap in _test_gaps(folder, found)]
     return found, faults
 
 
-def labels_in_names(root: str | Path, machine: str) -> frozenset[str | None]:
-    """Labels that the names of a machine's test clips carry: normal, anomaly, None for unlabelled names."""
+def labels_in_names(root: str | Path, machine: str, truth: Truth | None = None) -> frozenset[str | None]:
+    """Labels that the names of a machine's test clips carry, or their true names: normal, anomaly, None if unknown."""
     names = (path.name for path in _sound_files(Path(root, machine, "test"), []))
-    return frozenset(label for name in names for label in _label_of(name))
+    known = truth or {}
+    return frozenset(label for name in names for label in ([known[name].label] if name in known else _label_of(name)))
 
 
 def _label_of(name: str) -> list[str | None]:
@@ -115,12 +120,17 @@ def _sound_files(folder: Path, faults: list[Fault], above: tuple[Path, ...] = ()
             yield path
 
 
-def _identify(path: Path, split: str, found: list[FoundClip], faults: list[Fault]) -> None:
+def _identify(path: Path, split: str, found: list[FoundClip], faults: list[Fault], truth: Truth | None) -> None:
     if path.suffix.lower() in OTHER_SOUND_SUFFIXES:
         faults.append(Fault(str(path), "sound that is neither WAV nor FLAC", "convert it to 16-bit WAV, or remove it"))
         return
     try:
         name = parse_clip_name(path.name)
+        if truth is not None and name.label is None and split == "test":
+            name = truth.get(path.name, name)
+            if name.label is None:
+                problem = "not in the ground truth of its machine"
+                faults.append(Fault(str(path), problem, "add a line for it, or remove the clip"))
         faults += [Fault(str(path), *misplacement) for misplacement in _misplacements(name, split)]
     except FaultError as error:
         name = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from workflow_lib.audio import AudioInfo, audio_info, rate_fault
 from workflow_lib.dataset import SPLITS, Fault, FaultError, one_line
 from workflow_lib.errors import UserError
+from workflow_lib.ground_truth import truth_of
 from workflow_lib.layout import FoundClip, discover_machines, survey_machine
 
 __all__ = [
@@ -60,10 +61,11 @@ class IndexRules:
     resample: bool = False
     allow_no_target: bool = False
     min_seconds: float = 0.0  # what is shorter is too short for the models
+    ground_truth: str | None = None  # file with the true names of unlabelled test clips
     suite: str = "<name>"
 
 
-def index_machine(root: str | Path, machine: str, **rules: int | bool | str) -> tuple[list[Clip], list[Fault]]:
+def index_machine(root: str | Path, machine: str, **rules: int | bool | str | None) -> tuple[list[Clip], list[Fault]]:
     """All clips of a machine, sorted by split (train first) and name, and all its faults, sorted, one per path.
 
     The keywords are the fields of IndexRules. No fault stops it; clips with a fault may or may not be in the list.
@@ -71,14 +73,15 @@ def index_machine(root: str | Path, machine: str, **rules: int | bool | str) -> 
     wanted, folder = IndexRules(**rules), Path(root) / machine
     if not folder.is_dir():
         return [], [Fault(str(folder), "no such folder", "create it, or correct the machine's name in the config")]
-    found, faults = survey_machine(folder, allow_no_target=wanted.allow_no_target, suite=wanted.suite)
+    truth = truth_of(wanted.ground_truth, machine)
+    found, faults = survey_machine(folder, allow_no_target=wanted.allow_no_target, suite=wanted.suite, truth=truth)
     clips = [clip for item in found if (clip := _inspect(machine, item, wanted, faults))]
     clips.sort(key=lambda clip: (SPLITS.index(clip.split), clip.clip))
     return clips, _one_per_path(faults)
 
 
 def index_suite(
-    root: str | Path, machines: Iterable[str], **rules: int | bool | str
+    root: str | Path, machines: Iterable[str], **rules: int | bool | str | None
 ) -> tuple[dict[str, list[Clip]], list[Fault]]:
     """The clips of each machine and the sorted faults of all of them; keywords as in index_machine."""
     indexed = {machine: index_machine(root, machine, **rules) for machine in machines}
@@ -87,7 +90,7 @@ def index_suite(
 
 
 def index_to_files(
-    outputs: Mapping[str, str | Path], root: str | Path, machines: Iterable[str], **rules: int | bool | str
+    outputs: Mapping[str, str | Path], root: str | Path, machines: Iterable[str], **rules: int | bool | str | None
 ) -> dict[str, list[Clip]]:
     """Writes the manifest of each machine in outputs, or none of them; keywords as in index_machine.
 
@@ -103,7 +106,11 @@ def index_to_files(
 
 
 def index_to_file(
-    output: str | Path, root: str | Path, machine: str, machines: Iterable[str] = (), **rules: int | bool | float | str
+    output: str | Path,
+    root: str | Path,
+    machine: str,
+    machines: Iterable[str] = (),
+    **rules: int | bool | float | str | None,
 ) -> list[Clip]:
     """Writes the manifest of one machine, or lists every fault of the suite's machines, as index_to_files does."""
     return index_to_files({machine: output}, root, machines, **rules)[machine]

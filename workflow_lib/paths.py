@@ -23,8 +23,28 @@ class Paths:
         return f"{self.recordings}/{{machine}}"
 
     @property
+    def archives(self) -> str:
+        """JSON: what is to be fetched for a suite."""
+        return f"{self.results}/{{suite}}/fetch/archives.json"
+
+    @property
+    def fetched(self) -> str:
+        """Says within one run that an archive is unpacked; after it the recordings themselves do."""
+        return f"{self.results}/{{suite}}/fetch/{{part}}/{{machine}}.txt"
+
+    @property
     def manifest(self) -> str:
         return f"{self.results}/{{suite}}/manifest/{{machine}}.csv"
+
+    @property
+    def clip_health(self) -> str:
+        """CSV: what each clip of one machine sounds like."""
+        return f"{self.results}/{{suite}}/health/{{machine}}.csv"
+
+    @property
+    def health(self) -> str:
+        """Folder of the health tables of a suite."""
+        return f"{self.results}/{{suite}}/check"
 
     @property
     def autoencoder(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from workflow_lib import __version__
 from workflow_lib.config import branch_kind
 from workflow_lib.digest import settings_digest
+from workflow_lib.fetch.sets import SPLITS
 from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
 from workflow_lib.suites import Suite
 
@@ -64,6 +65,7 @@ class Plan:
             "system": _alternatives(self.config["systems"]),
             "protocol": _alternatives(self.config["run"]["protocols"] + ["complete_dev"]),
             "seed": rf"{NO_SEED}|seed\d+",
+            "part": _alternatives(SPLITS),
         }
 
     @property
@@ -144,8 +146,15 @@ class Plan:
 
     def index_rules(self, suite: str) -> dict[str, Any]:
         """What the index asks of the recordings of a suite."""
-        allow_no_target = self.suites[suite].allow_no_target
-        return {**self.reading(suite), "allow_no_target": allow_no_target, "min_seconds": SHORTEST_S}
+        settings = self.suites[suite]
+        names = {"allow_no_target": settings.allow_no_target, "ground_truth": settings.ground_truth}
+        return {**self.reading(suite), **names, "min_seconds": SHORTEST_S}
+
+    def fetching(self, suite: str) -> dict[str, Any]:
+        """What the fetching jobs of a published suite need to know."""
+        settings = self.suites[suite]
+        place = {"root": settings.root, "source": settings.fetch, "machines": list(settings.machines)}
+        return {**place, "fetch": self.config["fetch"]}
 
     # ---- what is evaluated -----------------------------------------------------------------------------------------
 
@@ -278,9 +287,9 @@ class Plan:
 
     # ---- before a real run -------------------------------------------------------------------------------------------
 
-    def missing_suites(self, names: Iterable[str]) -> list[str]:
-        """One line for each of these suites whose recordings are not on disk."""
-        return [line for name in names if (line := self.suites[name].absence())]
+    def missing_suites(self, needed: Mapping[str, Iterable[str]]) -> list[str]:
+        """One line for each suite of which machines are needed whose recordings are not on disk."""
+        return [line for name, machines in needed.items() if (line := self.suites[name].absence(machines))]
 
     def missing_weights(self, models: Iterable[str]) -> list[str]:
         """One line for each checkpoint that these models need and that is not on disk."""
@@ -289,8 +298,19 @@ class Plan:
             checkpoint = self.encoder(model)["checkpoint"]
             if checkpoint != "random" and not Path(checkpoint).exists():
                 where = f"models.{self.model(model).get('base', model)}.checkpoint"
-                lines.append(f"{where}: there is no {checkpoint}: put the published weights there; {NO_WEIGHTS}")
+                lines.append(f"{where}: there is no {checkpoint}: get it with `snakemake fetch_weights`; {NO_WEIGHTS}")
         return list(dict.fromkeys(lines))
+
+    def wanted_weights(self) -> list[dict[str, str]]:
+        """Model, encoder and checkpoint of each published file that the branches of this run need, once each."""
+        branches = dict.fromkeys(branch for suite in self.run_suites for branch in self.branches(suite))
+        used = [self.config["branches"][b]["model"] for b in branches if self.branch_kind(b) == "embedding"]
+        bases = dict.fromkeys(self.model(model).get("base", model) for model in used)
+        wanted = {
+            self.encoder(model)["checkpoint"]: {"model": model, "encoder": self.encoder(model)["encoder"]}
+            for model in bases
+        }
+        return [{**entry, "checkpoint": file} for file, entry in wanted.items() if file != "random"]
 
 
 def _alternatives(names: Iterable[str]) -> str:

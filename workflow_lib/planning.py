@@ -15,12 +15,15 @@ from workflow_lib.paths import Paths
 from workflow_lib.plan import Plan
 from workflow_lib.suites import load_suite
 
+EARLIER = "profiles/earlier/workflow.yaml"  # suites of 2023-2025
+
 
 def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
     """Check the configuration and plan the run; `defaults` is the file that the user's own was laid over.
 
     Raises UserError with all faults of a kind at once, one line each.
     """
+    config = _with_named_suites(config, defaults)
     check_config(config)
     paths = Paths(config["results"])
     run_suites = _chosen_suites(config, defaults)
@@ -49,6 +52,20 @@ def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
     return plan
 
 
+def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:
+    """`--config suites=dev2025` (or a list) names suites that are shipped, where else their definitions stand."""
+    named = config.get("suites")
+    if not isinstance(named, str | list) or not isinstance(config.get("run"), Mapping):
+        return config
+    names = [name.strip() for name in named.split(",")] if isinstance(named, str) else named
+    shipped = {**_suites_of(defaults), **_suites_of(defaults.parent / EARLIER)}
+    return {**config, "suites": shipped, "run": {**config["run"], "suites": names}}
+
+
+def _suites_of(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["suites"]
+
+
 def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
     reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.left_out(suite)]
     advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
@@ -68,6 +85,6 @@ def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:
         return [chosen]
     if chosen != "auto":
         return list(chosen)
-    shipped = yaml.safe_load(defaults.read_text(encoding="utf-8"))["suites"]
+    shipped = _suites_of(defaults)
     own = [name for name, suite in config["suites"].items() if suite != shipped.get(name)]
     return own or list(config["suites"])

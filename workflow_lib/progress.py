@@ -13,12 +13,21 @@ REPORT_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts clips; the bar is drawn only where standard error is a terminal, the lines go to the log of the job."""
+    """Counts clips or bytes; the bar is drawn only where standard error is a terminal, the lines go to the log."""
 
-    def __init__(self, total: int, title: str) -> None:
-        self.total, self.done, self.start = total, 0, time.monotonic()
+    def __init__(self, total: int, title: str, unit: str = "clip") -> None:
+        self.total, self.title, self.bytes = total, title, unit == "byte"
+        self.done, self.start = 0, time.monotonic()
         self.said = self.start
-        self.bar = tqdm(total=total, desc=title, unit="clip", leave=False, dynamic_ncols=True, disable=not _terminal())
+        self.bar = tqdm(
+            total=total,
+            desc=title,
+            unit="B" if self.bytes else unit,
+            unit_scale=self.bytes,
+            leave=False,
+            dynamic_ncols=True,
+            disable=not _terminal(),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -26,14 +35,26 @@ class Progress:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bar.close()
 
-    def add(self, clips: int) -> None:
-        """Count clips as done."""
-        self.done += clips
-        self.bar.update(clips)
+    def add(self, count: int) -> None:
+        """Count clips or bytes as done; a negative number takes them back."""
+        self.done += count
+        self.bar.update(count)
         now = time.monotonic()
         if now - self.said > REPORT_EVERY_S or self.done == self.total:
-            log.info("%d of %d clips, %.1f clips/s", self.done, self.total, self.done / max(now - self.start, 1e-9))
+            log.info("%s", self._line(now - self.start))
             self.said = now
+
+    def _line(self, seconds: float) -> str:
+        rate = self.done / max(seconds, 1e-9)
+        if not self.bytes:
+            return f"{self.done} of {self.total} clips, {rate:.1f} clips/s"
+        left = "" if self.done == self.total or not rate else f", {_duration((self.total - self.done) / rate)} left"
+        return f"{self.title}: {self.done / 1e6:.1f} of {self.total / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _terminal() -> bool:

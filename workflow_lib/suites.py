@@ -1,13 +1,17 @@
 """Suites as the workflow sees them while the DAG is built: which machines, labelled or not, where they lie."""
 
 import csv
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workflow_lib.errors import UserError, nearest
+from workflow_lib.fetch.placing import is_whole
+from workflow_lib.fetch.sets import published_sets
+from workflow_lib.ground_truth import Truth, truth_of
 from workflow_lib.layout import discover_machines, fingerprint, labels_in_names
 from workflow_lib.paths import NO_ONE, Paths, fill
 from workflow_lib.simulation import machine_kinds
@@ -33,6 +37,8 @@ class Suite:
     allow_no_target: bool
     select_on: str | None
     simulate: Mapping[str, Any] | None
+    ground_truth: str | None = None  # file with the true names of unlabelled test clips
+    fetch: str | None = None  # the published set that `snakemake fetch_data` gets, such as dcase2026/dev
 
     @property
     def training_suite(self) -> str:
@@ -48,16 +54,38 @@ class Suite:
 
     def fingerprint(self, machine: str) -> str | None:
         """Changes when a recording is added, removed or written again; None for what is simulated."""
-        return None if self.simulate else fingerprint(self.recordings(machine))
+        if self.simulate:
+            return None
+        found = fingerprint(self.recordings(machine))
+        truth = Path(self.ground_truth).read_bytes() if self.ground_truth else b""
+        return found if not truth else f"{found}-{hashlib.sha256(truth).hexdigest()[:16]}"
 
-    def absence(self) -> str | None:
-        """One line on what is missing before a real run can start, or None."""
+    def absence(self, machines: Iterable[str] = ()) -> str | None:
+        """One line on what is missing before a real run that needs these machines can start, or None."""
+        if self.root is not None and self.fetch and (missing := self._not_fetched(machines)):
+            get = "`snakemake --cores all fetch_data` gets them (docs/data.md), or write where they are"
+            what = f"{self.root} has no train or no test of {', '.join(missing)}"
+            what = what if self.present else f"there is no folder {self.root}"
+            return f"suites.{self.name}.root: {what}: {get}; `make demo` needs no recordings"
         if self.present or self.root is None:
             return None
         return (
             f"suites.{self.name}.root: there is no folder {self.root}: put the recordings there as <machine>/train and"
             " <machine>/test, or write where they are; `make demo` needs no recordings"
         )
+
+    def unfetched(self) -> list[tuple[str, str]]:
+        """(part, machine) of the archives of a published suite that are not on disk, unpacked and whole."""
+        parts = published_sets()[self.fetch].parts if self.fetch else ()
+        return [
+            (part.name, machine)
+            for part in parts
+            for machine in self.machines
+            if not all(is_whole(Path(f"{self.root}/{machine}/{split}")) for split in part.splits)
+        ]
+
+    def _not_fetched(self, machines: Iterable[str]) -> list[str]:
+        return [m for m in machines if not all(Path(f"{self.root}/{m}/{split}").is_dir() for split in SPLITS)]
 
 
 def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folders: Mapping[str, str]) -> Suite:
@@ -68,13 +96,19 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
     simulate = settings.get("simulate")
     root = fill(paths.recordings, suite=name) if simulate else settings.get("root")
     present = bool(simulate) or (root is not None and Path(root).is_dir())
-    machines = tuple(settings.get("machines") or _discover(name, root, simulate, score_folders))
-    known = _known_machines(name, root, simulate) if present else None
+    published = published_sets()[settings["fetch"]] if "fetch" in settings else None
+    # A published set is known before it is fetched, and while only some of its machines are there.
+    listed = settings.get("machines") or (published and published.machines)
+    machines = tuple(listed or _discover(name, root, simulate, score_folders))
+    known = _known_machines(name, root, simulate) if present and not published else None
     faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
     if faults:
         raise UserError("\n".join(faults))
-    labels = _labels(root, machines, settings, score_folders)
-    labelled = _labelled(name, labels, settings.get("labels", "auto"), present)
+    labels = _labels(name, root, machines, settings, score_folders)
+    wanted = True if "ground_truth" in settings else settings.get("labels", "auto")
+    if published and wanted == "auto" and not any(labels.values()):
+        wanted = published.labelled
+    labelled = _labelled(name, labels, wanted, present)
     return Suite(
         name=name,
         root=root,
@@ -82,12 +116,14 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
         labelled=labelled,
         choosers=tuple(m for m in machines if labels.get(m, BOTH) >= BOTH) if labelled else (),
         present=present,
-        channels=settings.get("channels", 2),
+        channels=settings.get("channels", published.channels if published else 2),
         sample_rate=settings.get("sample_rate", 16000),
         resample=settings.get("resample", False),
         allow_no_target=settings.get("allow_no_target", False),
         select_on=settings.get("select_on"),
         simulate=simulate,
+        ground_truth=settings.get("ground_truth"),
+        fetch=settings.get("fetch"),
     )
 
 
@@ -124,14 +160,27 @@ def _machine_faults(name: str, root: str | None, machines: tuple[str, ...], know
 
 
 def _labels(
-    root: str | None, machines: tuple[str, ...], settings: Mapping[str, Any], score_folders: Mapping[str, str]
+    name: str,
+    root: str | None,
+    machines: tuple[str, ...],
+    settings: Mapping[str, Any],
+    score_folders: Mapping[str, str],
 ) -> dict[str, frozenset[str | None]]:
     """Labels of each machine's test clips, where there is something to look at."""
     if settings.get("simulate"):
         return dict.fromkeys(machines, BOTH)
     if root is None:
         return {machine: _table_labels(machine, score_folders) for machine in machines}
-    return {machine: labels_in_names(root, machine) for machine in machines if Path(root, machine).is_dir()}
+    truth = {machine: _truth(name, settings, machine) for machine in machines}
+    here = [machine for machine in machines if Path(root, machine, "test").is_dir()]
+    return {machine: labels_in_names(root, machine, truth[machine]) for machine in here}
+
+
+def _truth(name: str, settings: Mapping[str, Any], machine: str) -> Truth | None:
+    try:
+        return truth_of(settings.get("ground_truth"), machine)
+    except UserError as error:
+        raise UserError(f"config: suites.{name}.ground_truth: {error}") from None
 
 
 def _table_labels(machine: str, score_folders: Mapping[str, str]) -> frozenset[str | None]:

@@ -14,7 +14,7 @@ HEADERS = {
     "weights": "suite,protocol,system,seed,held_out,branch,weight,median,iqr,selection_omega",
     "ranking": "suite,protocol,kind,name,seed,untrained,machine,rank,clip,domain,anomaly,score",
     "clips": "suite,machine,split,domain,label,clips,channels,sample_rate,seconds_min,seconds_max",
-    "models": "suite,model,kind,trained,description,weights_digest,branches",
+    "models": "suite,model,kind,trained,description,weights_digest,branches,licence",
     "notes": "suite,branch,model,machine,note",
     "training": "suite,model,step,epoch,learning_rate,loss,loss_attribute,loss_machine,loss_domain,loss_consistency,"
     "accuracy_attribute,accuracy_machine,accuracy_domain,clips_per_s",
@@ -163,9 +163,25 @@ def labelled_example(
             machine, train_source_normal=90, train_target_normal=10, test_source_normal=25, test_target_anomaly=25
         )
         example.add("notes", "eat", "eat", machine, "PCA 768 -> 89 components: 90 normal training clips")
-    example.add("models", "autoencoder", "autoencoder", "yes", "640-128-8-128-640, one per machine", "ab" * 32, "ae")
     example.add(
-        "models", "eat", "frozen", "no" if untrained else "yes", "EAT, 4 blocks of 64 dimensions", "cd" * 32, "eat"
+        "models",
+        "autoencoder",
+        "autoencoder",
+        "yes",
+        "640-128-8-128-640, one per machine",
+        "ab" * 32,
+        "ae",
+        "trained here",
+    )
+    example.add(
+        "models",
+        "eat",
+        "frozen",
+        "no" if untrained else "yes",
+        "EAT, 4 blocks of 64 dimensions",
+        "cd" * 32,
+        "eat",
+        "MIT",
     )
     return example
 
@@ -185,5 +201,5 @@ def unlabelled_example(suite: str = "plant", machines: Sequence[str] = ("pump", 
     example.weights("complete_dev", "Dual", {"": {"ae": 0.7, "eat": 0.3}})
     for machine in machines:
         example.clips(machine, train_source_normal=100, test__=100)
-    example.add("models", "autoencoder", "autoencoder", "yes", "one per machine", "ab" * 32, "ae")
+    example.add("models", "autoencoder", "autoencoder", "yes", "one per machine", "ab" * 32, "ae", "trained here")
     return example

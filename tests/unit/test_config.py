@@ -283,3 +283,9 @@ def test_fixed_weights_must_sum_to_one(config):
     weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
     check_config(put(config, "systems.DualDL4.weights", weights))
     assert "make them sum to 1" in faults(put(config, "systems.DualDL4.weights", {**weights, "ced": 0.2}))[0]
+
+
+def test_only_restricted_licences_are_accepted(config):
+    check_config(put(config, "fetch.accept_licence", ["m2d", "ced"]))
+    (line,) = faults(put(config, "fetch.accept_licence", ["md2", "ced"]))
+    assert line == "config: fetch.accept_licence: 'md2' needs no acceptance: write m2d"

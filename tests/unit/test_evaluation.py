@@ -199,3 +199,31 @@ def test_fixed_weights_are_noted_and_chosen_ones_are_not(tmp_path, weights, note
     suite = tabulate(tmp_path, run, config=config)
     assert [(row.branch, row.note) for row in suite.notes] == noted
     assert suite.fixed_weights == {name for name, _ in noted}
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_model_is_named_with_the_licence_of_its_weights(tmp_path):
+    models = {
+        "ae": {"kind": "autoencoder"},
+        "ced": {"kind": "frozen", "encoder": "ced", "checkpoint": str(tmp_path / "model.safetensors")},
+        "drawn": {"kind": "frozen", "encoder": "eat", "checkpoint": "random"},
+        "tuned": {"kind": "adapted", "base": "drawn"},
+    }
+    notes = []
+    for model in ("ae", "ced", "drawn", "tuned@full-seed1", "external"):
+        notes.append(tmp_path / "scores" / "a" / model / "fan.json")
+        notes[-1].parent.mkdir(parents=True)
+        notes[-1].write_text(json.dumps({"notes": [], "provenance": {}}), encoding="utf-8")
+    run = evaluation(tmp_path, "a", {"fan": scored("fan")})
+    suite = tabulate(tmp_path, run, notes=list(map(str, notes)), config={**CONFIG, "models": models})
+    assert {row.model: row.licence for row in suite.models} == {
+        "ae": "trained here",
+        "ced": "CED-Base, GPL-3.0 (repository)",
+        "drawn": "random weights",
+        "external": "",
+        "tuned@full-seed1": "random weights",
+    }
+    table = page_of(tmp_path).split("Models of mine", 1)[1].split("</table>", 1)[0]
+    assert "Licence of weights" in table and "CED-Base, GPL-3.0 (repository)" in table

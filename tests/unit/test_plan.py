@@ -81,7 +81,9 @@ def test_a_root_that_is_not_there_is_one_line(config):
 
 def test_missing_data_and_weights_are_named_before_a_real_run_but_the_plan_stands(config):
     plan = load_plan(config, DEFAULTS)
-    lines = plan.missing_suites(["dev", "eval"]) + plan.missing_weights(["ced", "dualmic@full-seed13711", "eat", "m2d"])
+    lines = plan.missing_suites({"dev": ["fan"], "eval": ["Sander"]}) + plan.missing_weights(
+        ["ced", "dualmic@full-seed13711", "eat", "m2d"]
+    )
     assert [line.split(":")[0] for line in lines] == [
         "suites.dev.root",
         "suites.eval.root",
@@ -193,7 +195,7 @@ def test_score_tables_made_elsewhere_make_a_suite(config):
     plan = load_plan(config, DEFAULTS)
     assert plan.suites["tables"].machines == ("fan", "pump")
     assert plan.systems("tables") == ["both"]
-    assert plan.missing_suites(["tables"]) == []
+    assert plan.missing_suites({"tables": []}) == []
 
 
 def test_a_table_that_is_missing_is_said(config):
@@ -314,3 +316,41 @@ def test_a_replaced_recording_changes_the_fingerprint(config):
     assert suite.fingerprint("fan") == before
     Path("mine", "fan", "test", LABELLED[0]).write_bytes(b"other")
     assert suite.fingerprint("fan") != before
+
+
+# ---- weights to fetch ------------------------------------------------------------------------------------------------
+
+
+def wanted_models(config):
+    return [entry["model"] for entry in load_plan(config, DEFAULTS).wanted_weights()]
+
+
+def test_the_papers_run_wants_three_weights(config):
+    wanted = load_plan(config, DEFAULTS).wanted_weights()
+    assert {(entry["model"], entry["encoder"], entry["checkpoint"]) for entry in wanted} == {
+        (name, name, config["models"][name]["checkpoint"]) for name in ("eat", "ced", "m2d")
+    }
+
+
+def test_only_weights_of_branches_that_run_are_wanted(config):
+    config["run"] = {**config["run"], "systems": ["AEM2DFuse"], "branches": ["ae_mse"]}
+    assert wanted_models(config) == ["m2d"]
+    config["run"] = {**config["run"], "systems": ["NearMah"]}
+    assert wanted_models(config) == []
+
+
+def test_an_adapted_model_wants_the_weights_of_its_base(config):
+    config["run"] = {**config["run"], "systems": [], "branches": ["dualmic"]}
+    assert wanted_models(config) == ["eat"]
+
+
+def test_random_weights_are_not_wanted(config):
+    config["models"]["eat"]["checkpoint"] = "random"
+    assert sorted(wanted_models(config)) == ["ced", "m2d"]
+
+
+def test_a_file_that_two_models_share_is_wanted_once(config):
+    config["models"]["ced2"] = dict(config["models"]["ced"])
+    config["branches"]["ced2"] = {**config["branches"]["ced"], "model": "ced2"}
+    config["run"] = {**config["run"], "systems": [], "branches": ["ced", "ced2"]}
+    assert len(wanted_models(config)) == 1

@@ -556,7 +556,7 @@ def test_odd_names_are_shown_as_they_are_and_never_become_markup(tmp_path):
     example = Example(ODD)
     for kind in ("branch", "system"):
         example.entry("cross_fitted", kind, f"$a_1$ {ODD}", {ODD: drawn_scores("fan", 2, 1.0)}, seed='"1"')
-    example.add("models", "<script>alert(1)</script>", "frozen", "no", "--> </style>", "", "")
+    example.add("models", "<script>alert(1)</script>", "frozen", "no", "--> </style>", "", "", "")
     example.add("notes", ODD, "", ODD, "</table><img src=x>")
     page = report(tmp_path, example, figures=True)
     parsed = Parsed(page)

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from workflow_lib.errors import UserError
 from workflow_lib.report.content import Block, Figure, Section, figures_of
 from workflow_lib.report.drawing import inline_svg, to_png, to_svg
+from workflow_lib.report.health import health_section
 from workflow_lib.report.overview import first_screen, glossary, provenance_section
 from workflow_lib.report.reading import SuiteTables, read_suite
 from workflow_lib.report.suite import suite_section
@@ -37,15 +38,17 @@ def build_report(
     title: str,
     provenance: Mapping[str, str],
     figures: Path | None = None,
+    health: Mapping[str, Path] | None = None,
 ) -> None:
     """Writes one self-contained page about `suites` ({name: tables folder}); `figures` gets each chart as SVG and PNG.
 
+    `health`: {name: folder of health tables} of the suites that have recordings.
     The same tables, title and provenance give the same bytes. UserError names the table, line and column at fault.
     """
     if not suites:
         raise UserError("report: no suite given; name at least one suite with its tables")
     tables = [read_suite(name, Path(folder)) for name, folder in suites.items()]
-    page = _page(tables, title, provenance)
+    page = _page(tables, title, provenance, health or {})
     charts = list(figures_of([*page.opening, *page.sections]))
     drawings = dict(zip(_unique(_file_name(chart.name) for chart in charts), map(_drawn, charts), strict=True))
     if figures is not None:
@@ -55,11 +58,17 @@ def build_report(
     log.info("Report on %s with %d figures: %s", ", ".join(suites), len(charts), output_html)
 
 
-def _page(suites: Sequence[SuiteTables], title: str, provenance: Mapping[str, str]) -> Page:
+def _page(suites: Sequence[SuiteTables], title: str, provenance: Mapping[str, str], health: Mapping[str, Path]) -> Page:
     anchors = _unique(f"suite-{_file_name(suite.name)}" for suite in suites)
     keys = dict(zip((suite.name for suite in suites), anchors, strict=True))
-    parts = [suite_section(suite, keys[suite.name]) for suite in suites]
+    parts = [_with_health(suite_section(suite, keys[suite.name]), suite.name, health) for suite in suites]
     return Page(title, first_screen(suites, keys), (*parts, glossary(), provenance_section(provenance)))
+
+
+def _with_health(section: Section, suite: str, health: Mapping[str, Path]) -> Section:
+    if suite not in health:
+        return section
+    return replace(section, blocks=(*section.blocks, health_section(suite, Path(health[suite]), section.key)))
 
 
 def _drawn(chart: Figure) -> tuple[Figure, str]:

@@ -69,7 +69,7 @@ def _length(rows: Sequence[ClipsRow]) -> str:
 
 
 def _models_table(suite: SuiteTables) -> Table:
-    columns = ("Model", "Kind", "Trained", "Description", "Used by branches", "Weights (SHA-256)")
+    columns = ("Model", "Kind", "Trained", "Licence of weights", "Description", "Used by branches", "Weights (SHA-256)")
     return Table(
         caption=f"Models of {suite.name}",
         columns=tuple(Column(title) for title in columns),
@@ -78,6 +78,7 @@ def _models_table(suite: SuiteTables) -> Table:
                 text(row.model, UNTRAINED if row.trained == "no" else ""),
                 text(row.kind),
                 text(_TRAINED[row.trained]),
+                text(row.licence),
                 text(row.description),
                 text(", ".join(row.branches)),
                 _digest(row.weights_digest),

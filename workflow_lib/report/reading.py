@@ -125,6 +125,7 @@ class ModelRow:
     description: str = column(any_text)
     weights_digest: str = column(any_text)
     branches: tuple[str, ...] = column(lambda cell: tuple(cell.split()))
+    licence: str = column(any_text)
 
 
 @dataclass(frozen=True, slots=True)
