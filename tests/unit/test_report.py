@@ -469,7 +469,7 @@ def test_no_training_no_section(full):
 @pytest.mark.parametrize("trained", ["no", "yes", "unknown"])
 def test_an_untrained_base_is_named_in_table_caption_and_figure(tmp_path, trained):
     example = trained_example(["dualmic@full-seed7", "dualmic@without-ToyCar+fan-seed7"])
-    example.add("models", "dualmic@full-seed7", "adapted", trained, "", "", "")
+    example.add("models", "dualmic@full-seed7", "adapted", trained, "", "", "", "")
     page = Parsed(report(tmp_path, example, figures=True))
     table = find_table(page, "Training of adapted models")
     svg = (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
