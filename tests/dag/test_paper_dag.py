@@ -210,6 +210,15 @@ def test_every_fold_of_every_system_keeps_its_held_out_machine_out(whole):
             assert len(trainings) == len(judged) and not inputs_of_machine(machine, trainings)
 
 
+def test_each_choosing_machine_is_scored_by_a_model_that_did_not_hear_it(whole):
+    """The "fixed outer LOMO" behind cross_fitted: a score of a machine that its model heard would look too good."""
+    for held_out, fit in folds(whole, "fit_fusion", "cross_fitted"):
+        for path in (path for path in fit["input"] if "/scores/dualmic/" in path):
+            trainings = [job for job in whole.ancestors([path]) if job["rule"] == "train_adapter"]
+            assert len(trainings) == 1 and len([p for p in trainings[0]["input"] if "/manifest/" in p]) == 6
+            assert not inputs_of_machine(Path(path).stem, trainings), (held_out, path)
+
+
 def test_a_nested_fold_scores_each_machine_with_a_model_that_heard_neither(whole):
     for held_out, fit in folds(whole, "fit_fusion", "nested_lomo"):
         for path in (path for path in fit["input"] if "/scores/dualmic/" in path):
