@@ -606,6 +606,21 @@ def test_the_state_of_another_training_and_a_damaged_one_are_passed_over(
     assert load_heads(tmp_path / "few").proxies.shape == (4, 32)
 
 
+def test_recordings_rewritten_after_an_interruption_are_not_mixed_with_the_old(
+    clips, trained, tmp_path, training_log, caplog
+):
+    few = [replace(clip, path=str(tmp_path / f"{number}.wav")) for number, clip in enumerate(clips[:8])]
+    for old, new in zip(clips, few, strict=False):
+        Path(new.path).write_bytes(Path(old.path).read_bytes())
+    interrupt(training_log, few, small_eat, SMALL, SEED, tmp_path / "model")
+    for old, new in zip(clips[1:], few, strict=False):
+        Path(new.path).write_bytes(Path(old.path).read_bytes())
+    train_adapter(few, small_eat, SMALL, SEED, tmp_path / "model")
+    assert "of another training" in caplog.text
+    train_adapter(few, small_eat, SMALL, SEED, tmp_path / "fresh")
+    assert files_of(tmp_path / "model") == files_of(tmp_path / "fresh")
+
+
 def test_the_log_has_a_line_per_step_and_the_loss_falls(clips, trained):
     rows = list(csv.DictReader((trained / "training_log.csv").open()))
     assert [(row["step"], row["epoch"]) for row in rows] == [(str(i + 1), str(i // 3 + 1)) for i in range(6)]

@@ -93,7 +93,7 @@ def train_adapter(
         training = prepare_training(encoder, store, torch.from_numpy(classes.targets(chosen)), classes, settings, seed)
         if withheld:
             training.withheld = _withheld_context(training.context, unseen, torch.from_numpy(classes.targets(withheld)))
-        _train(training, state_folder / "state.safetensors", _identity(provenance))
+        _train(training, state_folder / "state.safetensors", _identity(provenance, [*chosen, *withheld]))
     finally:
         spill.unlink(missing_ok=True)
     write_folder(folder, _result(training, classes, provenance))
@@ -251,8 +251,11 @@ def _provenance(
     }
 
 
-def _identity(provenance: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()
+def _identity(provenance: dict[str, object], clips: Sequence[Clip]) -> str:
+    """What a saved state belongs to: also which recordings, so that rewritten ones are not mixed with the old."""
+    stats = [Path(clip.path).stat() for clip in clips]
+    facts = {**provenance, "recordings": [(stat.st_size, stat.st_mtime_ns) for stat in stats]}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _result(training: Training, classes: ClassMap, provenance: dict[str, object]) -> AdapterFolder:
