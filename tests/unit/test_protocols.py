@@ -128,7 +128,8 @@ def test_an_undefined_figure_leaves_the_mean_undefined():
 
 
 def seeded(tables, *seeds, **changes):
-    return [replace(result, name="a", seed=seed, **changes) for seed, result in zip(seeds, branch_results(tables))]
+    pairs = zip(seeds, branch_results(tables), strict=True)
+    return [replace(result, name="a", seed=seed, **changes) for seed, result in pairs]
 
 
 def test_seeds_of_one_entry_are_summarised(tables):
