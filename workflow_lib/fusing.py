@@ -3,12 +3,11 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.fusion import Fusion, RobustSigmoid, calibrate, fit_fusion
-from workflow_lib.metrics import official_score
+from workflow_lib.fusion import FIXED, Fusion, RobustSigmoid, calibrate, fit_fusion, selection_omega
 from workflow_lib.nesting import Candidates, Choice, choose_candidates, chosen_tables
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores
@@ -29,7 +28,11 @@ class StoredFold:
 
 
 def fit_fold(
-    paths: Sequence[str], machines: Sequence[str], system: Mapping[str, Any], candidates: Candidates
+    paths: Sequence[str],
+    machines: Sequence[str],
+    system: Mapping[str, Any],
+    candidates: Candidates,
+    protocol: str = "complete_dev",
 ) -> StoredFold:
     """Choose candidates, calibration and weights on the selection machines.
 
@@ -43,21 +46,23 @@ def fit_fold(
     }
     choices = choose_candidates(scored, candidates)
     tables = {machine: chosen_tables(of_machine, choices) for machine, of_machine in scored.items()}
-    branches, step = system["branches"], system.get("step", DEFAULT_STEP)
+    branches, step, search = system["branches"], system.get("step", DEFAULT_STEP), system.get("search", "grid")
     if "weights" in system:
-        return StoredFold(_fixed(tables, branches, system["weights"], step), choices)
-    return StoredFold(fit_fusion(tables, branches, step), choices)
+        return StoredFold(_fixed(tables, branches, system["weights"], protocol), choices)
+    return StoredFold(fit_fusion(tables, branches, step, search=search, protocol=protocol), choices)
 
 
 def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
-    """Write a fold as JSON with the protocol, system and held-out machine that it belongs to."""
+    """Write a fold as JSON with its protocol and the suite, system and held-out machine that it belongs to."""
     fusion = fold.fusion
     facts = {
         **identity,
+        "protocol": fusion.protocol,
         "machines": fusion.machines,
         "branches": fusion.branches,
         "chosen": {branch: choice.candidate for branch, choice in fold.choices.items()},
         "candidates": {branch: _finite(choice.omega) for branch, choice in fold.choices.items() if choice.omega},
+        "search": fusion.search,
         "step": fusion.step,
         "weights": fusion.weights,
         "calibration": {branch: vars(sigmoid) for branch, sigmoid in fusion.calibration.items()},
@@ -77,6 +82,8 @@ def read_fold(path: str | Path) -> StoredFold:
         selection_score=math.nan if facts["selection_omega"] is None else facts["selection_omega"],
         step=facts["step"],
         machines=tuple(facts["machines"]),
+        search=facts["search"],
+        protocol=facts["protocol"],
     )
     omega = {branch: facts["candidates"].get(branch, {}) for branch in facts["chosen"]}
     return StoredFold(fusion, {b: Choice(name, omega[b]) for b, name in facts["chosen"].items()})
@@ -106,11 +113,22 @@ def _finite(omega: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _fixed(
-    tables: Mapping[str, Mapping[str, ScoreTable]], branches: Sequence[str], weights: Mapping[str, float], step: float
+    tables: Mapping[str, Mapping[str, ScoreTable]],
+    branches: Sequence[str],
+    weights: Mapping[str, float],
+    protocol: str,
 ) -> Fusion:
-    fusion = Fusion(tuple(branches), dict(weights), calibrate(tables, branches), float("nan"), step, tuple(tables))
-    omega = official_score([fusion.apply(of_machine, machine).metrics() for machine, of_machine in tables.items()])
-    return Fusion(fusion.branches, fusion.weights, fusion.calibration, omega, step, fusion.machines)
+    fusion = Fusion(
+        branches=tuple(branches),
+        weights=dict(weights),
+        calibration=calibrate(tables, branches),
+        selection_score=math.nan,
+        step=None,
+        machines=tuple(tables),
+        search=FIXED,
+        protocol=protocol,
+    )
+    return replace(fusion, selection_score=selection_omega(tables, fusion))
 
 
 def _chunks(paths: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -48,7 +48,13 @@ def chosen_tables(tables: Mapping[str, Any], choices: Mapping[str, Choice]) -> d
 
 
 def fit_nested_fold(
-    selection: Tables, held_out: Mapping[str, Any], machine: str, candidates: Candidates, step: float = 0.1
+    selection: Tables,
+    held_out: Mapping[str, Any],
+    machine: str,
+    candidates: Candidates,
+    step: float = 0.1,
+    *,
+    search: str = "grid",
 ) -> NestedFold:
     """Choose candidates, calibration and weights on the selection machines, then score and measure the held-out one.
 
@@ -57,8 +63,10 @@ def fit_nested_fold(
     """
     choices = choose_candidates(selection, candidates)
     tables = {name: chosen_tables(of_machine, choices) for name, of_machine in selection.items()}
-    fold = fit_fold(tables, chosen_tables(held_out, choices), machine, list(candidates), step)
-    return NestedFold(fold, choices)
+    judged, protocol = chosen_tables(held_out, choices), "nested_lomo"
+    return NestedFold(
+        fit_fold(tables, judged, machine, list(candidates), step, search=search, protocol=protocol), choices
+    )
 
 
 def _choose(tables: Tables, branch: str, names: Sequence[str]) -> Choice:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from workflow_lib.protocols import one_protocol
 from workflow_lib.report.charts import distribution_chart
 from workflow_lib.report.content import Block, Cell, Column, Table, count, entry_title, number, text
-from workflow_lib.report.evaluated import one_protocol, tag_of
+from workflow_lib.report.evaluated import tag_of
 from workflow_lib.report.reading import Entry, RankingRow, SuiteTables
 
 TOP_CLIPS = 20
