@@ -14,6 +14,7 @@ from workflow_lib.encoders import OPTIONS, encoder_names, encoder_options
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fetch.sets import published_sets
 from workflow_lib.published import restricted_encoders
+from workflow_lib.studies.settings import study_faults
 
 __all__ = ["branch_kind", "check_config"]
 
@@ -51,6 +52,7 @@ def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
             yield from _branch_faults(f"branches.{name}", branch, config["models"])
     for name, system in config["systems"].items():
         yield from _system_faults(f"systems.{name}", system, config["branches"])
+    yield from study_faults(config)
 
 
 def _name_faults(config: Mapping[str, Any]) -> Iterator[str]:

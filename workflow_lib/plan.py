@@ -66,6 +66,7 @@ class Plan:
             "protocol": _alternatives(self.config["run"]["protocols"] + ["complete_dev"]),
             "seed": rf"{NO_SEED}|seed\d+",
             "part": _alternatives(SPLITS),
+            "study": _alternatives(self.config["studies"]),
         }
 
     @property
