@@ -241,10 +241,13 @@ def _system_faults(place: str, system: Mapping[str, Any], branches: Mapping[str,
     for branch in system["branches"]:
         if branch not in branches:
             yield f"{place}.branches: there is no branch {branch!r}: {nearest(branch, branches)}"
-    weights = system.get("weights")
-    yield from _step_faults(f"{place}.step", system.get("step", DEFAULT_STEP), len(system["branches"]), weights is None)
+    weights, on_grid = system.get("weights"), system.get("search", "grid") == "grid"
+    searched = weights is None and on_grid
+    yield from _step_faults(f"{place}.step", system.get("step", DEFAULT_STEP), len(system["branches"]), searched)
     if weights is None:
         return
+    if "search" in system:
+        yield f"{place}: search and weights exclude each other: leave out weights to have them chosen, or search"
     if set(weights) != set(system["branches"]):
         yield f"{place}.weights: name each branch of the system once: {', '.join(system['branches'])}"
     elif abs(sum(weights.values()) - 1) > 1e-9:

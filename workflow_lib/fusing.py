@@ -3,18 +3,20 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.fusion import Fusion, RobustSigmoid, calibrate, fit_fusion
-from workflow_lib.metrics import official_score
+from workflow_lib.fusion import FIXED, Fusion, RobustSigmoid, calibrate, fit_fusion, selection_omega
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores
 
 DEFAULT_STEP = 0.1
 
 
-def fit_fold(paths: Sequence[str], machines: Sequence[str], system: Mapping[str, Any]) -> Fusion:
+def fit_fold(
+    paths: Sequence[str], machines: Sequence[str], system: Mapping[str, Any], protocol: str = "complete_dev"
+) -> Fusion:
     """Choose calibration and weights on the selection machines; `paths` holds each machine's tables in branch order.
 
     Fixed weights of a system are kept; its calibration still comes from the selection machines.
@@ -25,16 +27,18 @@ def fit_fold(paths: Sequence[str], machines: Sequence[str], system: Mapping[str,
         for machine, chunk in zip(machines, _chunks(paths, len(branches)), strict=True)
     }
     if "weights" not in system:
-        return fit_fusion(tables, branches, step)
-    return _fixed(tables, branches, system["weights"], step)
+        return fit_fusion(tables, branches, step, search=system.get("search", "grid"), protocol=protocol)
+    return _fixed(tables, branches, system["weights"], protocol)
 
 
 def write_fold(path: Path, fusion: Fusion, **identity: str) -> None:
-    """Write a fusion as JSON with the protocol, system and held-out machine that it belongs to."""
+    """Write a fusion as JSON with its protocol and the suite, system and held-out machine that it belongs to."""
     facts = {
         **identity,
+        "protocol": fusion.protocol,
         "machines": fusion.machines,
         "branches": fusion.branches,
+        "search": fusion.search,
         "step": fusion.step,
         "weights": fusion.weights,
         "calibration": {branch: vars(sigmoid) for branch, sigmoid in fusion.calibration.items()},
@@ -54,6 +58,8 @@ def read_fold(path: str | Path) -> Fusion:
         selection_score=math.nan if facts["selection_omega"] is None else facts["selection_omega"],
         step=facts["step"],
         machines=tuple(facts["machines"]),
+        search=facts["search"],
+        protocol=facts["protocol"],
     )
 
 
@@ -66,11 +72,22 @@ def fuse_machine(paths: Sequence[str], branches: Sequence[str], fold: Sequence[s
 
 
 def _fixed(
-    tables: Mapping[str, Mapping[str, ScoreTable]], branches: Sequence[str], weights: Mapping[str, float], step: float
+    tables: Mapping[str, Mapping[str, ScoreTable]],
+    branches: Sequence[str],
+    weights: Mapping[str, float],
+    protocol: str,
 ) -> Fusion:
-    fusion = Fusion(tuple(branches), dict(weights), calibrate(tables, branches), float("nan"), step, tuple(tables))
-    omega = official_score([fusion.apply(of_machine, machine).metrics() for machine, of_machine in tables.items()])
-    return Fusion(fusion.branches, fusion.weights, fusion.calibration, omega, step, fusion.machines)
+    fusion = Fusion(
+        branches=tuple(branches),
+        weights=dict(weights),
+        calibration=calibrate(tables, branches),
+        selection_score=math.nan,
+        step=None,
+        machines=tuple(tables),
+        search=FIXED,
+        protocol=protocol,
+    )
+    return replace(fusion, selection_score=selection_omega(tables, fusion))
 
 
 def _chunks(paths: Sequence[str], size: int) -> list[Sequence[str]]:

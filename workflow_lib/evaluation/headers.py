@@ -1,0 +1,63 @@
+"""Columns of the tables of evidence, and the words that their readers look for."""
+
+IDENTITY = ("suite", "protocol", "kind", "name", "seed", "untrained")
+HEADERS = {
+    "machines": (*IDENTITY, "machine", "source_auc", "target_auc", "pauc", "harmonic_mean"),
+    "official": (*IDENTITY, "machines", "omega"),
+    "ranking": (*IDENTITY, "machine", "rank", "clip", "domain", "anomaly", "score"),
+    "weights": (
+        "suite",
+        "protocol",
+        "system",
+        "seed",
+        "held_out",
+        "branch",
+        "weight",
+        "median",
+        "iqr",
+        "selection_omega",
+    ),
+    "clips": (
+        "suite",
+        "machine",
+        "split",
+        "domain",
+        "label",
+        "clips",
+        "channels",
+        "sample_rate",
+        "seconds_min",
+        "seconds_max",
+    ),
+    "models": ("suite", "model", "kind", "trained", "description", "weights_digest", "branches", "licence"),
+    "notes": ("suite", "branch", "model", "machine", "note"),
+    "training": (
+        "suite",
+        "model",
+        "step",
+        "epoch",
+        "learning_rate",
+        "loss",
+        "loss_attribute",
+        "loss_machine",
+        "loss_domain",
+        "loss_consistency",
+        "accuracy_attribute",
+        "accuracy_machine",
+        "accuracy_domain",
+        "clips_per_s",
+    ),
+    "validation": (
+        "suite",
+        "model",
+        "epoch",
+        "clips",
+        "chance",
+        "loss",
+        "accuracy_attribute",
+        "accuracy_machine",
+        "accuracy_domain",
+    ),
+}
+FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"
+Row = tuple[object, ...]
