@@ -91,9 +91,7 @@ def _entries(config: Mapping[str, Any], section: str) -> Mapping[Any, Any]:
     return entries if isinstance(entries, Mapping) else {}
 
 
-def _faults_of_kind(
-    section: str, name: object, entry: Mapping[str, Any], kinds: Sequence[str]
-) -> Iterator[str]:
+def _faults_of_kind(section: str, name: object, entry: Mapping[str, Any], kinds: Sequence[str]) -> Iterator[str]:
     """Faults of a model or study, against the definition of its kind."""
     place, word = _place(section, [name]), {"models": "model", "studies": "study"}[section]
     kind = entry.get("kind")

@@ -109,8 +109,9 @@ class Plan:
 
     def needs_second_moments(self, model: str) -> bool:
         """Whether a branch reads the residuals block by block: 40 MB for each machine of the challenge."""
-        scorers = [branch["scorer"] for branch in self.config["branches"].values() if branch.get("model") == model]
-        return any(scorer.get("reading") == "per_block" for scorer in scorers)
+        used = {branch for suite in self.run_suites for branch in self.branches(suite)}
+        branches = [self.config["branches"][branch] for branch in used]
+        return any(b["scorer"].get("reading") == "per_block" for b in branches if b.get("model") == model)
 
     def instance(
         self, branch: str, suite: str, protocol: str, machine: str, seed: str, held_out: str | None = None

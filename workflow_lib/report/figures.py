@@ -84,7 +84,7 @@ def draw_heat_cells(
     notes: Sequence[Sequence[str]] | None = None,
     missing: str = "undefined",
 ) -> None:
-    """Rows of shares as cells of colour with their numbers, below each its note; `missing` stands where there is none."""
+    """Rows of shares as cells of colour with their numbers, below each its note; `missing`: text of a None."""
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             note = notes[row][column] if notes else ""

@@ -8,6 +8,8 @@ from workflow_lib.protocols import one_protocol
 from workflow_lib.studies.rows import StudyRow, first_row
 from workflow_lib.studies.tables import Figure, SuiteTables
 
+Pair = tuple[StudyRow, Mapping[str, Any]]  # a row and its settings
+
 
 def comparison_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
     """Ω of every row, then where it is asked for the difference to the row `against`; UserError for two protocols."""
@@ -34,35 +36,32 @@ def filled(row: StudyRow, figure: Figure) -> StudyRow:
     row = replace(row, **told, seeds=str(figure.seeds), untrained="yes" if figure.untrained else "no")
     if figure.value is None:
         return row.with_remark("undefined: its test clips lack a label, a domain or a class")
-    return row.with_remark(f"interval of seed {figure.interval_seed}" if figure.interval_seed and told["low"] != "" else "")
+    several = figure.interval_seed and figure.low is not None
+    return row.with_remark(f"interval of seed {figure.interval_seed}" if several else "")
 
 
 def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: SuiteTables) -> list[StudyRow]:
-    """Ω minus that of the row `against`, for all other rows that this run has; the paper's differences are not derived."""
+    """Ω minus that of the row `against`, for all other rows that this run has; none is derived for the paper."""
     shown = list(zip(rows, settings["rows"], strict=True))
-    base, base_settings = next(pair for pair in shown if pair[0].label == settings["against"])
-    return [
-        _change(settings, (row, row_settings), (base, base_settings), tables)
-        for row, row_settings in shown
-        if row is not base and row.value != "" and base.value != ""
-    ]
+    base = next(pair for pair in shown if pair[0].label == settings["against"])
+    others = [pair for pair in shown if pair[0] is not base[0]]
+    return [_change(settings, pair, base, tables) for pair in others if "" not in (pair[0].value, base[0].value)]
 
 
-def _change(
-    settings: Mapping[str, Any],
-    ours: tuple[StudyRow, Mapping[str, Any]],
-    other: tuple[StudyRow, Mapping[str, Any]],
-    tables: SuiteTables,
-) -> StudyRow:
+def _change(settings: Mapping[str, Any], ours: Pair, other: Pair, tables: SuiteTables) -> StudyRow:
     row, base = ours[0], other[0]
     ends = [
         (r.entry_kind, r.entry, tables.seed_of(r.protocol, r.entry_kind, r.entry, s["seed"], settings["seeds"]))
         for r, s in (ours, other)
     ]
+    change = replace(
+        row,
+        metric="change",
+        detail=f"against {base.label}",
+        published="",
+        remark="; ".join(part for part in row.remark.split("; ") if part.startswith("stand-in")),
+    )
     low, high = tables.difference(row.protocol, *ends)
-    told = {"low": "" if low is None else low, "high": "" if high is None else high}
-    untrained = "yes" if "yes" in (row.untrained, base.untrained) else "no"
-    change = replace(row, metric="change", value=row.value - base.value, sd="", published="", untrained=untrained, **told)
-    seed = f"interval of seed {ends[0][2]}" if row.seeds not in ("", "1") and low is not None else ""
-    stand_ins = "; ".join(part for part in row.remark.split("; ") if part.startswith("stand-in"))
-    return replace(change, detail=f"against {base.label}", remark=stand_ins).with_remark(seed)
+    several = "" if row.seeds == "1" else ends[0][2]
+    untrained = "yes" in (row.untrained, base.untrained)
+    return filled(change, Figure(row.value - base.value, None, low, high, int(row.seeds), several, untrained))

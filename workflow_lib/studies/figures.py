@@ -83,5 +83,3 @@ def _title(rows: Sequence[StudyRow]) -> str:
     """Title of the study with system, protocol and what our numbers were made with, two lines."""
     first = rows[0]
     return f"{first.title}\n{first.entry}, protocol {first.protocol}; {header(rows)}"
-
-

@@ -58,7 +58,7 @@ class Studies:
     # ---- rows ------------------------------------------------------------------------------------------------------
 
     def _rows(self, suite: str, study: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Rows with `entry` as this run calls it and `absent`, the reason why the run does not have it ("" if it has)."""
+        """Rows with `entry` as this run calls it and `absent`, why the run does not have it ("" if it has)."""
         if study["kind"] == "roles":
             return [self._role(suite, row) for row in study["rows"]]
         if study["kind"] == "leave_one_branch_out":

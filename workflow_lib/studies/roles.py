@@ -20,9 +20,7 @@ def role_rows(settings: Mapping[str, Any], _tables: SuiteTables) -> list[StudyRo
         told = branch_role(row["branch"], row["model"], row["encoder"])
         for aspect in ASPECTS:
             published, untrained = row["published"].get(aspect, ""), "yes" if row["untrained"] else "no"
-            rows.append(
-                replace(first, detail=aspect, value=told[aspect], published=published, untrained=untrained)
-            )
+            rows.append(replace(first, detail=aspect, value=told[aspect], published=published, untrained=untrained))
     return rows
 
 

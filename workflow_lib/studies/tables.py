@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 Line = Mapping[str, str]
+End = tuple[str, str, str]  # kind, name and seed of one side of a difference
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class SuiteTables:
         found: dict[str, list[Line]] = {}
         for line in self._lines(self._machines, protocol, kind, name):
             found.setdefault(line["machine"], []).append(line)
-        return {machine: _over_seeds([number(line[metric]) for line in lines], lines) for machine, lines in found.items()}
+        return {machine: _over_seeds(lines, metric) for machine, lines in found.items()}
 
-    def difference(self, protocol: str, a: tuple[str, str, str], b: tuple[str, str, str]) -> tuple[float | None, float | None]:
+    def difference(self, protocol: str, a: End, b: End) -> tuple[float | None, float | None]:
         """Interval of Ω of `a` minus that of `b`, each (kind, name, seed); (None, None) where none was drawn."""
         for line in self._differences:
             ends = tuple((line[f"kind_{end}"], line[f"name_{end}"], line[f"seed_{end}"]) for end in "ab")
@@ -113,6 +114,6 @@ def spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     return mean(known), stdev(known) if len(known) > 1 else None
 
 
-def _over_seeds(values: Sequence[float | None], lines: Sequence[Line]) -> Figure:
-    value, sd = spread(values)
+def _over_seeds(lines: Sequence[Line], metric: str) -> Figure:
+    value, sd = spread([number(line[metric]) for line in lines])
     return Figure(value, sd, seeds=len(lines), untrained=any(line["untrained"] == "yes" for line in lines))
