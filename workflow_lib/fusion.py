@@ -54,7 +54,7 @@ class Fusion:
 
     def apply(self, tables: Mapping[str, Any], machine: str = "machine") -> ScoreTable:
         """Fused scores of one machine (tables: branch -> score table), labelled or not; its name is for messages."""
-        scores = _aligned(tables, self.branches, machine)
+        scores = aligned(tables, self.branches, machine)
         weights = np.array([[self.weights[branch] for branch in self.branches]])
         return scores.with_score(fused(calibrated(scores, self.calibration), weights)[0])
 
@@ -243,10 +243,10 @@ def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, Bran
         raise UserError("fusion needs the score tables of at least one machine; there is none")
     if isinstance(branches, str) or not branches or len(set(branches)) != len(branches):
         raise UserError(f"fusion needs a list of different branches, not {branches!r}")
-    return {machine: _aligned(of_machine, branches, machine) for machine, of_machine in tables.items()}
+    return {machine: aligned(of_machine, branches, machine) for machine, of_machine in tables.items()}
 
 
-def _aligned(tables: Mapping[str, Any] | BranchScores, branches: Sequence[str], machine: str) -> BranchScores:
+def aligned(tables: Mapping[str, Any] | BranchScores, branches: Sequence[str], machine: str) -> BranchScores:
     """Branches side by side, aligned now unless they already are."""
     if isinstance(tables, BranchScores) and tables.branches == tuple(branches):
         return tables

@@ -43,7 +43,7 @@ def one_protocol(protocols: Iterable[str]) -> str:
 class Result:
     """Scores of one branch or system under one protocol and seed; `seed` is "" where none was drawn.
 
-    tables: machine -> score table of its test clips.
+    tables: machine -> score table of its test clips, sorted by machine.
     """
 
     kind: str
@@ -59,6 +59,8 @@ class Result:
             raise UserError(f"{self.name}: a result is of a {' or '.join(KINDS)}, not {self.kind!r}")
         if not self.tables:
             raise UserError(f"{self.label}: there is no score table: give those of at least one machine")
+        # By name, so that no figure depends on the order in which machines were given, not even in its last bit.
+        object.__setattr__(self, "tables", dict(sorted(self.tables.items())))
 
     @property
     def label(self) -> str:
