@@ -45,6 +45,7 @@ class Studies:
             "paper": study.get("paper", ""),
             "suite": suite,
             "published_suite": study.get("suite", DEFAULT_SUITE),
+            "bootstrap": self.plan.config["evidence"]["bootstrap"],
             "seeds": [str(seed) for seed in self.plan.config["run"]["seeds"]],
             "rows": self._rows(suite, study),
             "removal": self._removal(suite, study),

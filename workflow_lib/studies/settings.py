@@ -62,7 +62,7 @@ def _row_faults(place: str, study: Mapping[str, Any], config: Mapping[str, Any])
         for kind in kinds:
             yield from _name_faults(f"{where}.{kind}", kind, row[kind], config)
     if study["kind"] == "leave_one_branch_out" and study["system"] in config["systems"]:
-        yield from _removal_faults(place, study, config["systems"][study["system"]]["branches"])
+        yield from _removal_faults(place, study, config["systems"][study["system"]])
 
 
 def _name_faults(where: str, kind: str, name: str, config: Mapping[str, Any]) -> Iterator[str]:
@@ -71,7 +71,11 @@ def _name_faults(where: str, kind: str, name: str, config: Mapping[str, Any]) ->
         yield f"{where}: there is no {kind} {name!r}: {nearest(name, known)}"
 
 
-def _removal_faults(place: str, study: Mapping[str, Any], branches: list[str]) -> Iterator[str]:
+def _removal_faults(place: str, study: Mapping[str, Any], system: Mapping[str, Any]) -> Iterator[str]:
+    branches = system["branches"]
+    if len(branches) < 2 or "weights" in system:
+        what = "has one branch" if len(branches) < 2 else "has fixed weights"
+        yield f"{place}.system: {study['system']} {what}: name a system of several branches, weights chosen"
     for number, row in enumerate(study["rows"]):
         if row["branch"] not in branches:
             where = f"{place}.rows[{number}].branch: {row['branch']} is no branch of {study['system']}"

@@ -4,8 +4,10 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from pathlib import Path
-from statistics import mean, stdev
+
+from workflow_lib.seeds import over_seeds
 
 Line = Mapping[str, str]
 End = tuple[str, str, str]  # kind, name and seed of one side of a difference
@@ -106,14 +108,12 @@ def number(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation; None where a value is undefined or, for the deviation, alone."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return None, None
-    return mean(known), stdev(known) if len(known) > 1 else None
+def defined(value: float) -> float | None:
+    """A number, or None for NaN (undefined)."""
+    return None if isnan(value) else value
 
 
 def _over_seeds(lines: Sequence[Line], metric: str) -> Figure:
-    value, sd = spread([number(line[metric]) for line in lines])
-    return Figure(value, sd, seeds=len(lines), untrained=any(line["untrained"] == "yes" for line in lines))
+    over = over_seeds([float(line[metric] or "nan") for line in lines])
+    untrained = any(line["untrained"] == "yes" for line in lines)
+    return Figure(defined(over.mean), defined(over.sd), seeds=over.seeds, untrained=untrained)
