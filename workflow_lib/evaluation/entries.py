@@ -1,36 +1,53 @@
 """The branches and systems of a suite with their score tables, every label filled in that any table knows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.headers import Row
+from workflow_lib.paths import NO_SEED
+from workflow_lib.protocols import Result
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores
 
 WORDS = {0.0: "normal", 1.0: "anomaly"}
 VALUES = {"normal": 0.0, "anomaly": 1.0, "": float("nan")}
-Scored = Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]  # evaluations with their tables by machine
 Labels = dict[str, dict[str, tuple[str, str]]]  # machine: {clip: (domain, label)}, "" where no table knows
+Scored = Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]  # evaluations with their tables by machine
 
 
-def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[Scored, Labels]:
-    """All entries with their tables, sorted, and what the tables together know of each clip."""
-    scored = [
-        (e, {m: read_scores(path) for m, path in sorted(e["tables"].items())})
-        for e in sorted(evaluations, key=identity)
-    ]
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A branch or system under one protocol and seed, and whether an untrained model takes part ("yes" or "no")."""
+
+    suite: str
+    untrained: str
+    result: Result
+
+    @property
+    def identity(self) -> Row:
+        """The columns IDENTITY."""
+        result = self.result
+        return (self.suite, result.protocol, result.kind, result.name, result.seed, self.untrained)
+
+
+def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Entry], Labels]:
+    """All entries, sorted, and what their tables together know of each clip."""
+    scored = [(e, {m: read_scores(path) for m, path in sorted(e["tables"].items())}) for e in evaluations]
     labels = _known_labels(scored)
-    return [(e, {m: _filled(table, labels[m]) for m, table in tables.items()}) for e, tables in scored], labels
+    entries = [_entry(e, {m: _filled(table, labels[m]) for m, table in tables.items()}) for e, tables in scored]
+    return sorted(entries, key=lambda entry: entry.identity), labels
 
 
-def identity(evaluation: Mapping[str, Any]) -> Row:
-    """The columns IDENTITY of an entry."""
-    seed = evaluation["seed"].removeprefix("seed") if evaluation["seed"] != "noseed" else ""
-    untrained = "yes" if evaluation["untrained"] else "no"
-    return (evaluation["suite"], evaluation["protocol"], evaluation["kind"], evaluation["name"], seed, untrained)
+def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> Entry:
+    kind, name, protocol, level = (evaluation[key] for key in ("kind", "name", "protocol", "seed"))
+    seed = "" if level == NO_SEED else level.removeprefix("seed")
+    return Entry(
+        evaluation["suite"], "yes" if evaluation["untrained"] else "no", Result(kind, name, protocol, seed, tables)
+    )
 
 
 def _known_labels(scored: Scored) -> Labels:

@@ -1,8 +1,10 @@
 """All that the tables of a suite are made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from workflow_lib.bootstrap import Resampling
 
 
 @dataclass(frozen=True)
@@ -18,3 +20,4 @@ class Evidence:
     folds: Sequence[str]
     manifests: Sequence[str]
     adapters: Sequence[str] = ()  # folders of the adapted models
+    bootstrap: Resampling = field(default_factory=Resampling)

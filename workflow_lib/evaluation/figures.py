@@ -6,20 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.evaluation.entries import Scored, identity
+from workflow_lib.evaluation.entries import Entry
 from workflow_lib.evaluation.headers import Row
-from workflow_lib.metrics import official_score
 
 
-def metric_rows(scored: Scored) -> tuple[list[Row], list[Row]]:
+def metric_rows(entries: Iterable[Entry]) -> tuple[list[Row], list[Row]]:
     """Rows of machines.csv and official.csv."""
     machines, official = [], []
-    for evaluation, tables in scored:
-        metrics = {machine: table.defined_metrics() for machine, table in tables.items()}
-        for machine, m in metrics.items():
-            figures = (m.source_auc, m.target_auc, m.pauc, m.harmonic_mean)
-            machines.append((*identity(evaluation), machine, *map(figure, figures)))
-        official.append((*identity(evaluation), len(metrics), figure(official_score(list(metrics.values())))))
+    for entry in entries:
+        for machine, m in entry.result.metrics.items():
+            machines.append((*entry.identity, machine, *map(figure, (*m.figures, m.harmonic_mean))))
+        official.append((*entry.identity, len(entry.result.tables), figure(entry.result.omega)))
     return sorted(machines), sorted(official)
 
 
@@ -28,15 +25,15 @@ def figure(value: float) -> str:
     return "" if np.isnan(value) else repr(float(value))
 
 
-def ranking_rows(scored: Scored) -> Iterator[Row]:
-    """All test clips, most anomalous first; in order as the evaluations and their machines are."""
-    for evaluation, tables in scored:
-        for machine, table in tables.items():
+def ranking_rows(entries: Iterable[Entry]) -> Iterator[Row]:
+    """All test clips, most anomalous first; in order as the entries and their machines are."""
+    for entry in entries:
+        for machine, table in entry.result.tables.items():
             order = sorted(range(len(table.clip)), key=lambda i: (-table.score[i], table.clip[i]))
             for rank, i in enumerate(order, 1):
                 anomaly = "" if np.isnan(table.anomaly[i]) else int(table.anomaly[i])
                 score = repr(float(table.score[i]))
-                yield (*identity(evaluation), machine, rank, table.clip[i], table.domain[i], anomaly, score)
+                yield (*entry.identity, machine, rank, table.clip[i], table.domain[i], anomaly, score)
 
 
 def weight_rows(paths: Iterable[str]) -> list[Row]:

@@ -7,22 +7,28 @@ from workflow_lib.evaluation.entries import read_entries
 from workflow_lib.evaluation.evidence import Evidence
 from workflow_lib.evaluation.figures import metric_rows, ranking_rows, weight_rows
 from workflow_lib.evaluation.headers import HEADERS
+from workflow_lib.evaluation.uncertainty import seed_rows, uncertainty_rows
 from workflow_lib.tables import write_csv
 
 
 def write_tables(evidence: Evidence, folder: Path) -> None:
     """Write all tables of a suite into a new folder."""
     folder.mkdir(parents=True)
-    scored, labels = read_entries(evidence.evaluations)
-    machines, official = metric_rows(scored if evidence.labelled else ())
+    entries, labels = read_entries(evidence.evaluations)
+    judged = entries if evidence.labelled else []
+    machines, official = metric_rows(judged)
+    uncertainty, differences, not_compared = uncertainty_rows(judged, evidence.bootstrap)
     rows = {
         "machines": machines,
         "official": official,
-        "ranking": ranking_rows(scored),
+        "uncertainty": uncertainty,
+        "differences": differences,
+        "seeds": seed_rows(judged),
+        "ranking": ranking_rows(entries),
         "weights": weight_rows(evidence.folds),
         "clips": clip_rows(evidence) if evidence.manifests else scored_clip_rows(evidence.suite, labels),
         "models": model_rows(evidence),
-        "notes": note_rows(evidence),
+        "notes": sorted([*note_rows(evidence), *((evidence.suite, name, "", "", note) for name, note in not_compared)]),
         "training": log_rows(evidence, "training_log.csv", "training"),
         "validation": log_rows(evidence, "validation.csv", "validation"),
     }
