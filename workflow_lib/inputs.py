@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
 from workflow_lib.plan import Plan
+from workflow_lib.studies.planned import Studies
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,10 @@ class Inputs:
     @property
     def _paths(self) -> Paths:
         return self.plan.paths
+
+    @cached_property
+    def studies(self) -> Studies:
+        return Studies(self.plan)
 
     def recordings(self, wildcards: Any) -> list[str]:
         """Folders of one machine's recordings."""
@@ -144,6 +150,14 @@ class Inputs:
     def report_tables(self, wildcards: Any) -> list[str]:
         """Table folders of all suites that are run."""
         return [fill(self._paths.tables, suite=suite) for suite in self.plan.run_suites]
+
+    def study_tables(self, wildcards: Any) -> list[str]:
+        """Score tables that a study computes from, besides the tables of its suite."""
+        return self.studies.score_tables(wildcards.suite, wildcards.study)
+
+    def study_folders(self, wildcards: Any) -> list[str]:
+        """Folders of all studies of all suites that are run."""
+        return self.studies.folders()
 
     def clip_health(self, wildcards: Any) -> list[str]:
         """Measured clips of all machines of a suite."""
