@@ -9,7 +9,9 @@ from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
 from workflow_lib.job import error_lines
 from workflow_lib.planning import load_plan
+from workflow_lib.readiness import wanted_weights
 from workflow_lib.summary import summary_lines
+from workflow_lib.wildcards import constraints_of
 
 min_version("9.27")
 started = time.time()
@@ -28,13 +30,14 @@ inputs = Inputs(plan)
 
 
 wildcard_constraints:
-    **plan.wildcard_constraints,
+    **constraints_of(plan),
 
 
 include: "rules/fetch.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/scores.smk"
+include: "rules/studies.smk"
 include: "rules/report.smk"
 
 
@@ -69,8 +72,9 @@ rule all:
         "Everything is made: open {input.report}"
 
 
-rule index:
+rule studies:
     input:
-        manifests=inputs.all_manifests,
+        studies=inputs.study_folders,
+        report=paths.report,
     message:
-        "Every recording is checked and listed: {input.manifests}"
+        "The paper's tables and figures: {input.studies}"

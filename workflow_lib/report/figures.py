@@ -72,27 +72,42 @@ def heat_map(machines: Sequence[str], figures: Sequence[Mapping[str, float | Non
     metrics = list(METRICS)
     figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + 0.32 * len(machines)), layout="constrained")
     axes = figure.add_subplot()
-    for row, values in enumerate(figures):
-        for column, metric in enumerate(metrics):
-            _heat_cell(axes, column, row, values[metric])
-    axes.set(xlim=(0, len(metrics)), ylim=(len(machines), 0))
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    draw_heat_cells(axes, [[values[metric] for metric in metrics] for values in figures])
     axes.set_xticks(np.arange(len(metrics)) + 0.5, [METRICS[metric] for metric in metrics])
     axes.set_yticks(np.arange(len(machines)) + 0.5, [_short(machine) for machine in machines])
     return figure
 
 
-def _heat_cell(axes: Axes, column: int, row: int, value: float | None) -> None:
+def draw_heat_cells(
+    axes: Axes,
+    values: Sequence[Sequence[float | None]],
+    notes: Sequence[Sequence[str]] | None = None,
+    missing: str = "undefined",
+) -> None:
+    """Rows of shares as cells of colour with their numbers, below each its note; `missing`: text of a None."""
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            note = notes[row][column] if notes else ""
+            ink = _heat_cell(axes, column, row, value)
+            text = missing if value is None else f"{value:.3f}"
+            look = {"ha": "center", "va": "center", "color": ink}
+            axes.text(column + 0.5, row + (0.36 if note else 0.5), text, **look, size=8 if value is None else None)
+            if note:
+                axes.text(column + 0.5, row + 0.74, note, **look, size=7)
+    axes.set(xlim=(0, len(values[0])), ylim=(len(values), 0))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+
+
+def _heat_cell(axes: Axes, column: int, row: int, value: float | None) -> str:
+    """The cell without its number; gives the colour in which that can be read."""
     box = (column + 0.02, row + 0.03)
     if value is None:
         axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0))
-        axes.text(column + 0.5, row + 0.5, "undefined", ha="center", va="center", size=8, color=INK)
-        return
+        return INK
     colour = _HEAT(_HEAT_SCALE(min(max(value, 0.3), 0.9)))
     axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor=colour, linewidth=0))
-    ink = _ON_LIGHT if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else _ON_DARK
-    axes.text(column + 0.5, row + 0.5, f"{value:.3f}", ha="center", va="center", color=ink)
+    return _ON_LIGHT if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else _ON_DARK
 
 
 GROUPS: tuple[str, ...] = (
