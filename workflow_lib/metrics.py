@@ -236,7 +236,8 @@ def _as_floats(values: ArrayLike, what: str) -> NDArray[np.float64]:
 def harmonic_means(figures: NDArray[np.float64]) -> NDArray[np.float64]:
     """Harmonic means of figures in [0, 1], (r, f) -> (r,): NaN if any of the f is NaN, else 0 if any is 0."""
     with np.errstate(divide="ignore"):
-        means = figures.shape[1] / (1.0 / figures).sum(axis=1)
+        # Row by row in memory: a sum's last bit depends on the layout, and must not on how many rows there are.
+        means = figures.shape[1] / np.ascontiguousarray(1.0 / figures).sum(axis=1)
     return np.where(np.isnan(figures).any(axis=1), np.nan, means)
 
 

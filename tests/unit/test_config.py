@@ -104,7 +104,7 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
             "config: models.dualmic.adaptation: adapter settings: unknown key",
         ),
         ("branches.ced.model", "cad", "config: branches.ced.model: there is no model 'cad': write ced"),
-        ("branches.ced.block", 9, "config: branches.ced.block: models.ced.blocks has no block 9: write one of 10"),
+        ("branches.ced.block", 9, "branches.ced.block: models.ced.blocks has no block 9: write one of 8, 10, 12"),
         (
             "branches.ced.view",
             ["nearfar"],
@@ -186,7 +186,7 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("branches.ced", None, "branches.ced: null is of the wrong type: write a mapping"),
         ("branches.mine", {"score": "x"}, "branches.mine: has neither model nor scores: write `model: <name>`, or"),
         ("branches.mine", {}, "branches.mine: has neither model nor scores"),
-        ("branches.ced.scores", "x", "branches.ced.scores: stands alone: leave out block, conditioning, model"),
+        ("branches.ced.scores", "x", "ced.scores: stands alone: leave out block, candidates, conditioning, model"),
         ("branches.ced.view", ["near", "near"], "branches.ced.view: ['near', 'near'] is not possible: name each once"),
         ("branches.ced.view", [], "branches.ced.view: [] is not possible: name at least one"),
         ("branches.ced.conditioning.components", 0, "conditioning.components: 0 is not possible: write 1 or more"),

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from workflow_lib.entries import CHOSEN
 from workflow_lib.evaluation.entries import Entry
 from workflow_lib.evaluation.headers import Row
+from workflow_lib.paths import NO_ONE, NO_SEED
 
 
 def metric_rows(entries: Iterable[Entry]) -> tuple[list[Row], list[Row]]:
@@ -37,15 +40,35 @@ def ranking_rows(entries: Iterable[Entry]) -> Iterator[Row]:
 
 
 def weight_rows(paths: Iterable[str]) -> list[Row]:
-    """Weights and calibration of all folds, a row for each branch."""
+    """Weights and calibration of all folds of systems, a row for each branch."""
     rows = []
-    for path in paths:
-        fold = json.loads(Path(path).read_text(encoding="utf-8"))
-        seed = Path(path).parent.name
-        head = (fold["suite"], fold["protocol"], fold["system"], "" if seed == "noseed" else seed.removeprefix("seed"))
-        held_out = "" if fold["held_out"] == "none" else fold["held_out"]
+    for fold, seed, held_out in map(_fold, paths):
+        if fold["system"].endswith(CHOSEN):
+            continue  # a branch alone is neither calibrated nor weighted
         for branch in fold["branches"]:
             scale = fold["calibration"][branch]
             figures = (fold["weights"][branch], scale["median"], scale["iqr"], fold["selection_omega"])
-            rows.append((*head, held_out, branch, *("" if f is None else figure(f) for f in figures)))
+            cells = ("" if f is None else figure(f) for f in figures)
+            rows.append((fold["suite"], fold["protocol"], fold["system"], seed, held_out, branch, *cells))
     return sorted(rows)
+
+
+def choice_rows(paths: Iterable[str]) -> list[Row]:
+    """Candidates of all nested folds with their Omega on the selection machines, and which one was chosen."""
+    rows = []
+    for fold, seed, held_out in map(_fold, paths):
+        kind, name = "branch" if fold["system"].endswith(CHOSEN) else "system", fold["system"].removesuffix(CHOSEN)
+        for branch, candidates in fold["candidates"].items():
+            for candidate, omega in candidates.items():
+                chosen = "yes" if candidate == fold["chosen"][branch] else "no"
+                head = (fold["suite"], fold["protocol"], kind, name, seed, held_out)
+                rows.append((*head, branch, candidate, chosen, "" if omega is None else figure(omega)))
+    return sorted(rows)
+
+
+def _fold(path: str) -> tuple[dict[str, Any], str, str]:
+    """What a fold's file says, its seed and its held-out machine, "" where there is none."""
+    fold = json.loads(Path(path).read_text(encoding="utf-8"))
+    seed = Path(path).parent.name
+    held_out = "" if fold["held_out"] == NO_ONE else fold["held_out"]
+    return fold, "" if seed == NO_SEED else seed.removeprefix("seed"), held_out

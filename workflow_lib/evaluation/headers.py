@@ -37,6 +37,18 @@ HEADERS = {
         "iqr",
         "selection_omega",
     ),
+    "choices": (
+        "suite",
+        "protocol",
+        "kind",
+        "name",
+        "seed",
+        "held_out",
+        "branch",
+        "candidate",
+        "chosen",
+        "selection_omega",
+    ),
     "clips": (
         "suite",
         "machine",

@@ -5,7 +5,7 @@ from pathlib import Path
 from workflow_lib.evaluation.described import clip_rows, log_rows, model_rows, note_rows, scored_clip_rows
 from workflow_lib.evaluation.entries import read_entries
 from workflow_lib.evaluation.evidence import Evidence
-from workflow_lib.evaluation.figures import metric_rows, ranking_rows, weight_rows
+from workflow_lib.evaluation.figures import choice_rows, metric_rows, ranking_rows, weight_rows
 from workflow_lib.evaluation.headers import HEADERS
 from workflow_lib.evaluation.uncertainty import seed_rows, uncertainty_rows
 from workflow_lib.tables import write_csv
@@ -26,6 +26,7 @@ def write_tables(evidence: Evidence, folder: Path) -> None:
         "seeds": seed_rows(judged),
         "ranking": ranking_rows(entries),
         "weights": weight_rows(evidence.folds),
+        "choices": choice_rows(evidence.folds),
         "clips": clip_rows(evidence) if evidence.manifests else scored_clip_rows(evidence.suite, labels),
         "models": model_rows(evidence),
         "notes": sorted([*note_rows(evidence), *((evidence.suite, name, "", "", note) for name, note in not_compared)]),
