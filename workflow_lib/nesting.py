@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from workflow_lib.errors import UserError
-from workflow_lib.fusion import BETTER_BY, Fold, Tables, fit_fold
+from workflow_lib.fusion import Fold, Tables, fit_fold
 from workflow_lib.score_table import ScoreTable
+from workflow_lib.weight_grid import BETTER_BY
 
 Candidates = Mapping[str, Sequence[str]]  # branch -> the branches that may stand in its place, itself first
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, groupby
+from math import isnan
 
 from workflow_lib.bootstrap import Difference, Resampled, Resampling, resample
 from workflow_lib.errors import UserError
@@ -57,8 +58,7 @@ def _pairs(entries: Sequence[Entry]) -> Iterator[Pair]:
         places = [place for place, entry in enumerate(entries) if entry.result.protocol == protocol]
         systems = [place for place in places if entries[place].result.kind == "system"]
         yield from (pair for pair in combinations(systems, 2) if _seeds_agree(entries, *pair))
-        best = _best_branches(entries, places)
-        yield from ((system, branch) for system in systems for branch in best if _seeds_agree(entries, system, branch))
+        yield from dict.fromkeys(_pairs_with_best(entries, places, systems))
 
 
 def _seeds_agree(entries: Sequence[Entry], a: int, b: int) -> bool:
@@ -66,15 +66,20 @@ def _seeds_agree(entries: Sequence[Entry], a: int, b: int) -> bool:
     return entries[a].result.seed == entries[b].result.seed or "" in (entries[a].result.seed, entries[b].result.seed)
 
 
-def _best_branches(entries: Sequence[Entry], places: Sequence[int]) -> list[int]:
-    """The branch of the highest Omega among those of each seed and those without one; of equal ones the first."""
+def _pairs_with_best(entries: Sequence[Entry], places: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:
+    """By seed, the systems of that seed and those without one, each with the best branch among the same."""
     seeds = sorted({entries[place].result.seed for place in places} - {""}) or [""]
-    best = []
     for seed in seeds:
-        branches = [p for p in places if entries[p].result.kind == "branch" and entries[p].result.seed in (seed, "")]
-        defined = [p for p in branches if entries[p].result.omega == entries[p].result.omega]
-        best += [max(defined, key=lambda p: entries[p].result.omega)] if defined else []
-    return list(dict.fromkeys(best))
+        here = [place for place in places if entries[place].result.seed in (seed, "")]
+        best = _best_branch(entries, here)
+        yield from ((system, best) for system in systems if best is not None and system in here)
+
+
+def _best_branch(entries: Sequence[Entry], places: Sequence[int]) -> int | None:
+    """The branch of the highest Omega, of equal ones the first; None where none has a defined one."""
+    results = {place: entries[place].result for place in places}
+    defined = [place for place, one in results.items() if one.kind == "branch" and not isnan(one.omega)]
+    return max(defined, key=lambda place: results[place].omega, default=None)
 
 
 def _difference_row(a: Entry, b: Entry, found: Difference, resampling: Resampling) -> Row:
