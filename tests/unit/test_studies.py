@@ -359,7 +359,7 @@ def lay(below, above):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
-    """Every study of the demo, from score tables drawn by chance: what is shown is decided by its configuration alone."""
+    """Every study of the demo, from score tables drawn by chance: its configuration decides what is shown."""
     folder = tmp_path_factory.mktemp("demo")
     files = (ROOT / "config.yaml", ROOT / "profiles" / "demo" / "workflow.yaml")
     config = lay(*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in files))
