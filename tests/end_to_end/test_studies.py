@@ -82,7 +82,7 @@ def test_the_figure_of_removed_branches_shows_their_changes(real):
         assert float(rest["value"]) - float(whole["value"]) == pytest.approx(float(change["value"]), abs=1e-9)
     folder = real.folder / "results/real/studies/removal"
     svg = (folder / "removal-cross_fitted.svg").read_text(encoding="utf-8")
-    assert "protocol cross_fitted" in svg and "without alignment" in svg
+    assert "protocol cross_fitted" in svg and "alignment" in svg
     assert (folder / "removal-cross_fitted.png").stat().st_size > 1000
 
 

@@ -50,7 +50,7 @@ def removal_chart(rows: Sequence[StudyRow]) -> Figure:
     for place, row in enumerate(changes):
         _change_line(axes, place, row)
     axes.set(ylim=(len(changes) - 0.4, -0.6), xlabel="change of Ω (bar: ours; hollow diamond: paper)")
-    axes.margins(x=0.25)
+    axes.margins(x=0.2)
     axes.set_yticks(range(len(changes)), [f"without {row.label}" for row in changes])
     figure.suptitle(_title(rows), x=0.01, ha="left", size=9)
     return figure
