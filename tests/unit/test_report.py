@@ -24,7 +24,8 @@ from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report import build_report
 from workflow_lib.report.content import Cell, number
-from workflow_lib.report.evaluated import by_omega, omega_table, one_protocol
+from workflow_lib.report.entries import by_omega
+from workflow_lib.report.evaluated import omega_table, one_protocol
 from workflow_lib.report.reading import read_suite
 from workflow_lib.report.words import (
     NOT_EVALUATED,

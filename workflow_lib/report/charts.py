@@ -8,7 +8,8 @@ import numpy as np
 from workflow_lib.report.content import Figure, entry_label, entry_title
 from workflow_lib.report.curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
 from workflow_lib.report.figures import GROUPS, Bar, comparison, distributions, heat_map
-from workflow_lib.report.reading import Entry, MachineRow, OfficialRow, RankingRow, SuiteTables
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import Entry, MachineRow, OfficialRow, RankingRow
 from workflow_lib.report.runs import Run, groups_of
 from workflow_lib.report.words import METRICS, UNTRAINED_BASE
 

@@ -1,6 +1,5 @@
 """Parts of the page about labelled suites: the ranking by Ω, the figures by machine, weights and calibration."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from workflow_lib.evaluation import FIXED_WEIGHTS
@@ -20,7 +19,9 @@ from workflow_lib.report.content import (
     number,
     text,
 )
-from workflow_lib.report.reading import Entry, MachineRow, OfficialRow, SuiteTables, WeightRow
+from workflow_lib.report.entries import by_omega
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import Entry, MachineRow, OfficialRow, WeightRow
 from workflow_lib.report.words import METRICS
 
 _CHOSEN_NOTE = "“Ω where chosen” is the score on the machines that chose the weights, not on the one held out."
@@ -41,11 +42,6 @@ def one_protocol(protocols: Iterable[str]) -> str:
 def tag_of(suite: SuiteTables, kind: str, name: str) -> str:
     """'untrained' where a model with random weights stands behind the name, else nothing."""
     return UNTRAINED if (kind, name) in suite.untrained else ""
-
-
-def by_omega(rows: Iterable[OfficialRow]) -> list[OfficialRow]:
-    """Largest Ω first, undefined last; equal ones by name and seed."""
-    return sorted(rows, key=lambda row: (math.inf if row.omega is None else -row.omega, row.kind, row.name, row.seed))
 
 
 def ranking_blocks(suite: SuiteTables, protocol: str) -> list[Block]:

@@ -27,25 +27,31 @@ _ON_LIGHT, _ON_DARK = "#1f2a34", "#fefefe"
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of the comparison: what it is called, its score and how it is drawn."""
+    """One line of the comparison: what it is called, its score with its interval, and how it is drawn."""
 
     label: str
     omega: float | None
     system: bool
     untrained: bool
+    interval: tuple[float, float] | None = None
+
+    @property
+    def values(self) -> list[float]:
+        """All numbers that the axis must have room for."""
+        return [] if self.omega is None else [self.omega, *(self.interval or ())]
 
 
 @figure_style()
 def comparison(bars: Sequence[Bar]) -> Figure:
-    """Scores Ω of one protocol as dots, in the given order from the top, with guessing marked."""
+    """Scores Ω of one protocol as dots with their intervals, in the given order from the top, and guessing marked."""
     figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.29 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
-    low, high = _omega_range([bar.omega for bar in bars if bar.omega is not None])
+    low, high = _omega_range([value for bar in bars for value in bar.values])
     axes.axvline(_GUESSING, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
     for place, bar in enumerate(bars):
         _comparison_line(axes, place, bar, low)
     axes.set(xlim=(low, high), ylim=(len(bars) - 0.4, -0.8), xlabel="Ω (dashed: guessing)")
-    axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
+    axes.set_yticks(range(len(bars)), [short(bar.label) for bar in bars])
     return figure
 
 
@@ -53,7 +59,7 @@ def _omega_range(values: Sequence[float]) -> tuple[float, float]:
     """Limits on whole twentieths around the scores and the guessing line, with room for the numbers at the right."""
     low = np.floor(min([*values, 0.47]) * 20) / 20
     high = np.ceil(max([*values, 0.57]) * 20) / 20
-    return float(low), float(high + 0.1 * (high - low))
+    return float(low), float(high + 0.12 * (high - low))
 
 
 def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
@@ -62,8 +68,11 @@ def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
         axes.annotate("undefined", (low, place), (4, 0), textcoords="offset points", va="center", color=MUTED, size=8)
         return
     colour = UNKNOWN if bar.untrained else ACCENT
+    if bar.interval:
+        axes.plot(bar.interval, [place, place], color=colour, linewidth=1.6, marker="|", markersize=6)
     axes.plot(bar.omega, place, "o", markersize=7, color=colour, markerfacecolor=colour if bar.system else PAPER)
-    axes.annotate(f"{bar.omega:.4f}", (bar.omega, place), (8, 0), textcoords="offset points", va="center", size=8)
+    end = max(bar.values)
+    axes.annotate(f"{bar.omega:.4f}", (end, place), (8, 0), textcoords="offset points", va="center", size=8)
 
 
 @figure_style()
@@ -79,7 +88,7 @@ def heat_map(machines: Sequence[str], figures: Sequence[Mapping[str, float | Non
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.set_xticks(np.arange(len(metrics)) + 0.5, [METRICS[metric] for metric in metrics])
-    axes.set_yticks(np.arange(len(machines)) + 0.5, [_short(machine) for machine in machines])
+    axes.set_yticks(np.arange(len(machines)) + 0.5, [short(machine) for machine in machines])
     return figure
 
 
@@ -109,23 +118,32 @@ GROUPS: tuple[str, ...] = (
 
 
 @figure_style()
-def distributions(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """One panel per machine: every clip a dot on the score axis, by domain and label, with median and middle half."""
+def distributions(
+    panels: Mapping[str, Mapping[str, np.ndarray]], thresholds: Mapping[str, float | None] | None = None
+) -> Figure:
+    """One panel per machine: every clip a dot on the score axis, by domain and label, with median and middle half.
+
+    `thresholds`: {machine: decision threshold}, drawn as an upright dashed line.
+    """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     lines = max(len(groups) for groups in panels.values())
     size_in = (_WIDTH_IN if columns == 2 else 0.62 * _WIDTH_IN, rows * (0.62 + 0.21 * lines))
     figure = Figure(figsize=size_in, layout="constrained")
     for place, (machine, groups) in enumerate(panels.items()):
-        _panel(figure.add_subplot(rows, columns, place + 1), machine, groups, labels=place % columns == 0)
+        axes = figure.add_subplot(rows, columns, place + 1)
+        strips(axes, groups, (thresholds or {}).get(machine), labels=place % columns == 0)
+        axes.set_title(short(machine), fontweight="bold")
     return figure
 
 
-def _panel(axes: Axes, machine: str, groups: Mapping[str, np.ndarray], *, labels: bool) -> None:
+def strips(axes: Axes, groups: Mapping[str, np.ndarray], threshold: float | None, *, labels: bool = True) -> None:
+    """Scores {group: (clips,)} on one axis, a row for each group, and the decision threshold."""
     names = [name for name in GROUPS if name in groups]
     for place, name in enumerate(names):
         _strip(axes, place, groups[name], _group_colour(name))
-    axes.set_title(_short(machine), fontweight="bold")
+    if threshold is not None:
+        axes.axvline(threshold, color=MUTED, linewidth=1.1, linestyle=(0, (4, 2)), zorder=0)
     axes.set(ylim=(len(names) - 0.4, -0.6))
     axes.set_yticks(range(len(names)), names if labels else [""] * len(names))
     axes.tick_params(labelsize=8)
@@ -157,5 +175,6 @@ def _thinned(scores: np.ndarray) -> np.ndarray:
     return scores[np.linspace(0, len(scores) - 1, _DOTS_PER_GROUP).round().astype(int)]
 
 
-def _short(label: str) -> str:
+def short(label: str) -> str:
+    """A label that fits beside a chart."""
     return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"

@@ -5,24 +5,11 @@ from collections.abc import Mapping, Sequence
 from workflow_lib.report.charts import distribution_chart
 from workflow_lib.report.content import Block, Cell, Column, Table, count, entry_title, number, text
 from workflow_lib.report.evaluated import one_protocol, tag_of
-from workflow_lib.report.reading import Entry, RankingRow, SuiteTables
+from workflow_lib.report.entries import Rankings
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import Entry, RankingRow
 
 TOP_CLIPS = 20
-
-# {(protocol, entry): {machine: rows by rank}}
-Rankings = Mapping[tuple[str, Entry], Mapping[str, Sequence[RankingRow]]]
-
-
-def rankings_of(suite: SuiteTables) -> Rankings:
-    """ranking.csv by protocol, entry and machine, each by rank; read once, as it is the long table."""
-    found: dict[tuple[str, Entry], dict[str, list[RankingRow]]] = {}
-    for row in suite.ranking:
-        found.setdefault((row.protocol, row.entry), {}).setdefault(row.machine, []).append(row)
-    return {
-        key: {machine: sorted(rows, key=lambda row: row.rank) for machine, rows in sorted(machines.items())}
-        for key, machines in found.items()
-    }
-
 
 def top_clip_tables(suite: SuiteTables, machines: Mapping[str, Sequence[RankingRow]]) -> list[Block]:
     """The most anomalous clips of every machine that has no labels, a table for each."""

@@ -4,24 +4,19 @@ from collections.abc import Iterable
 
 from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
 from workflow_lib.report.described import material
-from workflow_lib.report.evaluated import by_omega, machine_blocks, ranking_blocks, tag_of, weight_blocks
-from workflow_lib.report.ranked import Rankings, rankings_of, score_chart, top_clip_tables
-from workflow_lib.report.reading import Entry, SuiteTables
+from workflow_lib.report.entries import Rankings, entries_of, front, protocols_of, rankings_of
+from workflow_lib.report.evaluated import machine_blocks, ranking_blocks, tag_of, weight_blocks
+from workflow_lib.report.ranked import score_chart, top_clip_tables
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import Entry
 from workflow_lib.report.words import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
     TRANSFERRED,
     TRANSFERRED_CALIBRATION,
     WEIGHTS_FIXED,
-    protocol_order,
     protocol_term,
 )
-
-
-def protocols_of(suite: SuiteTables) -> list[str]:
-    """All protocols of a suite, in the order of the page."""
-    rows = (*suite.official, *suite.machines, *suite.ranking, *suite.weights)
-    return sorted({row.protocol for row in rows}, key=protocol_order)
 
 
 def suite_section(suite: SuiteTables, key: str) -> Section:
@@ -51,7 +46,7 @@ def _unlabelled(suite: SuiteTables) -> list[str]:
 
 def _protocol_section(suite: SuiteTables, key: str, protocol: str, rankings: Rankings) -> Section:
     term = protocol_term(protocol)
-    entries = _entries(suite, protocol, rankings)
+    entries = entries_of(suite, protocol, rankings)
     systems = [entry for entry in entries if entry.kind == "system"]
     blocks = (
         Prose(_choices(suite, protocol, [entry.name for entry in systems])),
@@ -71,15 +66,6 @@ def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
         told += [(TRANSFERRED, blended - fixed), (TRANSFERRED_CALIBRATION, blended & fixed)]
     opening = protocol_term(protocol).meaning if is_evaluated(suite) else NOTHING_CHOSEN
     return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in told if names)])
-
-
-def _entries(suite: SuiteTables, protocol: str, rankings: Rankings) -> list[Entry]:
-    """Entries of a protocol: those with an Ω from the best down, then those that are only ranked or have weights."""
-    official = [row.entry for row in by_omega(row for row in suite.official if row.protocol == protocol)]
-    others = [row.entry for row in suite.machines if row.protocol == protocol]
-    others += [entry for place, entry in rankings if place == protocol]
-    others += [Entry("system", row.system, row.seed) for row in suite.weights if row.protocol == protocol]
-    return list(dict.fromkeys([*official, *others]))
 
 
 def _entry_parts(
