@@ -16,7 +16,7 @@ import numpy as np
 
 from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip, read_manifest
-from workflow_lib.metrics import MachineMetrics, machine_metrics, official_score
+from workflow_lib.metrics import official_score
 from workflow_lib.published.licence import licence_of
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores, write_csv
@@ -163,22 +163,10 @@ def _filled(table: ScoreTable, labels: Mapping[str, tuple[str, str]]) -> ScoreTa
     return ScoreTable(table.clip, np.array(domain), np.array(anomaly), table.score)
 
 
-def _metrics(table: ScoreTable) -> MachineMetrics:
-    """Figures of a table; NaN where an unknown label, or for the AUCs a normal clip's domain, leaves them undefined."""
-    undefined = float("nan")
-    if np.isnan(table.anomaly).any():
-        return MachineMetrics(undefined, undefined, undefined)
-    somewhere = table.domain == ""
-    metrics = machine_metrics(table.score, table.anomaly, np.where(somewhere, "source", table.domain))
-    if (somewhere & (table.anomaly == 0)).any():
-        return MachineMetrics(undefined, undefined, metrics.pauc)  # both AUCs share all anomalies, the pAUC all clips
-    return metrics
-
-
 def _metric_rows(evidence: Evidence, scored: Scored) -> tuple[list[Row], list[Row]]:
     machines, official = [], []
     for evaluation, tables in scored if evidence.labelled else ():
-        metrics = {machine: _metrics(table) for machine, table in tables.items()}
+        metrics = {machine: table.defined_metrics() for machine, table in tables.items()}
         for machine, m in metrics.items():
             figures = (m.source_auc, m.target_auc, m.pauc, m.harmonic_mean)
             machines.append((*_identity(evaluation), machine, *map(_figure, figures)))

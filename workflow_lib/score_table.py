@@ -66,6 +66,19 @@ class ScoreTable:
         _forbid(self.clip[_unknown(self.domain)], "the metrics need every clip's domain; clips without one")
         return machine_metrics(self.score, self.anomaly, self.domain)
 
+    def defined_metrics(self) -> MachineMetrics:
+        """As `metrics`, but NaN where an unknown label, or for an AUC a normal clip's domain, leaves it undefined."""
+        undefined = float("nan")
+        if _unknown(self.anomaly).any():
+            return MachineMetrics(undefined, undefined, undefined)
+        somewhere = _unknown(self.domain)
+        metrics = machine_metrics(self.score, self.anomaly, np.where(somewhere, "source", self.domain))
+        if (somewhere & (self.anomaly == 0)).any():
+            return MachineMetrics(
+                undefined, undefined, metrics.pauc
+            )  # both AUCs share all anomalies, the pAUC all clips
+        return metrics
+
 
 @dataclass(frozen=True, eq=False)
 class BranchScores:

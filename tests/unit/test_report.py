@@ -22,10 +22,11 @@ from report_example import (
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
+from workflow_lib.protocols import one_protocol
 from workflow_lib.report import build_report
 from workflow_lib.report.content import Cell, number
 from workflow_lib.report.entries import by_omega
-from workflow_lib.report.evaluated import omega_table, one_protocol
+from workflow_lib.report.evaluated import omega_table
 from workflow_lib.report.reading import read_suite
 from workflow_lib.report.words import (
     NOT_EVALUATED,
@@ -247,7 +248,7 @@ def test_every_table_with_scores_names_its_one_protocol(full):
 
 def test_rows_of_two_protocols_refuse_to_share_a_table(tmp_path):
     suite = read_suite("demo", labelled_example().write(tmp_path))
-    with pytest.raises(ValueError, match=r"one protocol, not \['complete_dev', 'cross_fitted'\]"):
+    with pytest.raises(UserError, match="holds one protocol, not complete_dev and cross_fitted"):
         omega_table(suite, by_omega(suite.official))
     assert one_protocol(["cross_fitted"] * 3) == "cross_fitted"
 

@@ -1,8 +1,9 @@
 """Parts of the page about labelled suites: the ranking by Ω, the figures by machine, weights and calibration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from workflow_lib.evaluation import FIXED_WEIGHTS
+from workflow_lib.protocols import one_protocol
 from workflow_lib.report.charts import comparison_chart, heat_map_chart
 from workflow_lib.report.content import (
     DASH,
@@ -29,14 +30,6 @@ _FIXED_NOTE = (
     f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated” is the score on the machines that gave the calibration, "
     "not on the one held out."
 )
-
-
-def one_protocol(protocols: Iterable[str]) -> str:
-    """The single protocol of rows that are to share a table; ValueError where there are several."""
-    found = sorted(set(protocols))
-    if len(found) != 1:
-        raise ValueError(f"one table holds one protocol, not {found}: their numbers answer different questions")
-    return found[0]
 
 
 def tag_of(suite: SuiteTables, kind: str, name: str) -> str:

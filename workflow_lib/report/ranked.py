@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from workflow_lib.protocols import one_protocol
 from workflow_lib.report.charts import distribution_chart
 from workflow_lib.report.content import Block, Cell, Column, Table, count, entry_title, number, text
-from workflow_lib.report.evaluated import one_protocol, tag_of
 from workflow_lib.report.entries import Rankings
-from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.rows import Entry, RankingRow
+from workflow_lib.report.evaluated import tag_of
 
 TOP_CLIPS = 20
+
 
 def top_clip_tables(suite: SuiteTables, machines: Mapping[str, Sequence[RankingRow]]) -> list[Block]:
     """The most anomalous clips of every machine that has no labels, a table for each."""

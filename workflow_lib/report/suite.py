@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
 from workflow_lib.report.described import material
-from workflow_lib.report.entries import Rankings, entries_of, front, protocols_of, rankings_of
+from workflow_lib.report.entries import Rankings, entries_of, protocols_of, rankings_of
 from workflow_lib.report.evaluated import machine_blocks, ranking_blocks, tag_of, weight_blocks
 from workflow_lib.report.ranked import score_chart, top_clip_tables
 from workflow_lib.report.reading import SuiteTables
