@@ -76,9 +76,10 @@ def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
 
 
 @figure_style()
-def heat_map(machines: Sequence[str], figures: Sequence[Mapping[str, float | None]]) -> Figure:
+def heat_map(
+    machines: Sequence[str], figures: Sequence[Mapping[str, float | None]], metrics: Sequence[str] = tuple(METRICS)
+) -> Figure:
     """Machines by metrics: the colour tells the side of guessing, the number the rest; undefined cells are hatched."""
-    metrics = list(METRICS)
     figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + 0.32 * len(machines)), layout="constrained")
     axes = figure.add_subplot()
     for row, values in enumerate(figures):
@@ -178,3 +179,39 @@ def _thinned(scores: np.ndarray) -> np.ndarray:
 def short(label: str) -> str:
     """A label that fits beside a chart."""
     return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One bar of a removal study: what leaving a branch out does to Ω, here and in the paper."""
+
+    label: str
+    value: float | None
+    interval: tuple[float, float] | None
+    published: float | None
+    untrained: bool
+
+
+@figure_style()
+def changes(bars: Sequence[Change]) -> Figure:
+    """Bars of change around 0, in the given order from the top, with intervals and the paper's values as diamonds."""
+    figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.32 * len(bars)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color=MUTED, linewidth=0.9)
+    for place, bar in enumerate(bars):
+        _change_line(axes, place, bar)
+    axes.set(ylim=(len(bars) - 0.4, -0.6), xlabel="change of Ω")
+    axes.margins(x=0.08)
+    axes.set_yticks(range(len(bars)), [short(bar.label) for bar in bars])
+    return figure
+
+
+def _change_line(axes: Axes, place: int, bar: Change) -> None:
+    if bar.published is not None:
+        axes.plot(bar.published, place, "D", markersize=5, color=INK, markerfacecolor=PAPER, zorder=4)
+    if bar.value is None:
+        axes.annotate("unknown", (0, place), (4, 0), textcoords="offset points", va="center", color=MUTED, size=8)
+        return
+    axes.barh(place, bar.value, height=0.55, color=UNKNOWN if bar.untrained else ACCENT)
+    if bar.interval:
+        axes.plot(bar.interval, [place, place], color=INK, linewidth=1.1, marker="|", markersize=6, zorder=3)

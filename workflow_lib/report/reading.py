@@ -80,21 +80,23 @@ _TABLES: dict[str, type] = {
 
 def read_suite(name: str, folder: Path) -> SuiteTables:
     """Reads the tables folder of the suite `name`; UserError names the file, line and column at fault."""
-    tables = {table: _read_table(name, folder / f"{table}.csv", row) for table, row in _TABLES.items()}
+    remake = f"evaluate suite {name!r} again"
+    tables = {table: read_rows(folder / f"{table}.csv", row, remake, name) for table, row in _TABLES.items()}
     return SuiteTables(name, **tables)
 
 
-def _read_table(suite: str, path: Path, row_type: type[Row]) -> tuple[Row, ...]:
+def read_rows(path: Path, row_type: type[Row], remake: str, suite: str | None = None) -> tuple[Row, ...]:
+    """The lines of one table; `remake` tells how to get a sound one, `suite` the only one that it may be about."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return tuple(_rows(suite, path, csv.reader(file), row_type))
+            return tuple(_rows(path, csv.reader(file), row_type, remake, suite))
     except FileNotFoundError:
-        raise UserError(f"{path}: the table is missing; evaluate suite {suite!r} again to write it") from None
+        raise UserError(f"{path}: the table is missing; {remake} to write it") from None
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise UserError(f"{path}: cannot be read ({fault}); evaluate suite {suite!r} again to write it") from None
+        raise UserError(f"{path}: cannot be read ({fault}); {remake} to write it") from None
 
 
-def _rows(suite: str, path: Path, lines: Any, row_type: type[Row]) -> Iterator[Row]:
+def _rows(path: Path, lines: Any, row_type: type[Row], remake: str, suite: str | None) -> Iterator[Row]:
     header = next(lines, [])
     wanted = [(place.name, place.metadata["parse"]) for place in fields(row_type)]
     missing = [name for name, _ in wanted if name not in header]
@@ -104,10 +106,9 @@ def _rows(suite: str, path: Path, lines: Any, row_type: type[Row]) -> Iterator[R
     for cells in lines:
         number = lines.line_num
         if len(cells) != len(header):
-            told = f"{len(cells)} cells, but the header has {len(header)}; evaluate suite {suite!r} again"
-            raise UserError(f"{path}, line {number}: {told}")
+            raise UserError(f"{path}, line {number}: {len(cells)} cells, but the header has {len(header)}; {remake}")
         row = row_type(*(_cell(path, number, name, parse, cells[place]) for name, place, parse in places))
-        if row.suite != suite:
+        if suite is not None and row.suite != suite:
             told = f"suite is {row.suite!r}, but this folder was given as {suite!r}; name the folder of {suite!r}"
             raise UserError(f"{path}, line {number}: {told}")
         yield row

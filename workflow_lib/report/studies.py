@@ -1,0 +1,204 @@
+"""The part of the page about studies: the paper's tables and figures, its published values beside ours."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_lib.protocols import one_protocol
+from workflow_lib.report.content import (
+    DASH,
+    UNTRAINED,
+    Block,
+    Cell,
+    Column,
+    Figure,
+    Prose,
+    Section,
+    Table,
+    number,
+    text,
+)
+from workflow_lib.report.figures import Change, changes, heat_map
+from workflow_lib.report.parsing import any_text, column, filled, known, one_of, whole, yes
+from workflow_lib.report.reading import read_rows
+from workflow_lib.report.words import METRICS
+
+_TITLES = {"omega": "Ω", **METRICS, "change": "Change of Ω"}
+_MEASURED = ("omega", "source_auc", "target_auc", "pauc", "change")
+_READING = (
+    "Tables and figures of the paper, made again by this run, with the value that the paper publishes beside ours. "
+    "The paper's values were measured on its development set with trained models; where ours come from another suite "
+    "or from untrained models, the row says so, and the two are then not to be compared."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One line of a study's table: one shown figure, or text, of ours and of the paper; `row` counts from 1."""
+
+    study: str = column(filled)
+    kind: str = column(one_of("roles", "comparison", "scopes", "heat_map", "leave_one_branch_out"))
+    title: str = column(filled)
+    row: int = column(whole)
+    label: str = column(filled)
+    detail: str = column(any_text)
+    metric: str = column(one_of(*_MEASURED, "text"))
+    suite: str = column(filled)
+    protocol: str = column(any_text)
+    entry_kind: str = column(any_text)
+    entry: str = column(any_text)
+    seeds: str = column(any_text)
+    value: str = column(any_text)
+    sd: float | None = column(known)
+    low: float | None = column(known)
+    high: float | None = column(known)
+    published: str = column(any_text)
+    untrained: bool = column(yes)
+    remark: str = column(any_text)
+
+
+def studies_section(folders: Iterable[Path]) -> list[Section]:
+    """One section with all studies, nothing where there is none; each folder has a table of its own name."""
+    parts = [_study(Path(folder)) for folder in folders]
+    return [Section("studies", "Studies: the paper beside this run", (Prose(_READING), *parts))] if parts else []
+
+
+def _study(folder: Path) -> Section:
+    rows = read_rows(folder / f"{folder.name}.csv", StudyRow, f"remove {folder} and make it again")
+    if not rows:
+        return Section(f"study-{folder.name}", folder.name, (Prose("The study has no rows."),))
+    suite, first = rows[0].suite, rows[0]
+    blocks = [block for scope in _scopes(rows).values() for block in _scope(scope)]
+    return Section(f"study-{suite}-{first.study}", first.title, tuple(blocks), code=f"{first.study}, suite {suite}")
+
+
+def _scopes(rows: Sequence[StudyRow]) -> dict[str, list[StudyRow]]:
+    """Rows by protocol: those of two protocols never share a table."""
+    found: dict[str, list[StudyRow]] = {}
+    for row in rows:
+        found.setdefault(row.protocol, []).append(row)
+    return found
+
+
+def _scope(rows: Sequence[StudyRow]) -> list[Block]:
+    drawn = {"leave_one_branch_out": _change_chart, "heat_map": _heat_chart}.get(rows[0].kind)
+    return [_table(rows), *(drawn(rows) if drawn else [])]
+
+
+def _table(rows: Sequence[StudyRow]) -> Table:
+    lines: dict[int, list[StudyRow]] = {}
+    for row in rows:
+        lines.setdefault(row.row, []).append(row)
+    heads = list(dict.fromkeys(_head(row) for row in rows))
+    bounded = any(row.low is not None for row in rows)
+    detailed = any(row.detail for row in rows if row.metric != "text")
+    # Roles are words: those of a table of figures have a protocol.
+    protocol = one_protocol(row.protocol for row in rows) if rows[0].protocol else None
+    scope = f", protocol {protocol}" if protocol else ""
+    numeric = rows[0].metric != "text"
+    pairs = [c for head in heads for c in (Column(head, numeric=numeric), Column(f"{head}, paper", numeric=numeric))]
+    return Table(
+        caption=f"{rows[0].title}, suite {rows[0].suite}{scope}",
+        columns=(
+            Column("Row"),
+            *([Column("Detail")] if detailed else []),
+            *pairs,
+            *([Column("Interval", numeric=True)] if bounded else []),
+            Column("Seeds", numeric=True),
+            Column("Ours is"),
+            Column("Remark"),
+        ),
+        rows=tuple(_line(line, heads, detailed=detailed, bounded=bounded) for line in lines.values()),
+        protocol=protocol,
+        note=f"Data: studies/{rows[0].study}/{rows[0].study}.csv; the same as LaTeX beside it.",
+    )
+
+
+def _head(row: StudyRow) -> str:
+    """The column of a figure; text stands under what it is about."""
+    return _TITLES[row.metric] if row.metric != "text" else row.detail.capitalize() or "Text"
+
+
+def _line(rows: Sequence[StudyRow], heads: Sequence[str], *, detailed: bool, bounded: bool) -> tuple[Cell, ...]:
+    first, by_head = rows[0], {_head(row): row for row in rows}
+    pairs = [cell for head in heads for cell in _pair(by_head.get(head))]
+    tag = UNTRAINED if any(row.untrained for row in rows) else ""
+    known_ends = [row for row in rows if row.low is not None and row.high is not None]
+    interval = _interval(known_ends[0]) if known_ends else Cell(DASH)
+    remarks = dict.fromkeys(row.remark for row in rows if row.remark)
+    return (
+        text(first.label, tag),
+        *([text(first.detail)] if detailed else []),
+        *pairs,
+        *([interval] if bounded else []),
+        Cell(first.seeds, first.seeds) if first.seeds else Cell(DASH),
+        text(" ".join(word for word in (first.entry_kind, first.entry) if word)),
+        text("; ".join(remarks)),
+    )
+
+
+def _interval(row: StudyRow) -> Cell:
+    form = "+.4f" if row.metric == "change" else ".4f"
+    return Cell(f"[{row.low:{form}}, {row.high:{form}}]", repr(row.low))
+
+
+def _pair(row: StudyRow | None) -> tuple[Cell, Cell]:
+    """Ours and the paper's; a dash where there is none."""
+    if row is None:
+        return Cell(DASH), Cell(DASH)
+    if row.metric == "text":
+        return text(row.value), text(row.published)
+    form = "+.4f" if row.metric == "change" else ".4f"
+    ours = Cell(DASH)
+    if (value := known(row.value)) is not None:
+        ours = Cell(f"{value:{form}}" + ("" if row.sd is None else f" ± {row.sd:.4f}"), repr(value))
+    paper = known(row.published)
+    return ours, Cell(DASH) if paper is None else number(paper, form)
+
+
+def _named(rows: Sequence[StudyRow]) -> str:
+    untrained = " (untrained)" if any(row.untrained for row in rows) else ""
+    return f"{rows[0].title}{untrained}, suite {rows[0].suite}, protocol {rows[0].protocol}"
+
+
+def _change_chart(rows: Sequence[StudyRow]) -> list[Figure]:
+    """What removing each branch does (the paper's Figure 3a); nothing where no change is known."""
+    found = [row for row in rows if row.metric == "change"]
+    bars = [_change(row) for row in found]
+    if all(bar.value is None for bar in bars):
+        return []
+    told = "; ".join(f"{bar.label} {'unknown' if bar.value is None else f'{bar.value:+.4f}'}" for bar in bars)
+    return [
+        Figure(
+            name=f"study-{rows[0].suite}-{rows[0].study}",
+            caption=(
+                f"{_named(found)}. Bars: ours, with the interval where there is one; diamonds: the paper. "
+                "Left of 0, the system is worse without the branch."
+            ),
+            description=f"Bar chart: {_named(found)}: {told}.",
+            drawing=changes(bars),
+        )
+    ]
+
+
+def _change(row: StudyRow) -> Change:
+    ends = (row.low, row.high) if row.low is not None and row.high is not None else None
+    return Change(row.label, known(row.value), ends, known(row.published), row.untrained)
+
+
+def _heat_chart(rows: Sequence[StudyRow]) -> list[Figure]:
+    """Figures by machine (the paper's Figure 3b); nothing where none is known."""
+    machines: dict[str, dict[str, float | None]] = {}
+    metrics = [metric for metric in METRICS if any(row.metric == metric for row in rows)]
+    for row in rows:
+        machines.setdefault(row.label, dict.fromkeys(metrics))[row.metric] = known(row.value)
+    if not any(value is not None for figures in machines.values() for value in figures.values()):
+        return []
+    return [
+        Figure(
+            name=f"study-{rows[0].suite}-{rows[0].study}",
+            caption=f"{_named(rows)}. Teal is better than guessing (0.5), orange worse.",
+            description=f"Heat map of {_named(rows)}. The numbers are in the table above.",
+            drawing=heat_map(list(machines), list(machines.values()), metrics),
+        )
+    ]
