@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_lib.errors import UserError
 from workflow_lib.protocols import one_protocol
 from workflow_lib.report.content import (
     DASH,
@@ -64,12 +65,24 @@ def studies_section(folders: Iterable[Path]) -> list[Section]:
 
 
 def _study(folder: Path) -> Section:
-    rows = read_rows(folder / f"{folder.name}.csv", StudyRow, f"remove {folder} and make it again")
+    path, remake = folder / f"{folder.name}.csv", f"remove {folder} and make it again"
+    rows = read_rows(path, StudyRow, remake)
+    _check_numbers(path, rows, remake)
     if not rows:
         return Section(f"study-{folder.name}", folder.name, (Prose("The study has no rows."),))
     suite, first = rows[0].suite, rows[0]
     blocks = [block for scope in _scopes(rows).values() for block in _scope(scope)]
     return Section(f"study-{suite}-{first.study}", first.title, tuple(blocks), code=f"{first.study}, suite {suite}")
+
+
+def _check_numbers(path: Path, rows: Sequence[StudyRow], remake: str) -> None:
+    """Value and published are words in a row of text, and numbers or nothing in all others."""
+    for line, row in enumerate(rows, 2):
+        for name in ("value", "published") if row.metric != "text" else ():
+            try:
+                known(getattr(row, name))
+            except ValueError as fault:
+                raise UserError(f"{path}, line {line}: {name} {fault}; {remake}") from None
 
 
 def _scopes(rows: Sequence[StudyRow]) -> dict[str, list[StudyRow]]:
@@ -104,7 +117,7 @@ def _table(rows: Sequence[StudyRow]) -> Table:
             *([Column("Detail")] if detailed else []),
             *pairs,
             *([Column("Interval", numeric=True)] if bounded else []),
-            Column("Seeds", numeric=True),
+            *([Column("Seeds", numeric=True)] if numeric else []),
             Column("Ours is"),
             Column("Remark"),
         ),
@@ -131,7 +144,7 @@ def _line(rows: Sequence[StudyRow], heads: Sequence[str], *, detailed: bool, bou
         *([text(first.detail)] if detailed else []),
         *pairs,
         *([interval] if bounded else []),
-        Cell(first.seeds, first.seeds) if first.seeds else Cell(DASH),
+        *([] if first.metric == "text" else [Cell(first.seeds, first.seeds) if first.seeds else Cell(DASH)]),
         text(" ".join(word for word in (first.entry_kind, first.entry) if word)),
         text("; ".join(remarks)),
     )
