@@ -9,7 +9,9 @@ from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
 from workflow_lib.job import error_lines
 from workflow_lib.planning import load_plan
+from workflow_lib.readiness import wanted_weights
 from workflow_lib.summary import summary_lines
+from workflow_lib.wildcards import constraints_of
 
 min_version("9.27")
 started = time.time()
@@ -28,7 +30,7 @@ inputs = Inputs(plan)
 
 
 wildcard_constraints:
-    **plan.wildcard_constraints,
+    **constraints_of(plan),
 
 
 include: "rules/fetch.smk"

@@ -74,7 +74,7 @@ rule fetch_weights:
     conda:
         "../envs/conda.yaml"
     params:
-        wanted=plan.wanted_weights(),
+        wanted=wanted_weights(plan),
         fetch=plan.config["fetch"],
         code=code_digest("fetch_weights"),
     message:

@@ -24,6 +24,7 @@ rule tabulate_suite:
         config=lambda w: {key: plan.config[key] for key in ("models", "branches", "systems")},
         left_out=lambda w: plan.left_out(w.suite),
         labelled=lambda w: plan.suites[w.suite].labelled,
+        bootstrap=plan.config["evidence"]["bootstrap"],
         code=code_digest("tabulate_suite"),
     message:
         "Tabulate all scores of suite {wildcards.suite}"

@@ -42,7 +42,8 @@ rule fit_fusion:
         runtime=20,
     params:
         machines=lambda w: inputs.selection_machines(w.suite, w.held_out),
-        system=lambda w: plan.config["systems"][w.system],
+        system=lambda w: plan.system(w.system),
+        candidates=lambda w: plan.choices(w.system, w.suite, w.protocol),
         code=code_digest("fit_fusion"),
     message:
         "Choose calibration and weights of {wildcards.system}, held out: {wildcards.held_out} ({wildcards.protocol})"
@@ -66,7 +67,7 @@ rule fuse_scores:
         mem_mb=2000,
         runtime=10,
     params:
-        branches=lambda w: plan.config["systems"][w.system]["branches"],
+        candidates=lambda w: plan.choices(w.system, w.suite, w.protocol),
         code=code_digest("fuse_scores"),
     message:
         "Fuse {wildcards.system} for {wildcards.machine} ({wildcards.protocol}, {wildcards.suite})"

@@ -4,7 +4,8 @@ from workflow_lib.tables import write_scores
 
 
 def main(job):
-    write_scores(job.output.scores, fuse_machine(job.input.tables, job.params.branches, job.input.fusion))
+    fused = fuse_machine(job.input.tables, job.params.candidates, job.input.fusion, job.wildcards.machine)
+    write_scores(job.output.scores, fused)
 
 
 run_job(snakemake, main)

@@ -1,3 +1,4 @@
+from workflow_lib.bootstrap import Resampling
 from workflow_lib.evaluation import Evidence, write_tables
 from workflow_lib.job import run_job
 
@@ -14,6 +15,7 @@ def main(job):
         folds=inputs.get("folds"),
         adapters=inputs.get("adapters"),
         manifests=inputs.get("manifests"),
+        bootstrap=Resampling(**params.bootstrap),
     )
     write_tables(evidence, job.output.tables)
 

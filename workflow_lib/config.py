@@ -9,8 +9,10 @@ from math import comb
 from typing import Any
 
 from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.candidates import candidate_faults, grid_branches
 from workflow_lib.config_shape import branch_kind, numbers_as_text, shape_faults
 from workflow_lib.encoders import OPTIONS, encoder_names, encoder_options
+from workflow_lib.entries import possible_protocols
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fetch.sets import published_sets
 from workflow_lib.published import restricted_encoders
@@ -48,7 +50,8 @@ def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
             unsound.add(name)
     for name, branch in config["branches"].items():
         if branch.get("model") not in unsound:
-            yield from _branch_faults(f"branches.{name}", branch, config["models"])
+            faults = list(_branch_faults(f"branches.{name}", branch, config["models"]))
+            yield from faults or _candidate_faults(name, config)
     for name, system in config["systems"].items():
         yield from _system_faults(f"systems.{name}", system, config["branches"])
 
@@ -222,6 +225,16 @@ def _branch_faults(place: str, branch: Mapping[str, Any], models: Mapping[str, A
             yield f"{place}.conditioning.whiten: whitening needs components: write a number there, or whiten: false"
 
 
+def _candidate_faults(name: str, config: Mapping[str, Any]) -> Iterator[str]:
+    branches, models = config["branches"], config["models"]
+    adapted = {key: models.get(value.get("model"), {}).get("kind") == "adapted" for key, value in branches.items()}
+    faults = list(candidate_faults(name, branches, adapted))
+    yield from faults
+    if not faults:
+        for point in grid_branches(name, branches[name]).values():
+            yield from _branch_faults(f"branches.{name}.candidates", point, models)
+
+
 def _view_faults(place: str, branch: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[str]:
     view, block = branch["view"], branch.get("block")
     if "head" in view:
@@ -239,14 +252,26 @@ def _system_faults(place: str, system: Mapping[str, Any], branches: Mapping[str,
     for branch in system["branches"]:
         if branch not in branches:
             yield f"{place}.branches: there is no branch {branch!r}: {nearest(branch, branches)}"
-    weights = system.get("weights")
-    yield from _step_faults(f"{place}.step", system.get("step", DEFAULT_STEP), len(system["branches"]), weights is None)
+    weights, on_grid = system.get("weights"), system.get("search", "grid") == "grid"
+    searched = weights is None and on_grid
+    yield from _protocol_faults(f"{place}.protocols", system)
+    yield from _step_faults(f"{place}.step", system.get("step", DEFAULT_STEP), len(system["branches"]), searched)
     if weights is None:
         return
+    if "search" in system:
+        yield f"{place}: search and weights exclude each other: leave out weights to have them chosen, or search"
     if set(weights) != set(system["branches"]):
         yield f"{place}.weights: name each branch of the system once: {', '.join(system['branches'])}"
     elif abs(sum(weights.values()) - 1) > 1e-9:
         yield f"{place}.weights: they sum to {sum(weights.values()):g}: make them sum to 1"
+
+
+def _protocol_faults(place: str, system: Mapping[str, Any]) -> Iterator[str]:
+    asked = system.get("protocols", [])
+    if impossible := [name for name in asked if name not in possible_protocols("system", system)]:
+        why = "its weights are fixed" if "weights" in system else "its weights are chosen"
+        others = ", ".join(possible_protocols("system", system))
+        yield f"{place}: {', '.join(impossible)}: {why}: write some of {others}"
 
 
 def _step_faults(place: str, step: float, n_branches: int, searched: bool) -> Iterator[str]:

@@ -3,38 +3,66 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.fusion import Fusion, RobustSigmoid, calibrate, fit_fusion
-from workflow_lib.metrics import official_score
+from workflow_lib.fusion import FIXED, Fusion, RobustSigmoid, calibrate, fit_fusion, selection_omega
+from workflow_lib.nesting import Candidates, Choice, choose_candidates, chosen_tables
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores
 
 DEFAULT_STEP = 0.1
 
 
-def fit_fold(paths: Sequence[str], machines: Sequence[str], system: Mapping[str, Any]) -> Fusion:
-    """Choose calibration and weights on the selection machines; `paths` holds each machine's tables in branch order.
+@dataclass(frozen=True)
+class StoredFold:
+    """A fusion with the candidate that stands for each of its branches (a branch itself, but in nested_lomo)."""
 
-    Fixed weights of a system are kept; its calibration still comes from the selection machines.
+    fusion: Fusion
+    choices: Mapping[str, Choice]
+
+    def apply(self, tables: Mapping[str, ScoreTable], machine: str) -> ScoreTable:
+        """Fused scores of one machine (tables: candidate -> score table)."""
+        return self.fusion.apply(chosen_tables(tables, self.choices), machine)
+
+
+def fit_fold(
+    paths: Sequence[str],
+    machines: Sequence[str],
+    system: Mapping[str, Any],
+    candidates: Candidates,
+    protocol: str = "complete_dev",
+) -> StoredFold:
+    """Choose candidates, calibration and weights on the selection machines.
+
+    `paths` holds each machine's tables: branch by branch, each with its candidates in order. Fixed weights of a system
+    are kept; its calibration still comes from the selection machines.
     """
-    branches, step = system["branches"], system.get("step", DEFAULT_STEP)
-    tables = {
-        machine: dict(zip(branches, map(read_scores, chunk), strict=True))
-        for machine, chunk in zip(machines, _chunks(paths, len(branches)), strict=True)
+    names = _names(candidates)
+    scored = {
+        machine: dict(zip(names, map(read_scores, chunk), strict=True))
+        for machine, chunk in zip(machines, _chunks(paths, len(names)), strict=True)
     }
-    if "weights" not in system:
-        return fit_fusion(tables, branches, step)
-    return _fixed(tables, branches, system["weights"], step)
+    choices = choose_candidates(scored, candidates)
+    tables = {machine: chosen_tables(of_machine, choices) for machine, of_machine in scored.items()}
+    branches, step, search = system["branches"], system.get("step", DEFAULT_STEP), system.get("search", "grid")
+    if "weights" in system:
+        return StoredFold(_fixed(tables, branches, system["weights"], protocol), choices)
+    return StoredFold(fit_fusion(tables, branches, step, search=search, protocol=protocol), choices)
 
 
-def write_fold(path: Path, fusion: Fusion, **identity: str) -> None:
-    """Write a fusion as JSON with the protocol, system and held-out machine that it belongs to."""
+def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
+    """Write a fold as JSON with its protocol and the suite, system and held-out machine that it belongs to."""
+    fusion = fold.fusion
     facts = {
         **identity,
+        "protocol": fusion.protocol,
         "machines": fusion.machines,
         "branches": fusion.branches,
+        "chosen": {branch: choice.candidate for branch, choice in fold.choices.items()},
+        "candidates": {branch: _finite(choice.omega) for branch, choice in fold.choices.items() if choice.omega},
+        "search": fusion.search,
         "step": fusion.step,
         "weights": fusion.weights,
         "calibration": {branch: vars(sigmoid) for branch, sigmoid in fusion.calibration.items()},
@@ -43,34 +71,64 @@ def write_fold(path: Path, fusion: Fusion, **identity: str) -> None:
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def read_fold(path: str | Path) -> Fusion:
+def read_fold(path: str | Path) -> StoredFold:
     """Read what `write_fold` wrote."""
     facts = json.loads(Path(path).read_text(encoding="utf-8"))
     calibration = {branch: RobustSigmoid(**values) for branch, values in facts["calibration"].items()}
-    return Fusion(
+    fusion = Fusion(
         branches=tuple(facts["branches"]),
         weights=facts["weights"],
         calibration=calibration,
         selection_score=math.nan if facts["selection_omega"] is None else facts["selection_omega"],
         step=facts["step"],
         machines=tuple(facts["machines"]),
+        search=facts["search"],
+        protocol=facts["protocol"],
     )
+    omega = {branch: facts["candidates"].get(branch, {}) for branch in facts["chosen"]}
+    return StoredFold(fusion, {b: Choice(name, omega[b]) for b, name in facts["chosen"].items()})
 
 
-def fuse_machine(paths: Sequence[str], branches: Sequence[str], fold: Sequence[str]) -> ScoreTable:
-    """Fused scores of one machine; a single branch keeps its own scores, which the sigmoid could only saturate."""
-    tables = dict(zip(branches, map(read_scores, paths), strict=True))
-    if len(tables) == 1:
-        return tables[branches[0]]
-    return read_fold(fold[0]).apply(tables)
+def fuse_machine(paths: Sequence[str], candidates: Candidates, fold: Sequence[str], machine: str) -> ScoreTable:
+    """Fused scores of one machine; `paths` as in `fit_fold`.
+
+    A single branch keeps the scores of its chosen candidate, which the sigmoid could only saturate.
+    """
+    tables = dict(zip(_names(candidates), map(read_scores, paths), strict=True))
+    if not fold:
+        return tables[next(iter(candidates))]
+    stored = read_fold(fold[0])
+    if len(candidates) == 1:
+        (scores,) = chosen_tables(tables, stored.choices).values()
+        return scores
+    return stored.apply(tables, machine)
+
+
+def _names(candidates: Candidates) -> list[str]:
+    return [name for names in candidates.values() for name in names]
+
+
+def _finite(omega: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in omega.items()}
 
 
 def _fixed(
-    tables: Mapping[str, Mapping[str, ScoreTable]], branches: Sequence[str], weights: Mapping[str, float], step: float
+    tables: Mapping[str, Mapping[str, ScoreTable]],
+    branches: Sequence[str],
+    weights: Mapping[str, float],
+    protocol: str,
 ) -> Fusion:
-    fusion = Fusion(tuple(branches), dict(weights), calibrate(tables, branches), float("nan"), step, tuple(tables))
-    omega = official_score([fusion.apply(of_machine, machine).metrics() for machine, of_machine in tables.items()])
-    return Fusion(fusion.branches, fusion.weights, fusion.calibration, omega, step, fusion.machines)
+    fusion = Fusion(
+        branches=tuple(branches),
+        weights=dict(weights),
+        calibration=calibrate(tables, branches),
+        selection_score=math.nan,
+        step=None,
+        machines=tuple(tables),
+        search=FIXED,
+        protocol=protocol,
+    )
+    return replace(fusion, selection_score=selection_omega(tables, fusion))
 
 
 def _chunks(paths: Sequence[str], size: int) -> list[Sequence[str]]:

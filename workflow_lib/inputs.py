@@ -72,8 +72,12 @@ class Inputs:
         return [
             self.plan.score_table(branch, suite, protocol, machine, self._seed(branch, seed), held_out)
             for machine in self.selection_machines(suite, held_out)
-            for branch in self.plan.config["systems"][system]["branches"]
+            for branch in self._members(system, suite, protocol)
         ]
+
+    def _members(self, system: str, suite: str, protocol: str) -> list[str]:
+        """Branches of a system, in order; in nested_lomo each with its candidates behind it."""
+        return [c for candidates in self.plan.choices(system, suite, protocol).values() for c in candidates]
 
     def branch_tables(self, wildcards: Any) -> list[str]:
         """Score tables of one machine, in branch order."""
@@ -81,7 +85,7 @@ class Inputs:
         return self._branch_tables(w.suite, w.protocol, w.system, w.seed, w.machine)
 
     def _branch_tables(self, suite: str, protocol: str, system: str, seed: str, machine: str) -> list[str]:
-        branches = self.plan.config["systems"][system]["branches"]
+        branches = self._members(system, suite, protocol)
         return [self.plan.score_table(b, suite, protocol, machine, self._seed(b, seed)) for b in branches]
 
     def fold(self, wildcards: Any) -> list[str]:
@@ -90,10 +94,10 @@ class Inputs:
         return self._fold(w.suite, w.protocol, w.system, w.seed, w.machine)
 
     def _fold(self, suite: str, protocol: str, system: str, seed: str, machine: str) -> list[str]:
-        if len(self.plan.config["systems"][system]["branches"]) == 1:
+        if len(self._members(system, suite, protocol)) == 1:
             return []
         source = self.plan.suites[self.plan.suites[suite].training_suite]
-        held_out = machine if protocol in ("cross_fitted", "nested_lomo") else NO_ONE
+        held_out = NO_ONE if protocol == "complete_dev" else machine
         values = {"protocol": protocol, "system": system, "seed": seed, "held_out": held_out}
         return [fill(self._paths.fusion, suite=source.name, **values)]
 
@@ -111,13 +115,13 @@ class Inputs:
     def _branch_scores(self, suite: str) -> Iterator[str]:
         """Every score table of a branch that the evidence of a suite stands on; those of other suites are theirs."""
         for e in self.plan.evaluations(suite):
-            if e.kind == "branch":
+            if not e.fused:
                 yield from e.tables.values()
                 continue
             for machine in e.tables:
-                yield from self._branch_tables(suite, e.protocol, e.name, e.seed, machine)
+                yield from self._branch_tables(suite, e.protocol, e.fused, e.seed, machine)
                 if e.protocol == "nested_lomo":
-                    yield from self._selection_tables(suite, e.protocol, e.name, e.seed, machine)
+                    yield from self._selection_tables(suite, e.protocol, e.fused, e.seed, machine)
 
     def suite_adapters(self, wildcards: Any) -> list[str]:
         """Adapted models behind the scores of a suite that were trained on it."""
@@ -129,10 +133,8 @@ class Inputs:
 
     def suite_folds(self, wildcards: Any) -> list[str]:
         """Calibration and weights behind the fused tables of a suite."""
-        systems = [e for e in self.plan.evaluations(wildcards.suite) if e.kind == "system"]
-        return sorted(
-            {f for e in systems for m in e.tables for f in self._fold(e.suite, e.protocol, e.name, e.seed, m)}
-        )
+        fused = [e for e in self.plan.evaluations(wildcards.suite) if e.fused]
+        return sorted({f for e in fused for m in e.tables for f in self._fold(e.suite, e.protocol, e.fused, e.seed, m)})
 
     def suite_manifests(self, wildcards: Any) -> list[str]:
         """Manifests of a suite; none where there are only tables."""

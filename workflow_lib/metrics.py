@@ -87,7 +87,7 @@ def column_metrics(scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max
         raise UserError(f"max_fpr is {max_fpr}: expected a false-positive rate above 0 and up to 1")
     figures = np.empty((3, len(rows)))
     for block in blocks(len(rows), rows.shape[1]):
-        figures[:, block] = _block_figures(np.ascontiguousarray(rows[block]), step, max_fpr)
+        figures[:, block] = _curve_figures(_roc_counts(np.ascontiguousarray(rows[block]), step), max_fpr)
     return ColumnMetrics(*figures)
 
 
@@ -97,16 +97,49 @@ def blocks(count: int, width: int, elements: int = BLOCK_ELEMENTS) -> Iterator[s
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _block_figures(rows: NDArray[np.float64], step: NDArray[np.int64], max_fpr: float) -> NDArray[np.float64]:
-    """(r, n) scores and (n,) packed labels -> (3, r) figures, from areas under the curves of exact counts."""
-    anomalies, source, target = _roc_counts(rows, step)
+def resampled_metrics(
+    score: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, counts: ArrayLike, max_fpr: float = MAX_FPR
+) -> ColumnMetrics:
+    """Figures of resamples of the same clips: scores and labels (n,), counts (r, n) -> three times (r,).
+
+    counts says how often each clip is in each resample; the figures are those of `column_metrics` on the clips so
+    repeated, to the last bit. UserError as there, and for counts that are not whole or below 0.
+    """
+    row = _as_floats(score, "scores")[None]
+    step = _clip_steps(row, anomaly, domain)
+    counts = _checked_counts(counts, row.shape[1])
+    order = np.argsort(-row[0], kind="stable")
+    ranked = row[0][order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of the runs of equal scores
+    figures = np.empty((3, len(counts)))
+    for block in blocks(*counts.shape):
+        packed = np.zeros((len(counts[block]), len(ends) + 1), dtype=np.int64)
+        packed[:, 1:] = np.cumsum(counts[block].take(order, axis=1) * step[order], axis=1)[:, ends]
+        figures[:, block] = _curve_figures(_unpacked(packed), max_fpr)
+    return ColumnMetrics(*figures)
+
+
+def _checked_counts(counts: ArrayLike, n_clips: int) -> NDArray[np.int64]:
+    """Counts (r, n) of resamples as whole numbers; UserError for anything else."""
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.shape[1] != n_clips or counts.dtype.kind not in "iu" or (counts < 0).any():
+        raise UserError(f"counts of resamples must be whole numbers from 0, a row of {n_clips} (clips) for each")
+    return counts.astype(np.int64, copy=False)
+
+
+def _curve_figures(counts: Sequence[NDArray[np.int64]], max_fpr: float) -> NDArray[np.float64]:
+    """Anomalies, source and target normals at or above each threshold, three times (r, t) -> (3, r) figures.
+
+    Areas are sums of whole numbers: into how many thresholds a curve is cut changes no bit of the result.
+    """
+    anomalies, source, target = counts
     twice_height = anomalies[:, 1:] + anomalies[:, :-1]
-    n_anomalies, n_source, n_target = anomalies[0, -1], source[0, -1], target[0, -1]
+    pairs = 2.0 * anomalies[:, -1]
     with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is the NaN of an undefined figure
         return np.stack(
             [
-                np.einsum("ij,ij->i", np.diff(source), twice_height) / np.float64(2 * n_anomalies * n_source),
-                np.einsum("ij,ij->i", np.diff(target), twice_height) / np.float64(2 * n_anomalies * n_target),
+                np.einsum("ij,ij->i", np.diff(source), twice_height) / (pairs * source[:, -1]),
+                np.einsum("ij,ij->i", np.diff(target), twice_height) / (pairs * target[:, -1]),
                 _partial_auc(anomalies, source + target, max_fpr),
             ]
         )
@@ -126,22 +159,41 @@ def _roc_counts(rows: NDArray[np.float64], step: NDArray[np.int64]) -> list[NDAr
     if inside_tie.any():
         counts[:, 1:-1] *= ~inside_tie
         np.maximum.accumulate(counts, axis=1, out=counts)
-    return [counts >> (FIELD_BITS * field) & FIELD_MASK for field in range(3)]
+    return _unpacked(counts)
+
+
+def _unpacked(packed: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The three counters of packed counts."""
+    return [packed >> (FIELD_BITS * field) & FIELD_MASK for field in range(3)]
 
 
 def _partial_auc(anomalies: NDArray[np.int64], normals: NDArray[np.int64], max_fpr: float) -> NDArray[np.float64]:
-    """(r, n + 1) counts -> (r,) standardised partial AUC; the segment that crosses max_fpr is cut by interpolation."""
-    n_anomalies, n_normals = np.float64(anomalies[0, -1]), np.float64(normals[0, -1])
+    """(r, t) counts -> (r,) standardised partial AUC; the segment that crosses max_fpr is cut by interpolation."""
+    n_anomalies, n_normals = anomalies[:, -1].astype(np.float64), normals[:, -1].astype(np.float64)
     limit = max_fpr * n_normals
-    reach = 1 + int((normals < limit).sum(axis=1).max())  # beyond it every curve of the block has passed max_fpr
-    anomalies, normals = anomalies[:, :reach], normals[:, :reach]
-    run = np.diff(normals)
-    width = np.diff(np.minimum(normals, limit))
-    share = np.divide(width, run, out=np.zeros_like(width), where=run > 0)
-    height = anomalies[:, :-1] + 0.5 * share * np.diff(anomalies)
-    area = np.einsum("ij,ij->i", width, height) / (n_anomalies * n_normals)
+    # Segments that end within the limit come first, for normals only grow; the next one, if there is one, crosses it.
+    crossing = (normals[:, 1:] <= limit[:, None]).sum(axis=1)
+    reach = int(crossing.max()) + 1
+    anomalies, normals = anomalies[:, : reach + 1], normals[:, : reach + 1]
+    run = np.diff(normals) * (np.arange(normals.shape[1] - 1) < crossing[:, None])
+    twice_whole = np.einsum("ij,ij->i", run, anomalies[:, 1:] + anomalies[:, :-1])
+    area = (0.5 * twice_whole + _crossing_area(anomalies, normals, crossing, limit)) / (n_anomalies * n_normals)
     chance = 0.5 * max_fpr**2
     return 0.5 * (1 + (area - chance) / (max_fpr - chance))
+
+
+def _crossing_area(
+    anomalies: NDArray[np.int64], normals: NDArray[np.int64], crossing: NDArray[np.int64], limit: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(r, t) counts, (r,) segment that crosses the limit (r,) -> (r,) area below its part within; 0 if none crosses."""
+    rows = np.arange(len(normals))
+    end = np.minimum(crossing + 1, normals.shape[1] - 1)
+    begin = np.minimum(crossing, end)
+    run = normals[rows, end] - normals[rows, begin]
+    width = np.where(run > 0, limit - normals[rows, begin], 0.0)
+    share = width / np.maximum(run, 1)
+    rise = anomalies[rows, end] - anomalies[rows, begin]
+    return width * (anomalies[rows, begin] + 0.5 * share * rise)
 
 
 def _clip_steps(rows: NDArray[np.float64], anomaly: ArrayLike, domain: ArrayLike) -> NDArray[np.int64]:
@@ -181,10 +233,14 @@ def _as_floats(values: ArrayLike, what: str) -> NDArray[np.float64]:
         raise UserError(f"{what} must be numbers in an array without gaps: {error}") from None
 
 
+def harmonic_means(figures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Harmonic means of figures in [0, 1], (r, f) -> (r,): NaN if any of the f is NaN, else 0 if any is 0."""
+    with np.errstate(divide="ignore"):
+        # Row by row in memory: a sum's last bit depends on the layout, and must not on how many rows there are.
+        means = figures.shape[1] / np.ascontiguousarray(1.0 / figures).sum(axis=1)
+    return np.where(np.isnan(figures).any(axis=1), np.nan, means)
+
+
 def _harmonic_mean(figures: NDArray[np.float64]) -> float:
     """Harmonic mean of figures in [0, 1]: NaN if any is NaN, else 0 if any is 0."""
-    if np.isnan(figures).any():
-        return float("nan")
-    if (figures == 0).any():
-        return 0.0
-    return float(figures.size / (1.0 / figures).sum())
+    return float(harmonic_means(figures.reshape(1, -1))[0])

@@ -3,8 +3,7 @@
 Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,29 +12,12 @@ from typing import Any
 from workflow_lib import __version__
 from workflow_lib.config import branch_kind
 from workflow_lib.digest import settings_digest
-from workflow_lib.fetch.sets import SPLITS
+from workflow_lib.entries import CHOSEN, LEAST_MACHINES, PROTOCOLS, Evaluation, possible_protocols
 from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
 from workflow_lib.suites import Suite
 
-NO_WEIGHTS = "the systems NearMah and ResMah and the branch ae_mse need none (run.systems, run.branches)"
 SHORTEST_S = 0.2  # five frames of the autoencoder are 0.128 s, one patch of EAT 0.175 s
-POSSIBLE = {"branch": ("complete_dev", "fixed_lomo"), "system": ("complete_dev", "cross_fitted", "nested_lomo")}
-# A fold needs other machines: to train on, and with normal and anomalous test clips to choose on; a nested one, which
-# scores each choosing machine with a model that heard neither it nor the held-out one, needs a third.
-LEAST_MACHINES = {"complete_dev": 1, "fixed_lomo": 2, "cross_fitted": 2, "nested_lomo": 3}
 EXTERNAL = "external"  # directory level of score tables made elsewhere
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One line of evidence: the score tables of a branch or system, under one protocol and seed."""
-
-    suite: str
-    protocol: str
-    kind: str  # branch or system
-    name: str
-    seed: str  # "seed13711", or "noseed" where no adapted model takes part
-    tables: Mapping[str, str]  # machine -> score table
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,24 +31,6 @@ class Plan:
     @cached_property
     def paths(self) -> Paths:
         return Paths(self.config["results"])
-
-    @cached_property
-    def wildcard_constraints(self) -> dict[str, str]:
-        """One regular expression for each wildcard, made of the names in the configuration."""
-        machines = _alternatives(machine for suite in self.suites.values() for machine in suite.machines)
-        models = _alternatives([*self.config["models"], EXTERNAL])
-        scope = rf"@(?:full|without-{machines}(?:\+{machines})*)-seed\d+"
-        return {
-            "suite": _alternatives(self.suites),
-            "machine": machines,
-            "held_out": _alternatives([NO_ONE, *(m for suite in self.suites.values() for m in suite.machines)]),
-            "model": rf"{models}(?:{scope})?",
-            "branch": _alternatives(self.config["branches"]),
-            "system": _alternatives(self.config["systems"]),
-            "protocol": _alternatives(self.config["run"]["protocols"] + ["complete_dev"]),
-            "seed": rf"{NO_SEED}|seed\d+",
-            "part": _alternatives(SPLITS),
-        }
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -108,7 +72,9 @@ class Plan:
 
     def needs_second_moments(self, model: str) -> bool:
         """Whether a branch reads the residuals block by block: 40 MB for each machine of the challenge."""
-        scorers = [branch["scorer"] for branch in self.config["branches"].values() if branch.get("model") == model]
+        scored = {branch for suite in self.run_suites for branch in self.scored_branches(suite)}
+        settings = [self.config["branches"][branch] for branch in scored]
+        scorers = [branch["scorer"] for branch in settings if branch.get("model") == model]
         return any(scorer.get("reading") == "per_block" for scorer in scorers)
 
     def instance(
@@ -221,25 +187,56 @@ class Plan:
         """(branch or system, reason) for what is asked for and cannot be had on a suite."""
         pairs = [(name, self.obstacle(name, suite)) for name in self.config["run"]["branches"]]
         pairs += [(name, self.system_obstacle(name, suite)) for name in self.config["run"]["systems"]]
+        pairs += [(c, self.obstacle(c, suite)) for c in self._nested_candidates(suite)]
         return [(name, reason) for name, reason in pairs if reason] + self._protocols_left_out(suite)
+
+    def scored_branches(self, suite: str) -> list[str]:
+        """All branches that are scored on a suite, also those that only nested_lomo chooses among."""
+        nested = [c for c in self._nested_candidates(suite) if not self.obstacle(c, suite)]
+        return list(dict.fromkeys([*self.branches(suite), *nested]))
+
+    def _nested_candidates(self, suite: str) -> list[str]:
+        """Candidates of all branches whose settings nested_lomo chooses, once each."""
+        nested = [
+            branch
+            for kind, name in self._entries(suite)
+            if "nested_lomo" in self.protocols(suite, kind, name)
+            for branch in ([name] if kind == "branch" else self.config["systems"][name]["branches"])
+        ]
+        return list(dict.fromkeys(c for b in nested for c in self.config["branches"][b].get("candidates", [])))
 
     def _protocols_left_out(self, suite_name: str) -> list[tuple[str, str]]:
         suite = self.suites[suite_name]
         if not suite.labelled or suite.select_on:
             return []
-        kinds = [kind for kind, names in (("branch", self.branches), ("system", self.systems)) if names(suite_name)]
-        asked = [p for p in self.config["run"]["protocols"] if any(p in POSSIBLE[kind] for kind in kinds)]
-        made = {p for kind in kinds for p in self.protocols(suite_name, kind)}
+        entries = self._entries(suite_name)
+        asked = {p for kind, name in entries for p in self._asked(kind, name)}
+        made = {p for kind, name in entries for p in self.protocols(suite_name, kind, name)}
         reason = "it needs {} machines with normal and anomalous test clips"
-        return [(p, reason.format(LEAST_MACHINES[p])) for p in asked if p not in made]
+        return [(p, reason.format(LEAST_MACHINES[p])) for p in PROTOCOLS if p in asked - made]
 
-    def protocols(self, suite_name: str, kind: str) -> list[str]:
+    def protocols(self, suite_name: str, kind: str, name: str) -> list[str]:
         """Protocols under which a branch or system of a suite is reported."""
         suite = self.suites[suite_name]
         if not suite.labelled or suite.select_on:
-            return ["complete_dev"]
+            own = self._settings(kind, name).get("protocols", ["complete_dev"])
+            return ["complete_dev"] if "complete_dev" in own else []
+        chosen_on = {p: len(suite.choosers) for p in ("cross_fitted", "nested_lomo")}
         machines = len(suite.machines if kind == "branch" else suite.choosers)
-        return [p for p in self.config["run"]["protocols"] if p in POSSIBLE[kind] and machines >= LEAST_MACHINES[p]]
+        return [p for p in self._asked(kind, name) if chosen_on.get(p, machines) >= LEAST_MACHINES[p]]
+
+    def _asked(self, kind: str, name: str) -> list[str]:
+        """Protocols that the configuration asks for and that can be had for an entry, in the order asked."""
+        settings = self._settings(kind, name)
+        asked = settings.get("protocols", self.config["run"]["protocols"])
+        return [p for p in asked if p in possible_protocols(kind, settings)]
+
+    def _settings(self, kind: str, name: str) -> Mapping[str, Any]:
+        return self.config["branches" if kind == "branch" else "systems"][name]
+
+    def _entries(self, suite: str) -> list[tuple[str, str]]:
+        """(kind, name) of what a suite reports."""
+        return [("branch", b) for b in self.branches(suite)] + [("system", s) for s in self.systems(suite)]
 
     def seeds(self, branches: list[str]) -> list[str]:
         """Directory levels of the seeds of adapted models, or the one that says there are none."""
@@ -251,20 +248,41 @@ class Plan:
 
     def evaluations(self, suite: str) -> Iterator[Evaluation]:
         """All lines of evidence of a suite."""
+        for kind, name in self._entries(suite):
+            branches = [name] if kind == "branch" else self.config["systems"][name]["branches"]
+            for protocol in self.protocols(suite, kind, name):
+                fused = self._fused_as(kind, name, suite, protocol)
+                for seed in self.seeds(branches):
+                    tables = self._tables(name, fused, suite, protocol, seed)
+                    yield Evaluation(suite, protocol, kind, name, seed, tables, fused)
+
+    def _fused_as(self, kind: str, name: str, suite: str, protocol: str) -> str | None:
+        """The system whose folds make an entry's tables; a branch has one where its candidates are chosen among."""
+        if kind == "system":
+            return name
+        chosen = protocol == "nested_lomo" and len(self.candidates(name, suite)) > 1
+        return f"{name}{CHOSEN}" if chosen else None
+
+    def _tables(self, name: str, fused: str | None, suite: str, protocol: str, seed: str) -> dict[str, str]:
+        values = {"suite": suite, "protocol": protocol, "system": fused or "", "seed": seed}
         machines = self.suites[suite].machines
-        for protocol in self.protocols(suite, "branch"):
-            for branch in self.branches(suite):
-                for seed in self.seeds([branch]):
-                    tables = {m: self.score_table(branch, suite, protocol, m, seed) for m in machines}
-                    yield Evaluation(suite, protocol, "branch", branch, seed, tables)
-        for protocol in self.protocols(suite, "system"):
-            for system in self.systems(suite):
-                for seed in self.seeds(self.config["systems"][system]["branches"]):
-                    tables = {
-                        m: fill(self.paths.fused, suite=suite, protocol=protocol, system=system, seed=seed, machine=m)
-                        for m in machines
-                    }
-                    yield Evaluation(suite, protocol, "system", system, seed, tables)
+        if fused:
+            return {m: fill(self.paths.fused, machine=m, **values) for m in machines}
+        return {m: self.score_table(name, suite, protocol, m, seed) for m in machines}
+
+    def system(self, name: str) -> Mapping[str, Any]:
+        """Settings of a system, also of a branch that stands as a system of one (`<branch>@chosen`)."""
+        return {"branches": [name.removesuffix(CHOSEN)]} if name.endswith(CHOSEN) else self.config["systems"][name]
+
+    def candidates(self, branch: str, suite: str) -> list[str]:
+        """What nested_lomo chooses among for a branch: itself first, then its candidates that can be had."""
+        others = self.config["branches"][branch].get("candidates", [])
+        return [branch, *(other for other in others if not self.obstacle(other, suite))]
+
+    def choices(self, system: str, suite: str, protocol: str) -> dict[str, list[str]]:
+        """Branch of a system -> the branches that a fold may choose in its place; itself alone but in nested_lomo."""
+        nested = protocol == "nested_lomo"
+        return {b: self.candidates(b, suite) if nested else [b] for b in self.system(system)["branches"]}
 
     def evaluation_rows(self, suite: str) -> list[dict[str, Any]]:
         """`evaluations` as plain values, with whether an untrained model takes part, for a job's params."""
@@ -284,34 +302,3 @@ class Plan:
     ) -> str:
         instance = self.instance(branch, suite, protocol, machine, seed, held_out)
         return fill(self.paths.scores, suite=suite, branch=branch, model=instance, machine=machine)
-
-    # ---- before a real run -------------------------------------------------------------------------------------------
-
-    def missing_suites(self, needed: Mapping[str, Iterable[str]]) -> list[str]:
-        """One line for each suite of which machines are needed whose recordings are not on disk."""
-        return [line for name, machines in needed.items() if (line := self.suites[name].absence(machines))]
-
-    def missing_weights(self, models: Iterable[str]) -> list[str]:
-        """One line for each checkpoint that these models need and that is not on disk."""
-        lines = []
-        for model in models:
-            checkpoint = self.encoder(model)["checkpoint"]
-            if checkpoint != "random" and not Path(checkpoint).exists():
-                where = f"models.{self.model(model).get('base', model)}.checkpoint"
-                lines.append(f"{where}: there is no {checkpoint}: get it with `snakemake fetch_weights`; {NO_WEIGHTS}")
-        return list(dict.fromkeys(lines))
-
-    def wanted_weights(self) -> list[dict[str, str]]:
-        """Model, encoder and checkpoint of each published file that the branches of this run need, once each."""
-        branches = dict.fromkeys(branch for suite in self.run_suites for branch in self.branches(suite))
-        used = [self.config["branches"][b]["model"] for b in branches if self.branch_kind(b) == "embedding"]
-        bases = dict.fromkeys(self.model(model).get("base", model) for model in used)
-        wanted = {
-            self.encoder(model)["checkpoint"]: {"model": model, "encoder": self.encoder(model)["encoder"]}
-            for model in bases
-        }
-        return [{**entry, "checkpoint": file} for file, entry in wanted.items() if file != "random"]
-
-
-def _alternatives(names: Iterable[str]) -> str:
-    return "(?:" + "|".join(re.escape(name) for name in dict.fromkeys(names)) + ")"

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from workflow_lib.candidates import with_candidates
 from workflow_lib.config import check_config
 from workflow_lib.errors import UserError
 from workflow_lib.paths import Paths
@@ -25,6 +26,7 @@ def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
     """
     config = _with_named_suites(config, defaults)
     check_config(config)
+    config = with_candidates(config)
     paths = Paths(config["results"])
     run_suites = _chosen_suites(config, defaults)
     needed = [s for name in run_suites for s in (name, config["suites"][name].get("select_on")) if s]

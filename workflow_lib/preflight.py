@@ -12,6 +12,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.layout import unused_folders
 from workflow_lib.manifest import format_faults, index_suite
 from workflow_lib.plan import Plan
+from workflow_lib.readiness import missing_suites, missing_weights
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
         raise UserError(f"{sys.executable}: Snakemake runs no scripts from a path with a space: set up with make setup")
     indexed = _machines_to_index(jobs)
     models = sorted({job.wildcards.model for job in jobs if job.rule.name in ("embed_machine", "train_adapter")})
-    missing = [*plan.missing_suites(indexed), *plan.missing_weights(models)]
+    missing = [*missing_suites(plan, indexed), *missing_weights(plan, models)]
     if missing:
         raise UserError("\n".join(f"config: {line}" for line in missing))
     faults = [fault for suite, machines in indexed.items() for fault in _faults(plan, suite, machines)]

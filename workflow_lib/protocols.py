@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from workflow_lib.entries import PROTOCOLS
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.metrics import MachineMetrics, official_score
 from workflow_lib.score_table import ScoreTable
+
+__all__ = ["PROTOCOLS", "WHO_CHOSE", "Result", "known_protocol", "one_protocol"]
 
 WHO_CHOSE = {
     "complete_dev": "all machines trained the adapted model and chose calibration and weights: an optimistic figure",
@@ -16,7 +19,6 @@ WHO_CHOSE = {
     "nested_lomo": "as cross_fitted, and a branch's own settings too were chosen on the other machines, with models "
     "that heard neither the held-out machine nor the one being scored",
 }
-PROTOCOLS: tuple[str, ...] = tuple(WHO_CHOSE)
 KINDS = ("branch", "system")
 
 
@@ -43,7 +45,7 @@ def one_protocol(protocols: Iterable[str]) -> str:
 class Result:
     """Scores of one branch or system under one protocol and seed; `seed` is "" where none was drawn.
 
-    tables: machine -> score table of its test clips.
+    tables: machine -> score table of its test clips, sorted by machine.
     """
 
     kind: str
@@ -59,6 +61,8 @@ class Result:
             raise UserError(f"{self.name}: a result is of a {' or '.join(KINDS)}, not {self.kind!r}")
         if not self.tables:
             raise UserError(f"{self.label}: there is no score table: give those of at least one machine")
+        # By name, so that no figure depends on the order in which machines were given, not even in its last bit.
+        object.__setattr__(self, "tables", dict(sorted(self.tables.items())))
 
     @property
     def label(self) -> str:

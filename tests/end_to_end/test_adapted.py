@@ -11,6 +11,9 @@ from itertools import combinations
 import pytest
 from conftest import LOCAL_DENSITY, SMALL, Workflow
 
+from workflow_lib.metrics import official_score
+from workflow_lib.tables import read_scores
+
 MACHINES = ["bearing", "fan", "valve"]
 FOLD = "results/small/adapters/tuned@without-fan-seed7"
 
@@ -33,7 +36,12 @@ def settings() -> dict:
         "validation_fraction": 0.2,
     }
     settings["models"]["tuned"] = {"kind": "adapted", "base": "tiny", "blocks": [2], "adaptation": adaptation}
-    settings["branches"]["tuned"] = {**settings["branches"]["tiny_whitened"], "model": "tuned"}
+    candidates = {"components": [3, 768], "k": [[8, 5], [2, 2]]}
+    settings["branches"]["tuned"] = {
+        **settings["branches"]["tiny_whitened"],
+        "model": "tuned",
+        "candidates": candidates,
+    }
     settings["branches"]["tuned_head"] = {
         "model": "tuned",
         "view": ["head"],
@@ -86,6 +94,39 @@ def test_a_nested_fold_is_chosen_on_other_scores_than_a_cross_fitted_one(adapted
     assert folds[0]["calibration"]["tiny_whitened"] == folds[1]["calibration"]["tiny_whitened"], "nothing is adapted"
 
 
+NAMES = ["tuned", "tuned.components-3.k-8_5", "tuned.components-3.k-2_2", "tuned.components-768.k-2_2"]
+
+
+def test_a_nested_fold_chooses_the_candidate_that_was_best_on_the_selection_machines(adapted):
+    """From the score tables again: models that heard neither the held-out machine nor the one scored."""
+    scores = adapted.folder / "results" / "small" / "scores"
+    for held_out in MACHINES:
+        for system in ("tuned_pair", "tuned@chosen"):
+            path = adapted.folder / f"results/small/fusion/nested_lomo/{system}/seed7/{held_out}.json"
+            fold = json.loads(path.read_text(encoding="utf-8"))
+            others = [machine for machine in MACHINES if machine != held_out]
+            omega = {
+                name: official_score([read_scores(nested(scores, name, held_out, m)).metrics() for m in others])
+                for name in NAMES
+            }
+            assert fold["candidates"] == {"tuned": pytest.approx(omega, abs=1e-12)}
+            assert omega[fold["chosen"]["tuned"]] >= max(omega.values()) - 1e-12
+
+
+def nested(scores, branch: str, held_out: str, machine: str):
+    return scores / branch / f"tuned@without-{'+'.join(sorted((held_out, machine)))}-seed7" / f"{machine}.csv"
+
+
+def test_the_held_out_machine_is_scored_by_the_chosen_candidate(adapted):
+    small = adapted.folder / "results" / "small"
+    for machine in MACHINES:
+        fold = json.loads((small / f"fusion/nested_lomo/tuned@chosen/seed7/{machine}.json").read_text())
+        model = f"tuned@without-{machine}-seed7"
+        chosen = read_scores(small / "scores" / fold["chosen"]["tuned"] / model / f"{machine}.csv")
+        fused = read_scores(small / f"fused/nested_lomo/tuned@chosen/seed7/{machine}.csv")
+        assert fused.score.tolist() == chosen.score.tolist()
+
+
 def rows_of(workflow: Workflow, table: str) -> list[dict[str, str]]:
     with (workflow.folder / f"results/small/tables/{table}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -99,6 +140,7 @@ def test_all_protocols_are_in_the_tables_with_their_seed(adapted):
         ("tuned_head", "fixed_lomo", "7"),
         ("tuned_pair", "cross_fitted", "7"),
         ("tuned_pair", "nested_lomo", "7"),
+        ("tuned", "nested_lomo", "7"),
         ("tiny_whitened", "fixed_lomo", ""),
     } <= found
     assert {row["untrained"] for row in rows} == {"yes"}

@@ -34,6 +34,10 @@ def test_every_number_carries_its_protocol(small_run):
         ("branch", "ae_mahalanobis", "complete_dev"),
         ("branch", "tiny_raw", "complete_dev"),
         ("branch", "tiny_whitened", "complete_dev"),
+        ("branch", "ae_mse", "cross_fitted"),  # a branch alone chooses nothing: what the systems are compared with
+        ("branch", "ae_mahalanobis", "cross_fitted"),
+        ("branch", "tiny_raw", "cross_fitted"),
+        ("branch", "tiny_whitened", "cross_fitted"),
         ("system", "pair", "complete_dev"),
         ("system", "pair", "cross_fitted"),
     }
@@ -44,11 +48,14 @@ def test_every_number_carries_its_protocol(small_run):
 def test_the_tables_hold_what_the_score_tables_give(small_run):
     folder = small_run.folder / "results" / "small" / "fused" / "cross_fitted" / "pair" / "noseed"
     metrics = {machine: read_scores(folder / f"{machine}.csv").metrics() for machine in MACHINES}
-    shown = {row["machine"]: row for row in rows(small_run, "machines") if row["protocol"] == "cross_fitted"}
+    crossed = [row for row in rows(small_run, "machines") if (row["name"], row["protocol"]) == ("pair", "cross_fitted")]
+    shown = {row["machine"]: row for row in crossed}
     for machine, figures in metrics.items():
         assert float(shown[machine]["source_auc"]) == figures.source_auc
         assert float(shown[machine]["pauc"]) == figures.pauc
-    (official,) = [row for row in rows(small_run, "official") if row["protocol"] == "cross_fitted"]
+    (official,) = [
+        row for row in rows(small_run, "official") if (row["name"], row["protocol"]) == ("pair", "cross_fitted")
+    ]
     assert float(official["omega"]) == official_score(list(metrics.values()))
 
 

@@ -102,7 +102,7 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
             "config: models.dualmic.adaptation: adapter settings: unknown key",
         ),
         ("branches.ced.model", "cad", "config: branches.ced.model: there is no model 'cad': write ced"),
-        ("branches.ced.block", 9, "config: branches.ced.block: models.ced.blocks has no block 9: write one of 10"),
+        ("branches.ced.block", 9, "branches.ced.block: models.ced.blocks has no block 9: write one of 8, 10, 12"),
         (
             "branches.ced.view",
             ["nearfar"],
@@ -117,6 +117,9 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("systems.NearMah.branches", ["ae_mahalnobis"], "there is no branch 'ae_mahalnobis': write ae_mahalanobis"),
         ("systems.NearMah.step", 0.3, "config: systems.NearMah.step: 1 is no multiple of 0.3"),
         ("systems.DualDL4.weights", {"ced": 1.0}, "config: systems.DualDL4.weights: name each branch"),
+        ("systems.DualDL4.search", "lp", "systems.DualDL4.search: 'lp' is not possible: write one of: grid, linear_"),
+        ("evidence.bootstrap.replicates", 10, "evidence.bootstrap.replicates: 10 is not possible: write 100 to"),
+        ("evidence.bootstrap.level", 95, "evidence.bootstrap.level: 95 is not possible: write 0.5 to 0.999"),
         ("run.suites", ["def"], "config: run.suites: there is no suite 'def': write dev"),
         ("run.systems", ["NearMa"], "config: run.systems: there is no system 'NearMa': write NearMah"),
         ("run.branches", ["ae_mes"], "config: run.branches: there is no branch 'ae_mes': write ae_mse"),
@@ -181,7 +184,7 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("branches.ced", None, "branches.ced: null is of the wrong type: write a mapping"),
         ("branches.mine", {"score": "x"}, "branches.mine: has neither model nor scores: write `model: <name>`, or"),
         ("branches.mine", {}, "branches.mine: has neither model nor scores"),
-        ("branches.ced.scores", "x", "branches.ced.scores: stands alone: leave out block, conditioning, model"),
+        ("branches.ced.scores", "x", "ced.scores: stands alone: leave out block, candidates, conditioning, model"),
         ("branches.ced.view", ["near", "near"], "branches.ced.view: ['near', 'near'] is not possible: name each once"),
         ("branches.ced.view", [], "branches.ced.view: [] is not possible: name at least one"),
         ("branches.ced.conditioning.components", 0, "conditioning.components: 0 is not possible: write 1 or more"),
@@ -267,6 +270,19 @@ def test_a_misspelt_required_key_is_one_line(config):
 def test_fixed_weights_need_no_grid(config):
     weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
     check_config(put(put(config, "systems.DualDL4.step", 0.002), "systems.DualDL4.weights", weights))
+
+
+def test_a_linear_program_needs_no_grid(config):
+    fine = put(config, "systems.DualDL4.step", 0.002)
+    assert "combinations of weights" in faults(fine)[0]
+    check_config(put(fine, "systems.DualDL4.search", "linear_program"))
+
+
+@pytest.mark.parametrize("search", ["grid", "linear_program"])
+def test_weights_are_given_or_searched_for(config, search):
+    weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
+    (line,) = faults(put(put(config, "systems.DualDL4.weights", weights), "systems.DualDL4.search", search))
+    assert line.startswith("config: systems.DualDL4: search and weights exclude each other")
 
 
 def test_a_missing_key_is_named(config):

@@ -9,6 +9,7 @@ import yaml
 from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
 from workflow_lib.planning import load_plan
+from workflow_lib.readiness import missing_suites, missing_weights, wanted_weights
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = ROOT / "config.yaml"
@@ -81,9 +82,8 @@ def test_a_root_that_is_not_there_is_one_line(config):
 
 def test_missing_data_and_weights_are_named_before_a_real_run_but_the_plan_stands(config):
     plan = load_plan(config, DEFAULTS)
-    lines = plan.missing_suites({"dev": ["fan"], "eval": ["Sander"]}) + plan.missing_weights(
-        ["ced", "dualmic@full-seed13711", "eat", "m2d"]
-    )
+    models = ["ced", "dualmic@full-seed13711", "eat", "m2d"]
+    lines = missing_suites(plan, {"dev": ["fan"], "eval": ["Sander"]}) + missing_weights(plan, models)
     assert [line.split(":")[0] for line in lines] == [
         "suites.dev.root",
         "suites.eval.root",
@@ -127,9 +127,10 @@ def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
 
 def test_protocols_of_branches_and_systems(config):
     plan = load_plan(config, DEFAULTS)
-    assert plan.protocols("dev", "system") == ["complete_dev", "cross_fitted"]
-    assert plan.protocols("dev", "branch") == ["complete_dev", "fixed_lomo"]
-    assert plan.protocols("eval", "system") == ["complete_dev"]
+    assert plan.protocols("dev", "system", "DualDL4") == ["complete_dev", "cross_fitted"]
+    assert plan.protocols("dev", "system", "NearMah") == ["complete_dev", "fixed_lomo", "cross_fitted"]
+    assert plan.protocols("dev", "branch", "dualmic") == ["complete_dev", "fixed_lomo", "cross_fitted"]
+    assert plan.protocols("eval", "system", "DualDL4") == ["complete_dev"]
 
 
 def test_a_nested_fold_holds_out_the_scored_machine_as_well(config):
@@ -178,8 +179,8 @@ def test_an_unlabelled_suite_ranks_single_branch_systems_and_says_why_others_nee
 def test_a_single_machine_has_no_fold(config):
     make_suite(Path("mine"), machines=["fan"])
     plan = load_plan(own(config), DEFAULTS)
-    assert plan.protocols("mine", "system") == ["complete_dev"]
-    assert plan.protocols("mine", "branch") == ["complete_dev"]
+    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev"]
+    assert plan.protocols("mine", "branch", "ae_mse") == ["complete_dev"]
 
 
 def test_score_tables_made_elsewhere_make_a_suite(config):
@@ -195,7 +196,7 @@ def test_score_tables_made_elsewhere_make_a_suite(config):
     plan = load_plan(config, DEFAULTS)
     assert plan.suites["tables"].machines == ("fan", "pump")
     assert plan.systems("tables") == ["both"]
-    assert plan.missing_suites({"tables": []}) == []
+    assert missing_suites(plan, {"tables": []}) == []
 
 
 def test_a_table_that_is_missing_is_said(config):
@@ -258,7 +259,7 @@ def test_weights_are_chosen_only_where_there_are_normal_and_anomalous_clips(conf
     make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
     plan = load_plan(own(config), DEFAULTS)
     assert plan.suites["mine"].choosers == ("fan", "pump")
-    assert plan.protocols("mine", "system") == ["complete_dev", "cross_fitted"]
+    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev", "cross_fitted"]
 
 
 def test_one_machine_that_can_choose_makes_no_fold_and_none_makes_no_fusion(config):
@@ -266,7 +267,7 @@ def test_one_machine_that_can_choose_makes_no_fold_and_none_makes_no_fusion(conf
     make_suite(Path("mine"), machines=["fan"])
     make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
     plan = load_plan(own(config), DEFAULTS)
-    assert plan.protocols("mine", "system") == ["complete_dev"]
+    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev"]
     config["suites"]["mine"]["machines"] = ["quiet"]
     plan = load_plan(config, DEFAULTS)
     assert plan.systems("mine") == ["NearMah"]
@@ -322,11 +323,11 @@ def test_a_replaced_recording_changes_the_fingerprint(config):
 
 
 def wanted_models(config):
-    return [entry["model"] for entry in load_plan(config, DEFAULTS).wanted_weights()]
+    return [entry["model"] for entry in wanted_weights(load_plan(config, DEFAULTS))]
 
 
 def test_the_papers_run_wants_three_weights(config):
-    wanted = load_plan(config, DEFAULTS).wanted_weights()
+    wanted = wanted_weights(load_plan(config, DEFAULTS))
     assert {(entry["model"], entry["encoder"], entry["checkpoint"]) for entry in wanted} == {
         (name, name, config["models"][name]["checkpoint"]) for name in ("eat", "ced", "m2d")
     }

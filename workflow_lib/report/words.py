@@ -20,7 +20,8 @@ PROTOCOLS: dict[str, Term] = {
     "fixed_lomo": Term(
         "Fixed leave-one-machine-out",
         "An adapted model is trained again without the machine that it then scores. "
-        "All other settings were fixed beforehand and are the same for every machine.",
+        "All other settings were fixed beforehand and are the same for every machine; a system with fixed weights is "
+        "calibrated on the other machines.",
     ),
     "cross_fitted": Term(
         "Cross-fitted",
@@ -31,8 +32,8 @@ PROTOCOLS: dict[str, Term] = {
         "Nested leave-one-machine-out",
         "As cross-fitted, but the scores that choose calibration and weights come from adapted models that heard "
         "neither the held-out machine nor the machine being scored: nothing of the held-out machine takes part, not "
-        "even its normal sounds. Where a branch declares candidates for its own settings (block, components, "
-        "neighbours, view), these too are chosen on the other machines alone.",
+        "even its normal sounds. Settings inside a branch (block, components, neighbours) are chosen there too, where "
+        "the branch declares candidates; each fold's choice is listed.",
     ),
 }
 

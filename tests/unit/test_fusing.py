@@ -1,0 +1,70 @@
+"""A fold as a file holds what was chosen, how, and under which protocol."""
+
+import json
+import math
+
+import pytest
+from real_scores import BRANCHES, MACHINES, real_tables
+
+from workflow_lib.fusing import fit_fold, fuse_machine, read_fold, write_fold
+from workflow_lib.fusion import fit_fusion
+from workflow_lib.tables import write_scores
+
+PAIR = list(BRANCHES[1:3])
+CHOOSING = MACHINES[:2]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return real_tables(PAIR, MACHINES[:3])
+
+
+@pytest.fixture(scope="module")
+def paths(tables, tmp_path_factory):
+    """machine -> paths in branch order."""
+    folder = tmp_path_factory.mktemp("scores")
+    found = {m: [folder / f"{m}-{b}.csv" for b in PAIR] for m in tables}
+    for machine, of_machine in tables.items():
+        for branch, path in zip(PAIR, found[machine], strict=True):
+            write_scores(path, of_machine[branch])
+    return {m: list(map(str, files)) for m, files in found.items()}
+
+
+def fitted(paths, protocol="cross_fitted", **system):
+    return fit_fold([p for m in CHOOSING for p in paths[m]], CHOOSING, {"branches": PAIR, **system}, protocol)
+
+
+@pytest.mark.parametrize(
+    ("system", "search", "step"),
+    [
+        ({"step": 0.25}, "grid", 0.25),
+        ({}, "grid", 0.1),
+        ({"search": "linear_program", "step": 0.25}, "linear_program", None),
+        ({"weights": {PAIR[0]: 0.3, PAIR[1]: 0.7}}, "fixed", None),
+    ],
+)
+def test_a_fold_is_read_as_it_was_written(paths, tables, tmp_path, system, search, step):
+    fusion = fitted(paths, **system)
+    write_fold(tmp_path / "fold.json", fusion, suite="dev", system="pair", held_out=MACHINES[2])
+    facts = json.loads((tmp_path / "fold.json").read_text(encoding="utf-8"))
+    assert (facts["search"], facts["step"], facts["protocol"]) == (search, step, "cross_fitted")
+    assert (facts["suite"], facts["system"], facts["held_out"]) == ("dev", "pair", MACHINES[2])
+    assert read_fold(tmp_path / "fold.json") == fusion
+    fused = fuse_machine(paths[MACHINES[2]], PAIR, [str(tmp_path / "fold.json")])
+    assert fused.score.tolist() == fusion.apply(tables[MACHINES[2]]).score.tolist()
+
+
+@pytest.mark.parametrize("search", ["grid", "linear_program"])
+def test_a_fold_of_files_is_the_fold_of_tables(paths, tables, search):
+    selection = {machine: tables[machine] for machine in CHOOSING}
+    wanted = fit_fusion(selection, PAIR, 0.25, search=search, protocol="nested_lomo")
+    assert fitted(paths, "nested_lomo", search=search, step=0.25) == wanted
+
+
+def test_fixed_weights_are_kept_and_measured(paths, tables):
+    given = {PAIR[0]: 0.25, PAIR[1]: 0.75}
+    fusion, chosen = fitted(paths, weights=given), fitted(paths, step=0.25)
+    assert fusion.weights == given and fusion.calibration == chosen.calibration
+    assert fusion.selection_score <= chosen.selection_score + 1e-12
+    on_grid = fitted(paths, weights=chosen.weights)
+    assert math.isclose(on_grid.selection_score, chosen.selection_score, rel_tol=0, abs_tol=1e-12)

@@ -1,0 +1,94 @@
+"""How sure the figures are: intervals of Omega, paired differences, and the spread over seeds."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, groupby
+from math import isnan
+
+from workflow_lib.bootstrap import Difference, Resampled, Resampling, resample
+from workflow_lib.errors import UserError
+from workflow_lib.evaluation.entries import Entry
+from workflow_lib.evaluation.figures import figure
+from workflow_lib.evaluation.headers import Row
+from workflow_lib.seeds import omega_over_seeds
+
+NAN = float("nan")
+UNDEFINED = Difference(NAN, NAN, NAN, NAN)
+Pair = tuple[int, int]  # places of two entries
+
+
+def uncertainty_rows(
+    entries: Sequence[Entry], resampling: Resampling
+) -> tuple[list[Row], list[Row], list[tuple[str, str]]]:
+    """Rows of uncertainty.csv and differences.csv, and (name, note) for every pair that could not be compared."""
+    resampled = resample([entry.result for entry in entries], resampling)
+    intervals = [
+        (*entry.identity, *_interval_cells(one), resampling.replicates, resampling.seed)
+        for entry, one in zip(entries, resampled, strict=True)
+    ]
+    rows, notes = [], []
+    for a, b in _pairs(entries):
+        try:
+            found = resampled[a].minus(resampled[b])
+        except UserError as error:
+            found = UNDEFINED
+            notes.append((entries[a].result.name, f"no paired difference: {error}"))
+        rows.append(_difference_row(entries[a], entries[b], found, resampling))
+    return sorted(intervals), sorted(rows), sorted(notes)
+
+
+def seed_rows(entries: Sequence[Entry]) -> list[Row]:
+    """Omega of each entry as mean and sample standard deviation over the seeds of adapted models."""
+    rows = []
+    for (suite, protocol, kind, name), group in groupby(entries, key=lambda entry: entry.identity[:4]):
+        of_entry = list(group)
+        found = omega_over_seeds([entry.result for entry in of_entry])
+        head = (suite, protocol, kind, name, _untrained(of_entry))
+        rows.append((*head, found.seeds, figure(found.mean), figure(found.sd)))
+    return sorted(rows)
+
+
+def _interval_cells(one: Resampled) -> tuple[str, ...]:
+    found = one.interval()
+    return (*map(figure, (found.omega, found.low, found.high)), repr(one.resampling.level))
+
+
+def _pairs(entries: Sequence[Entry]) -> Iterator[Pair]:
+    """All pairs of systems of one protocol, and each system with the best branch of its protocol."""
+    for protocol in sorted({entry.result.protocol for entry in entries}):
+        places = [place for place, entry in enumerate(entries) if entry.result.protocol == protocol]
+        systems = [place for place in places if entries[place].result.kind == "system"]
+        yield from (pair for pair in combinations(systems, 2) if _seeds_agree(entries, *pair))
+        yield from dict.fromkeys(_pairs_with_best(entries, places, systems))
+
+
+def _seeds_agree(entries: Sequence[Entry], a: int, b: int) -> bool:
+    """Adapted models of one seed are compared with each other, and what has no seed with each of them."""
+    return entries[a].result.seed == entries[b].result.seed or "" in (entries[a].result.seed, entries[b].result.seed)
+
+
+def _pairs_with_best(entries: Sequence[Entry], places: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:
+    """By seed, the systems of that seed and those without one, each with the best branch among the same."""
+    seeds = sorted({entries[place].result.seed for place in places} - {""}) or [""]
+    for seed in seeds:
+        here = [place for place in places if entries[place].result.seed in (seed, "")]
+        best = _best_branch(entries, here)
+        yield from ((system, best) for system in systems if best is not None and system in here)
+
+
+def _best_branch(entries: Sequence[Entry], places: Sequence[int]) -> int | None:
+    """The branch of the highest Omega, of equal ones the first; None where none has a defined one."""
+    results = {place: entries[place].result for place in places}
+    defined = [place for place, one in results.items() if one.kind == "branch" and not isnan(one.omega)]
+    return max(defined, key=lambda place: results[place].omega, default=None)
+
+
+def _difference_row(a: Entry, b: Entry, found: Difference, resampling: Resampling) -> Row:
+    first, second = a.result, b.result
+    names = (first.kind, first.name, first.seed, second.kind, second.name, second.seed, _untrained((a, b)))
+    interval = (*map(figure, (found.difference, found.low, found.high)), repr(resampling.level))
+    counts = (resampling.replicates, resampling.seed)
+    return (a.suite, first.protocol, *names, *interval, figure(found.same_sign), *counts)
+
+
+def _untrained(entries: Sequence[Entry]) -> str:
+    return "yes" if any(entry.untrained == "yes" for entry in entries) else "no"

@@ -1,0 +1,93 @@
+"""Weights by a grid on the simplex: Omega of every grid point at once, by ranks (paper, section 2.4)."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_lib.errors import UserError
+from workflow_lib.metrics import blocks, column_metrics
+
+log = logging.getLogger(__name__)
+
+BETTER_BY = 1e-12  # a later grid point wins only if it is better by more than this
+FUSED_ELEMENTS = 1 << 18  # fused scores held at once: bounds the memory of a fine grid
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Calibrated scores (branches, n) of one machine's clips with their labels (n,), all of them known."""
+
+    level: NDArray[np.float64]
+    anomaly: NDArray[np.float64]
+    domain: NDArray[np.str_]
+
+
+def simplex_grid(n_branches: int, step: float = 0.1) -> NDArray[np.float64]:
+    """All non-negative weights with sum 1 in multiples of step, in lexicographic order: (g, n_branches) float64.
+
+    Weights are whole numbers over 1 / step, the nearest float64 of each fraction. UserError if step does not divide 1.
+    """
+    n_steps = round(1 / step) if 0 < step <= 1 else 0
+    if not n_steps or abs(n_steps * step - 1) > 1e-9:
+        raise UserError(f"the grid step is {step}: it must divide 1 without remainder, as 0.1 and 0.05 do")
+    if n_branches < 1:
+        raise UserError("a weight grid needs at least one branch")
+    # Every choice of n - 1 bars among the stars and bars is one point, and combinations come in the points' order.
+    n_bars, n_places = n_branches - 1, n_steps + n_branches - 1
+    bars = np.empty((comb(n_places, n_bars), n_branches + 1), dtype=np.int64)
+    bars[:, 0], bars[:, -1] = -1, n_places
+    if n_bars:
+        bars[:, 1:-1] = np.array(list(combinations(range(n_places), n_bars)))
+    return (np.diff(bars, axis=1) - 1) / n_steps
+
+
+def fused(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Levels (b, n) and weights (g, b) -> fused scores (g, n).
+
+    Added branch by branch and not by `@`: clips with equal levels must get equal sums to the last bit, to tie.
+    """
+    total = np.zeros((len(weights), levels.shape[1]))
+    for points in blocks(*total.shape):
+        for weight, level in zip(weights[points].T, levels, strict=True):
+            total[points] += weight[:, None] * level
+    return total
+
+
+def grid_scores(machines: Mapping[str, Levels], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Omega of every grid point over the machines' defined figures: (g,)."""
+    n_figures, inverse_sum = 0, np.zeros(len(grid))
+    for machine, levels in machines.items():
+        for figure in _defined_figures(machine, levels, grid):
+            n_figures += 1
+            with np.errstate(divide="ignore"):  # a figure of 0 makes the harmonic mean 0
+                inverse_sum += 1.0 / figure
+    if not n_figures:
+        raise UserError(f"no figure is defined on {', '.join(machines)}: weights need normal and anomalous test clips")
+    return n_figures / inverse_sum
+
+
+def _defined_figures(machine: str, levels: Levels, grid: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """The figures (g,) of one machine that its labels define, for all grid points."""
+    figures = np.empty((3, len(grid)))
+    for points in blocks(len(grid), levels.level.shape[1], FUSED_ELEMENTS):
+        scores = fused(levels.level, grid[points])
+        figures[:, points] = column_metrics(scores.T, levels.anomaly, levels.domain).figures
+    for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
+        if np.isnan(figure).any():  # depends on the labels alone, so on all grid points alike
+            log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)
+        else:
+            yield figure
+
+
+def first_best(omega: NDArray[np.float64]) -> int:
+    """Index of the best point; a later one wins only if better by more than BETTER_BY."""
+    best = 0
+    for point, value in enumerate(omega.tolist()):
+        if value > omega[best] + BETTER_BY:
+            best = point
+    return best
