@@ -16,6 +16,7 @@ HEADERS = {
     "official": "suite,protocol,kind,name,seed,untrained,machines,omega",
     "weights": "suite,protocol,system,seed,held_out,branch,weight,median,iqr,selection_omega",
     "ranking": "suite,protocol,kind,name,seed,untrained,machine,rank,clip,domain,anomaly,score",
+    "choices": "suite,protocol,kind,name,seed,held_out,branch,candidate,chosen,selection_omega",
     "clips": "suite,machine,split,domain,label,clips,channels,sample_rate,seconds_min,seconds_max",
     "models": "suite,model,kind,trained,description,weights_digest,branches,licence",
     "notes": "suite,branch,model,machine,note",

@@ -114,6 +114,20 @@ def test_an_interval_that_was_not_to_be_had_is_undefined(tmp_path):
     assert line["95 % interval"]["text"] == "undefined"
 
 
+def test_every_fold_says_which_candidate_it_chose(tmp_path):
+    example = Example("demo")
+    tables = {machine: drawn_scores(machine, 3, 1.0) for machine in ("fan", "valve")}
+    example.entry("nested_lomo", "branch", "eat", tables)
+    for held_out, chosen in (("fan", "eat_8"), ("valve", "eat_10")):
+        for candidate, omega in (("eat_8", 0.5625), ("eat_10", 0.625)):
+            flag = "yes" if candidate == chosen else "no"
+            example.add("choices", "nested_lomo", "branch", "eat", "", held_out, "eat", candidate, flag, omega)
+    rows = by_head(find_table(Parsed(page_of(tmp_path, example)), "Branch eat: chosen candidates", "nested_lomo"))
+    assert [(row["Held out"]["text"], row["Chosen"]["text"]) for row in rows] == [("fan", "eat_8"), ("valve", "eat_10")]
+    assert [row["Others"]["text"] for row in rows] == ["eat_10 (0.6250)", "eat_8 (0.5625)"]
+    assert rows[1]["Ω where chosen"]["value"] == "0.625"
+
+
 # --- single machines -----------------------------------------------------------------------------------------------
 
 

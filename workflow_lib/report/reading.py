@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report.rows import (
+    ChoiceRow,
     ClipsRow,
     DifferenceRow,
     MachineRow,
@@ -36,6 +37,7 @@ class SuiteTables:
     machines: tuple[MachineRow, ...]
     official: tuple[OfficialRow, ...]
     weights: tuple[WeightRow, ...]
+    choices: tuple[ChoiceRow, ...]
     ranking: tuple[RankingRow, ...]
     clips: tuple[ClipsRow, ...]
     models: tuple[ModelRow, ...]
@@ -65,6 +67,7 @@ _TABLES: dict[str, type] = {
     "machines": MachineRow,
     "official": OfficialRow,
     "weights": WeightRow,
+    "choices": ChoiceRow,
     "ranking": RankingRow,
     "clips": ClipsRow,
     "models": ModelRow,

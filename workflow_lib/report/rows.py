@@ -91,6 +91,26 @@ class WeightRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """One line of choices.csv: a candidate of a branch in one nested fold, and whether it was chosen."""
+
+    suite: str = column(filled)
+    protocol: str = column(filled)
+    kind: str = column(one_of("branch", "system"))
+    name: str = column(filled)
+    seed: str = column(any_text)
+    held_out: str = column(any_text)
+    branch: str = column(filled)
+    candidate: str = column(filled)
+    chosen: bool = column(yes)
+    selection_omega: float | None = column(share_known)
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(self.kind, self.name, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
 class ClipsRow:
     """One line of clips.csv: how many clips of one sort a machine has; their format, None without recordings."""
 

@@ -14,7 +14,7 @@ from workflow_lib.report.machine_parts import machine_parts
 from workflow_lib.report.ranked import score_charts, top_clip_tables
 from workflow_lib.report.reading import SuiteTables
 from workflow_lib.report.rows import Entry
-from workflow_lib.report.weights import weight_blocks
+from workflow_lib.report.weights import choice_blocks, weight_blocks
 from workflow_lib.report.words import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
@@ -98,6 +98,7 @@ def _entry_part(part: _Part, protocol: str, entry: Entry, *, opened: bool) -> De
     elif drawn:
         blocks += score_charts(suite, protocol, entry, rankings)
     blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
+    blocks += choice_blocks(suite, protocol, entry)
     summary = f"{entry_title(entry)} · {protocol}{_omega_of(suite, protocol, entry)}"
     return Details(summary, tuple(blocks), tag_of(suite, entry.kind, entry.name), opened)
 

@@ -8,7 +8,7 @@ from workflow_lib.report.charts import calibration_chart
 from workflow_lib.report.content import DASH, Block, Cell, Column, Details, Table, entry_title, number, text
 from workflow_lib.report.evaluated import tag_of
 from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.rows import Entry, WeightRow
+from workflow_lib.report.rows import ChoiceRow, Entry, WeightRow
 
 _CHOSEN_NOTE = "“Ω where chosen” is the score on the machines that chose the weights, not on the one held out."
 _FIXED_NOTE = (
@@ -27,6 +27,55 @@ def weight_blocks(suite: SuiteTables, protocol: str, system: str, seed: str) -> 
         _weight_table(suite, rows),
         Details("Calibration of the branches", blocks, tag_of(suite, "system", system)),
     ]
+
+
+def choice_blocks(suite: SuiteTables, protocol: str, entry: Entry) -> list[Block]:
+    """Which candidate of each branch every nested fold chose, nothing where none was declared."""
+    rows = [row for row in suite.choices if (row.protocol, row.entry) == (protocol, entry)]
+    return [_choice_table(suite, rows)] if rows else []
+
+
+def _choice_table(suite: SuiteTables, rows: Sequence[ChoiceRow]) -> Table:
+    protocol = one_protocol(row.protocol for row in rows)
+    folds: dict[tuple[str, str], list[ChoiceRow]] = {}
+    for row in rows:
+        folds.setdefault((row.held_out, row.branch), []).append(row)
+    return Table(
+        caption=f"{entry_title(rows[0].entry)}: chosen candidates, suite {suite.name}, protocol {protocol}",
+        columns=(
+            Column("Held out"),
+            Column("Branch"),
+            Column("Chosen"),
+            Column("Ω where chosen", numeric=True),
+            Column("Others"),
+        ),
+        rows=tuple(_choice_row(suite, found) for found in folds.values()),
+        protocol=protocol,
+        note=(
+            "Each fold chooses among the candidates that the branch declares, by Ω on the machines that were not held "
+            "out. Data: choices.csv"
+        ),
+    )
+
+
+def _choice_row(suite: SuiteTables, rows: Sequence[ChoiceRow]) -> tuple[Cell, ...]:
+    """One branch in one fold; `rows` are its candidates."""
+    first, chosen = rows[0], [row for row in rows if row.chosen]
+    omega = chosen[0].selection_omega if chosen else None
+    others = ", ".join(f"{row.candidate} ({_told(row.selection_omega)})" for row in rows if not row.chosen)
+    named = ", ".join(row.candidate for row in chosen)
+    tag = tag_of(suite, first.kind, first.name)
+    return (
+        text(first.held_out or "none", tag),
+        text(first.branch),
+        text(named),
+        Cell(DASH) if omega is None else number(omega),
+        text(others),
+    )
+
+
+def _told(omega: float | None) -> str:
+    return "undefined" if omega is None else f"{omega:.4f}"
 
 
 def _folds(rows: Sequence[WeightRow]) -> dict[str, dict[str, WeightRow]]:
