@@ -57,13 +57,8 @@ def test_ten_kills_at_random_moments_change_no_byte(small_run, tmp_path):
             workflow = Workflow(tmp_path / f"killed again {killed}")
             workflow.configure(**SMALL)
     workflow.make()
-    for pattern in (
-        "small/scores/**/*.csv",
-        "small/fused/**/*.csv",
-        "small/embeddings/**/*.h5",
-        "small/tables/*.csv",
-        "small/clips/**/*",
-    ):
+    made = ("scores/**/*.csv", "fused/**/*.csv", "embeddings/**/*.h5", "tables/*.csv", "clips/**/*")
+    for pattern in (f"small/{files}" for files in made):
         expected = small_run.files(pattern)
         assert expected
         assert workflow.files(pattern) == expected, f"{pattern}, moments drawn with seed {SEED}"
