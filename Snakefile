@@ -37,6 +37,7 @@ include: "rules/fetch.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/scores.smk"
+include: "rules/studies.smk"
 include: "rules/report.smk"
 
 
@@ -71,8 +72,9 @@ rule all:
         "Everything is made: open {input.report}"
 
 
-rule index:
+rule studies:
     input:
-        manifests=inputs.all_manifests,
+        studies=inputs.study_folders,
+        report=paths.report,
     message:
-        "Every recording is checked and listed: {input.manifests}"
+        "The paper's tables and figures: {input.studies}"

@@ -41,6 +41,13 @@ rule index_machine:
         "../scripts/index_machine.py"
 
 
+rule index:
+    input:
+        manifests=inputs.all_manifests,
+    message:
+        "Every recording is checked and listed: {input.manifests}"
+
+
 rule check_machine:
     input:
         manifest=paths.manifest,

@@ -16,6 +16,7 @@ from workflow_lib.entries import possible_protocols
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fetch.sets import published_sets
 from workflow_lib.published import restricted_encoders
+from workflow_lib.studies.settings import study_faults
 
 __all__ = ["branch_kind", "check_config"]
 
@@ -54,6 +55,7 @@ def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
             yield from faults or _candidate_faults(name, config)
     for name, system in config["systems"].items():
         yield from _system_faults(f"systems.{name}", system, config["branches"])
+    yield from study_faults(config)
 
 
 def _name_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from workflow_lib.errors import nearest
 
 SCHEMA = Path(__file__).with_name("config_schema.yaml")
 KINDS = ("autoencoder", "frozen", "adapted")
+STUDY_KINDS = ("roles", "comparison", "scopes", "heat_map", "leave_one_branch_out")
 TYPE_WORDS = {
     "object": "a mapping",
     "array": "a list",
@@ -41,7 +42,7 @@ def shape_faults(config: object) -> Iterator[str]:
     models = _entries(config, "models")
     sound = {}
     for name, model in models.items():
-        faults = list(_model_faults(name, model)) if isinstance(model, Mapping) else []
+        faults = list(_faults_of_kind("models", name, model, KINDS)) if isinstance(model, Mapping) else []
         yield from faults
         if isinstance(model, Mapping) and isinstance(name, str) and not faults:
             sound[name] = model
@@ -49,6 +50,9 @@ def shape_faults(config: object) -> Iterator[str]:
     for name, branch in _entries(config, "branches").items():
         if isinstance(branch, Mapping):
             yield from _branch_faults(_place("branches", [name]), branch, sound, known)
+    for name, study in _entries(config, "studies").items():
+        if isinstance(study, Mapping):
+            yield from _faults_of_kind("studies", name, study, STUDY_KINDS)
 
 
 def branch_kind(branch: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:
@@ -87,15 +91,16 @@ def _entries(config: Mapping[str, Any], section: str) -> Mapping[Any, Any]:
     return entries if isinstance(entries, Mapping) else {}
 
 
-def _model_faults(name: object, model: Mapping[str, Any]) -> Iterator[str]:
-    place = _place("models", [name])
-    kind = model.get("kind")
-    if "kind" not in model:
-        yield f"{place}.kind: missing: {one_of('', KINDS)}"
-    elif kind not in KINDS:
-        yield f"{place}.kind: {_show(kind)} is no kind of model: {one_of(kind, KINDS)}"
+def _faults_of_kind(section: str, name: object, entry: Mapping[str, Any], kinds: Sequence[str]) -> Iterator[str]:
+    """Faults of a model or study, against the definition of its kind."""
+    place, word = _place(section, [name]), {"models": "model", "studies": "study"}[section]
+    kind = entry.get("kind")
+    if "kind" not in entry:
+        yield f"{place}.kind: missing: {one_of('', kinds)}"
+    elif kind not in kinds:
+        yield f"{place}.kind: {_show(kind)} is no kind of {word}: {one_of(kind, kinds)}"
     else:
-        yield from _validate(model, _definition(f"{kind}_model"), place)
+        yield from _validate(entry, _definition(f"{kind}_{word}"), place)
 
 
 def _branch_faults(

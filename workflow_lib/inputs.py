@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
 from workflow_lib.plan import Plan
+from workflow_lib.studies.planned import Studies
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,10 @@ class Inputs:
     @property
     def _paths(self) -> Paths:
         return self.plan.paths
+
+    @cached_property
+    def studies(self) -> Studies:
+        return Studies(self.plan)
 
     def recordings(self, wildcards: Any) -> list[str]:
         """Folders of one machine's recordings."""
@@ -145,6 +151,14 @@ class Inputs:
         """Table folders of all suites that are run."""
         return [fill(self._paths.tables, suite=suite) for suite in self.plan.run_suites]
 
+    def study_tables(self, wildcards: Any) -> list[str]:
+        """Score tables that a study computes from, besides the tables of its suite."""
+        return self.studies.score_tables(wildcards.suite, wildcards.study)
+
+    def study_folders(self, wildcards: Any) -> list[str]:
+        """Folders of all studies of all suites that are run."""
+        return self.studies.folders()
+
     def clip_health(self, wildcards: Any) -> list[str]:
         """Measured clips of all machines of a suite."""
         machines = self.plan.suites[wildcards.suite].machines
@@ -162,10 +176,6 @@ class Inputs:
     def illustrated_clips(self, wildcards: Any) -> list[str]:
         """Pictures and sounds of all suites that are run and have recordings, in the order of `recorded_suites`."""
         return [fill(self._paths.clips, suite=suite) for suite in self.recorded_suites]
-
-    def study_folders(self, wildcards: Any) -> list[str]:
-        """Folders of all studies of this run."""
-        return []
 
     @property
     def recorded_suites(self) -> list[str]:

@@ -97,6 +97,11 @@ class Paths:
         return f"{self.results}/{{suite}}/clips"
 
     @property
+    def study(self) -> str:
+        """Folder of one study of a suite: its table as CSV and LaTeX, and its figures."""
+        return f"{self.results}/{{suite}}/studies/{{study}}"
+
+    @property
     def report(self) -> str:
         return f"{self.results}/report.html"
 

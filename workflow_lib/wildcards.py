@@ -24,6 +24,7 @@ def constraints_of(plan: Plan) -> dict[str, str]:
         "protocol": _alternatives(PROTOCOLS),
         "seed": rf"{NO_SEED}|seed\d+",
         "part": _alternatives(SPLITS),
+        "study": _alternatives(config["studies"]),
     }
 
 

@@ -186,8 +186,8 @@ def inputs_of_machine(machine: str, jobs: list[dict]) -> set[str]:
 
 
 def adapted_scores(job: dict) -> list[str]:
-    """Score tables of the adapted branch and of its candidates among the inputs of a job."""
-    return [path for path in job["input"] if re.search(r"/scores/dualmic[./]", path)]
+    """Score tables of the adapted branches and of their candidates among the inputs of a job."""
+    return [path for path in job["input"] if re.search(r"/scores/dualmic(?:_16_9)?[./]", path)]
 
 
 def test_nested_folds_choose_among_all_candidates(whole):
@@ -212,10 +212,10 @@ def test_every_fold_of_every_system_keeps_its_held_out_machine_out(whole):
     cross_fitted: no score and no embedding of the held-out machine is an ancestor of its fold; by definition the models
     of other folds may have heard its normal clips. nested_lomo: no file of it is an input of any ancestor.
     """
-    expected = (("cross_fitted", {"index_machine", "train_adapter"}, 2), ("nested_lomo", set(), 2 + 4))
+    expected = (("cross_fitted", {"index_machine", "train_adapter"}, 5), ("nested_lomo", set(), 3 + 4))
     for protocol, allowed, entries in expected:
         fits = folds(whole, "fit_fusion", protocol)
-        assert len(fits) == 7 * entries, "DualDL4 and AEM2DFuse; nested also the four branches that have candidates"
+        assert len(fits) == 7 * entries, "systems of several branches; nested also the four branches with candidates"
         for held_out, fit in fits:
             assert inputs_of_machine(held_out, whole.ancestors(fit["input"])) <= allowed, (protocol, held_out)
         for machine, fuse in folds(whole, "fuse_scores", protocol):

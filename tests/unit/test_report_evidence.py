@@ -361,7 +361,7 @@ def test_the_published_value_stands_beside_ours(studied):
     assert rows["EAT"]["Ω"]["text"] == "0.5725 ± 0.0125"
     assert rows["EAT"]["Ω, paper"]["value"] == "0.583375"
     assert rows["EAT"]["Row"]["text"].endswith("untrained")
-    assert rows["EAT"]["Interval"]["text"] == "[0.5000, 0.6250]"
+    assert rows["EAT"]["Ω, interval"]["text"] == "[0.5000, 0.6250]"
     assert rows["CED"]["Ω"]["text"] == "\u2013"
     assert rows["CED"]["Remark"]["text"] == "not part of this run: branch ced"
 
@@ -398,7 +398,7 @@ def test_no_studies_no_section(seeded):
     [
         ("kind", "essay", "must be one of roles"),
         ("row", "first", "must be a whole number"),
-        ("untrained", "", "must be one of yes, no"),
+        ("untrained", "maybe", "must be one of yes, no"),
         ("value", "good", "must be a finite number"),
         ("published", "better", "must be a finite number"),
     ],

@@ -77,32 +77,54 @@ def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
 
 @figure_style()
 def heat_map(
-    machines: Sequence[str], figures: Sequence[Mapping[str, float | None]], metrics: Sequence[str] = tuple(METRICS)
+    machines: Sequence[str],
+    figures: Sequence[Mapping[str, float | None]],
+    metrics: Sequence[str] = tuple(METRICS),
+    *,
+    notes: Sequence[Mapping[str, str]] | None = None,
+    missing: str = "undefined",
 ) -> Figure:
-    """Machines by metrics: the colour tells the side of guessing, the number the rest; undefined cells are hatched."""
-    figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + 0.32 * len(machines)), layout="constrained")
+    """Machines by metrics: the colour tells the side of guessing, the number the rest; missing cells are hatched.
+
+    `notes`: {metric: a few words below the number} for each machine.
+    """
+    height = 0.42 if notes else 0.32
+    figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + height * len(machines)), layout="constrained")
     axes = figure.add_subplot()
-    for row, values in enumerate(figures):
-        for column, metric in enumerate(metrics):
-            _heat_cell(axes, column, row, values[metric])
-    axes.set(xlim=(0, len(metrics)), ylim=(len(machines), 0))
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    below = [[line.get(metric, "") for metric in metrics] for line in notes] if notes else None
+    _heat_cells(axes, [[values[metric] for metric in metrics] for values in figures], below, missing)
     axes.set_xticks(np.arange(len(metrics)) + 0.5, [METRICS[metric] for metric in metrics])
     axes.set_yticks(np.arange(len(machines)) + 0.5, [short(machine) for machine in machines])
     return figure
 
 
-def _heat_cell(axes: Axes, column: int, row: int, value: float | None) -> None:
+def _heat_cells(
+    axes: Axes, values: Sequence[Sequence[float | None]], notes: Sequence[Sequence[str]] | None, missing: str
+) -> None:
+    """Rows of shares as cells of colour with their numbers, below each its note; `missing`: text of a None."""
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            note = notes[row][column] if notes else ""
+            ink = _heat_cell(axes, column, row, value)
+            text = missing if value is None else f"{value:.3f}"
+            look = {"ha": "center", "va": "center", "color": ink}
+            axes.text(column + 0.5, row + (0.36 if note else 0.5), text, **look, size=8 if value is None else None)
+            if note:
+                axes.text(column + 0.5, row + 0.74, note, **look, size=7)
+    axes.set(xlim=(0, len(values[0])), ylim=(len(values), 0))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+
+
+def _heat_cell(axes: Axes, column: int, row: int, value: float | None) -> str:
+    """The cell without its number; gives the colour in which that can be read."""
     box = (column + 0.02, row + 0.03)
     if value is None:
         axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0))
-        axes.text(column + 0.5, row + 0.5, "undefined", ha="center", va="center", size=8, color=INK)
-        return
+        return INK
     colour = _HEAT(_HEAT_SCALE(min(max(value, 0.3), 0.9)))
     axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor=colour, linewidth=0))
-    ink = _ON_LIGHT if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else _ON_DARK
-    axes.text(column + 0.5, row + 0.5, f"{value:.3f}", ha="center", va="center", color=ink)
+    return _ON_LIGHT if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else _ON_DARK
 
 
 GROUPS: tuple[str, ...] = (
@@ -195,23 +217,29 @@ class Change:
 @figure_style()
 def changes(bars: Sequence[Change]) -> Figure:
     """Bars of change around 0, in the given order from the top, with intervals and the paper's values as diamonds."""
-    figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.32 * len(bars)), layout="constrained")
+    figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.36 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(0, color=MUTED, linewidth=0.9)
     for place, bar in enumerate(bars):
         _change_line(axes, place, bar)
-    axes.set(ylim=(len(bars) - 0.4, -0.6), xlabel="change of Ω")
-    axes.margins(x=0.08)
-    axes.set_yticks(range(len(bars)), [short(bar.label) for bar in bars])
+    axes.set(ylim=(len(bars) - 0.4, -0.6), xlabel="change of Ω (bar: ours; hollow diamond: paper)")
+    axes.margins(x=0.2)
+    axes.set_yticks(range(len(bars)), [f"without {short(bar.label)}" for bar in bars])
     return figure
 
 
 def _change_line(axes: Axes, place: int, bar: Change) -> None:
-    if bar.published is not None:
-        axes.plot(bar.published, place, "D", markersize=5, color=INK, markerfacecolor=PAPER, zorder=4)
+    axes.axhline(place, color=FAINT, linewidth=0.6, zorder=0)
     if bar.value is None:
-        axes.annotate("unknown", (0, place), (4, 0), textcoords="offset points", va="center", color=MUTED, size=8)
-        return
-    axes.barh(place, bar.value, height=0.55, color=UNKNOWN if bar.untrained else ACCENT)
+        axes.annotate("not part of this run", (0, place), (4, -9), textcoords="offset points", color=MUTED, size=7)
+    else:
+        axes.barh(place, bar.value, height=0.5, color=UNKNOWN if bar.untrained else ACCENT)
+        ends = [bar.value, *(bar.interval or ())]
+        side = 4 if bar.value >= 0 else -4
+        at = {"ha": "left" if side > 0 else "right", "va": "center", "size": 8}
+        end = (max(ends) if side > 0 else min(ends), place)
+        axes.annotate(f"{bar.value:+.4f}", end, (side, 0), textcoords="offset points", **at)
     if bar.interval:
         axes.plot(bar.interval, [place, place], color=INK, linewidth=1.1, marker="|", markersize=6, zorder=3)
+    if bar.published is not None:
+        axes.plot(bar.published, place, "D", markersize=6, color=ANOMALY, markerfacecolor=PAPER, zorder=4)

@@ -20,7 +20,7 @@ from workflow_lib.report.content import (
     text,
 )
 from workflow_lib.report.figures import Change, changes, heat_map
-from workflow_lib.report.parsing import any_text, column, filled, known, one_of, whole, yes
+from workflow_lib.report.parsing import any_text, column, filled, known, one_of, whole
 from workflow_lib.report.reading import read_rows
 from workflow_lib.report.words import METRICS
 
@@ -54,7 +54,7 @@ class StudyRow:
     low: float | None = column(known)
     high: float | None = column(known)
     published: str = column(any_text)
-    untrained: bool = column(yes)
+    untrained: str = column(one_of("yes", "no", ""))  # nothing is known of what this run does not have
     remark: str = column(any_text)
 
 
@@ -102,26 +102,23 @@ def _table(rows: Sequence[StudyRow]) -> Table:
     lines: dict[int, list[StudyRow]] = {}
     for row in rows:
         lines.setdefault(row.row, []).append(row)
-    heads = list(dict.fromkeys(_head(row) for row in rows))
-    bounded = any(row.low is not None for row in rows)
-    detailed = any(row.detail for row in rows if row.metric != "text")
+    columns = [_Shown(head, rows) for head in dict.fromkeys(_head(row) for row in rows)]
+    words = rows[0].metric == "text"
+    detailed = any(row.detail for row in rows) and not words
     # Roles are words: those of a table of figures have a protocol.
     protocol = one_protocol(row.protocol for row in rows) if rows[0].protocol else None
     scope = f", protocol {protocol}" if protocol else ""
-    numeric = rows[0].metric != "text"
-    pairs = [c for head in heads for c in (Column(head, numeric=numeric), Column(f"{head}, paper", numeric=numeric))]
     return Table(
         caption=f"{rows[0].title}, suite {rows[0].suite}{scope}",
         columns=(
             Column("Row"),
             *([Column("Detail")] if detailed else []),
-            *pairs,
-            *([Column("Interval", numeric=True)] if bounded else []),
-            *([Column("Seeds", numeric=True)] if numeric else []),
+            *(Column(title, numeric=not words) for shown in columns for title in shown.titles),
+            *([] if words else [Column("Seeds", numeric=True)]),
             Column("Ours is"),
             Column("Remark"),
         ),
-        rows=tuple(_line(line, heads, detailed=detailed, bounded=bounded) for line in lines.values()),
+        rows=tuple(_line(line, columns, detailed=detailed) for line in lines.values()),
         protocol=protocol,
         note=f"Data: studies/{rows[0].study}/{rows[0].study}.csv; the same as LaTeX beside it.",
     )
@@ -132,33 +129,49 @@ def _head(row: StudyRow) -> str:
     return _TITLES[row.metric] if row.metric != "text" else row.detail.capitalize() or "Text"
 
 
-def _line(rows: Sequence[StudyRow], heads: Sequence[str], *, detailed: bool, bounded: bool) -> tuple[Cell, ...]:
-    first, by_head = rows[0], {_head(row): row for row in rows}
-    pairs = [cell for head in heads for cell in _pair(by_head.get(head))]
-    tag = UNTRAINED if any(row.untrained for row in rows) else ""
-    known_ends = [row for row in rows if row.low is not None and row.high is not None]
-    interval = _interval(known_ends[0]) if known_ends else Cell(DASH)
+class _Shown:
+    """The columns of one figure: ours, its interval where any row has one, and the paper's where it gives any."""
+
+    def __init__(self, head: str, rows: Sequence[StudyRow]) -> None:
+        found = [row for row in rows if _head(row) == head]
+        self.head = head
+        self.bounded = any(row.low is not None for row in found)
+        self.published = any(row.published for row in found) or len({_head(row) for row in rows}) == 1
+        interval, paper = [f"{head}, interval"] * self.bounded, [f"{head}, paper"] * self.published
+        self.titles = [head, *interval, *paper]
+
+    def cells(self, rows: Sequence[StudyRow]) -> list[Cell]:
+        """Of one line of the table, whose figures are `rows`."""
+        row = next((row for row in rows if _head(row) == self.head), None)
+        if row is None:
+            return [Cell(DASH)] * len(self.titles)
+        ours, paper = _pair(row)
+        return [ours, *([_interval(row)] if self.bounded else []), *([paper] if self.published else [])]
+
+
+def _line(rows: Sequence[StudyRow], columns: Sequence[_Shown], *, detailed: bool) -> tuple[Cell, ...]:
+    first = rows[0]
+    tag = UNTRAINED if any(row.untrained == "yes" for row in rows) else ""
     remarks = dict.fromkeys(row.remark for row in rows if row.remark)
     return (
         text(first.label, tag),
         *([text(first.detail)] if detailed else []),
-        *pairs,
-        *([interval] if bounded else []),
-        *([] if first.metric == "text" else [Cell(first.seeds, first.seeds) if first.seeds else Cell(DASH)]),
+        *(cell for shown in columns for cell in shown.cells(rows)),
+        *([] if first.metric == "text" else [Cell(first.seeds or DASH, first.seeds)]),
         text(" ".join(word for word in (first.entry_kind, first.entry) if word)),
         text("; ".join(remarks)),
     )
 
 
 def _interval(row: StudyRow) -> Cell:
+    if row.low is None or row.high is None:
+        return Cell(DASH)
     form = "+.4f" if row.metric == "change" else ".4f"
     return Cell(f"[{row.low:{form}}, {row.high:{form}}]", repr(row.low))
 
 
-def _pair(row: StudyRow | None) -> tuple[Cell, Cell]:
+def _pair(row: StudyRow) -> tuple[Cell, Cell]:
     """Ours and the paper's; a dash where there is none."""
-    if row is None:
-        return Cell(DASH), Cell(DASH)
     if row.metric == "text":
         return text(row.value), text(row.published)
     form = "+.4f" if row.metric == "change" else ".4f"
@@ -170,7 +183,7 @@ def _pair(row: StudyRow | None) -> tuple[Cell, Cell]:
 
 
 def _named(rows: Sequence[StudyRow]) -> str:
-    untrained = " (untrained)" if any(row.untrained for row in rows) else ""
+    untrained = " (untrained)" if any(row.untrained == "yes" for row in rows) else ""
     return f"{rows[0].title}{untrained}, suite {rows[0].suite}, protocol {rows[0].protocol}"
 
 
@@ -185,7 +198,7 @@ def _change_chart(rows: Sequence[StudyRow]) -> list[Figure]:
         Figure(
             name=f"study-{rows[0].suite}-{rows[0].study}",
             caption=(
-                f"{_named(found)}. Bars: ours, with the interval where there is one; diamonds: the paper. "
+                f"{_named(found)}. Bars: ours, with the interval where there is one; hollow diamonds: the paper. "
                 "Left of 0, the system is worse without the branch."
             ),
             description=f"Bar chart: {_named(found)}: {told}.",
@@ -196,15 +209,18 @@ def _change_chart(rows: Sequence[StudyRow]) -> list[Figure]:
 
 def _change(row: StudyRow) -> Change:
     ends = (row.low, row.high) if row.low is not None and row.high is not None else None
-    return Change(row.label, known(row.value), ends, known(row.published), row.untrained)
+    return Change(row.label, known(row.value), ends, known(row.published), row.untrained == "yes")
 
 
 def _heat_chart(rows: Sequence[StudyRow]) -> list[Figure]:
     """Figures by machine (the paper's Figure 3b); nothing where none is known."""
     machines: dict[str, dict[str, float | None]] = {}
+    notes: dict[str, dict[str, str]] = {}
     metrics = [metric for metric in METRICS if any(row.metric == metric for row in rows)]
     for row in rows:
         machines.setdefault(row.label, dict.fromkeys(metrics))[row.metric] = known(row.value)
+        paper = known(row.published)
+        notes.setdefault(row.label, {})[row.metric] = "" if paper is None else f"paper {paper:.3f}"
     if not any(value is not None for figures in machines.values() for value in figures.values()):
         return []
     return [
@@ -212,6 +228,8 @@ def _heat_chart(rows: Sequence[StudyRow]) -> list[Figure]:
             name=f"study-{rows[0].suite}-{rows[0].study}",
             caption=f"{_named(rows)}. Teal is better than guessing (0.5), orange worse.",
             description=f"Heat map of {_named(rows)}. The numbers are in the table above.",
-            drawing=heat_map(list(machines), list(machines.values()), metrics),
+            drawing=heat_map(
+                list(machines), list(machines.values()), metrics, notes=list(notes.values()), missing="none here"
+            ),
         )
     ]

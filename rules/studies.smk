@@ -1,0 +1,25 @@
+# The paper's tables and figures from the evidence of a suite, the published value beside ours.
+
+
+rule make_study:
+    input:
+        tables=paths.tables,
+        scores=inputs.study_tables,
+    output:
+        study=directory(paths.study),
+    log:
+        paths.log(paths.study),
+    benchmark:
+        paths.benchmark(paths.study)
+    conda:
+        "../envs/conda.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings=lambda w: inputs.studies.settings(w.suite, w.study),
+        code=code_digest("make_study"),
+    message:
+        "Make study {wildcards.study} ({wildcards.suite})"
+    script:
+        "../scripts/make_study.py"

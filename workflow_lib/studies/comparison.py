@@ -1,0 +1,67 @@
+"""Rows of branches and systems: under one protocol with differences, or under several and never compared."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from workflow_lib.protocols import one_protocol
+from workflow_lib.studies.rows import StudyRow, first_row
+from workflow_lib.studies.tables import Figure, SuiteTables
+
+Pair = tuple[StudyRow, Mapping[str, Any]]  # a row and its settings
+
+
+def comparison_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
+    """Ω of every row, then where it is asked for the difference to the row `against`; UserError for two protocols."""
+    one_protocol(row["protocol"] for row in settings["rows"])
+    rows = scope_rows(settings, tables)
+    return [*rows, *_changes(settings, rows, tables)] if "against" in settings else rows
+
+
+def scope_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
+    """Ω of every row under its own protocol: nothing is compared."""
+    return [_measured(settings, number, row, tables) for number, row in enumerate(settings["rows"], 1)]
+
+
+def _measured(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], tables: SuiteTables) -> StudyRow:
+    first = first_row(settings, number, row)
+    if row["absent"]:
+        return first
+    return filled(first, tables.omega(row["protocol"], row["kind"], row["entry"], row["seed"], settings["seeds"]))
+
+
+def filled(row: StudyRow, figure: Figure) -> StudyRow:
+    """The row with our number, or the remark that it is undefined."""
+    told = {key: "" if getattr(figure, key) is None else getattr(figure, key) for key in ("value", "sd", "low", "high")}
+    row = replace(row, **told, seeds=str(figure.seeds), untrained="yes" if figure.untrained else "no")
+    if figure.value is None:
+        return row.with_remark("undefined: its test clips lack a label, a domain or a class")
+    several = figure.interval_seed and figure.low is not None
+    return row.with_remark(f"interval of seed {figure.interval_seed}" if several else "")
+
+
+def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: SuiteTables) -> list[StudyRow]:
+    """Ω minus that of the row `against`, for all other rows that this run has; none is derived for the paper."""
+    shown = list(zip(rows, settings["rows"], strict=True))
+    base = next(pair for pair in shown if pair[0].label == settings["against"])
+    others = [pair for pair in shown if pair[0] is not base[0]]
+    return [_change(settings, pair, base, tables) for pair in others if "" not in (pair[0].value, base[0].value)]
+
+
+def _change(settings: Mapping[str, Any], ours: Pair, other: Pair, tables: SuiteTables) -> StudyRow:
+    row, base = ours[0], other[0]
+    ends = [
+        (r.entry_kind, r.entry, tables.seed_of(r.protocol, r.entry_kind, r.entry, s["seed"], settings["seeds"]))
+        for r, s in (ours, other)
+    ]
+    change = replace(
+        row,
+        metric="change",
+        detail=f"against {base.label}",
+        published="",
+        remark="; ".join(part for part in row.remark.split("; ") if part.startswith("stand-in")),
+    )
+    low, high = tables.difference(row.protocol, *ends)
+    several = "" if row.seeds == "1" else ends[0][2]
+    untrained = "yes" in (row.untrained, base.untrained)
+    return filled(change, Figure(row.value - base.value, None, low, high, int(row.seeds), several, untrained))

@@ -1,0 +1,72 @@
+"""Figures of the studies that have some: SVG and PNG, the protocol in title and file name, same rows, same bytes."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from workflow_lib.protocols import one_protocol
+from workflow_lib.report.drawing import figure_style, to_png, to_svg
+from workflow_lib.report.figures import Change, changes
+from workflow_lib.report.figures import heat_map as cells_of
+from workflow_lib.studies.latex import header
+from workflow_lib.studies.rows import METRICS, StudyRow
+
+
+def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
+    """{file name: content}; nothing for the kinds that are tables only. UserError for rows of two protocols."""
+    drawing = {"heat_map": heat_map, "leave_one_branch_out": removal_chart}.get(rows[0].kind)
+    if drawing is None:
+        return {}
+    name = f"{rows[0].study}-{one_protocol(row.protocol for row in rows)}"
+    figure = drawing(rows)
+    return {f"{name}.svg": to_svg(figure).encode("utf-8"), f"{name}.png": to_png(figure)}
+
+
+@figure_style()
+def heat_map(rows: Sequence[StudyRow]) -> Figure:
+    """Machines by figure: ours in colour, the published number below it where the paper names one."""
+    machines: dict[str, dict[str, StudyRow]] = {}
+    for row in rows:
+        machines.setdefault(row.label, {})[row.metric] = row
+    metrics = [metric for metric in METRICS if any(row.metric == metric for row in rows)]
+    values = [{metric: _value(cells.get(metric)) for metric in metrics} for cells in machines.values()]
+    notes = [{metric: _note(cells.get(metric)) for metric in metrics} for cells in machines.values()]
+    figure = cells_of(list(machines), values, metrics, notes=notes, missing="none here")
+    return _headed(figure, rows)
+
+
+@figure_style()
+def removal_chart(rows: Sequence[StudyRow]) -> Figure:
+    """Change of Ω by removed branch: ours as bars with their interval, the paper's as diamonds."""
+    return _headed(changes([_change(row) for row in rows if row.metric == "change"]), rows)
+
+
+def _change(row: StudyRow) -> Change:
+    interval = None if row.low == "" or row.high == "" else (row.low, row.high)
+    return Change(row.label, _value(row), interval, _known(row.published), row.untrained == "yes")
+
+
+def _headed(figure: Figure, rows: Sequence[StudyRow]) -> Figure:
+    """The figure, higher by the two lines of its title."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.5)
+    figure.suptitle(_title(rows), x=0.01, ha="left", size=9)
+    return figure
+
+
+def _value(row: StudyRow | None) -> float | None:
+    return None if row is None else _known(row.value)
+
+
+def _known(value: float | str) -> float | None:
+    return None if value == "" else value
+
+
+def _note(row: StudyRow | None) -> str:
+    return "" if row is None or row.published == "" else f"paper {row.published:.3f}"
+
+
+def _title(rows: Sequence[StudyRow]) -> str:
+    """Title of the study with system, protocol and what our numbers were made with, two lines."""
+    first = rows[0]
+    return f"{first.title}\n{first.entry}, protocol {first.protocol}; {header(rows)}"

@@ -1,0 +1,64 @@
+"""Leave one branch out: what removing each branch of a system changes (Figure 3a)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from workflow_lib.ablation import Ablation, leave_one_branch_out
+from workflow_lib.bootstrap import Difference, Interval, Resampling
+from workflow_lib.fusing import DEFAULT_STEP
+from workflow_lib.seeds import over_seeds
+from workflow_lib.studies.comparison import filled
+from workflow_lib.studies.rows import StudyRow, first_row
+from workflow_lib.studies.tables import Figure, SuiteTables, defined
+from workflow_lib.tables import read_scores
+
+
+def removal_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
+    """Ω of the whole system, then for each branch Ω without it and the change; mean and deviation over seeds."""
+    (whole,), removal = settings["rows"], settings["removal"]
+    first, ablations = first_row(settings, 1, whole), {}
+    if not whole["absent"]:
+        first = filled(first, tables.omega(whole["protocol"], whole["kind"], whole["entry"], "", settings["seeds"]))
+        ablations = _ablations(settings, whole["protocol"])
+    rows = [first]
+    for number, branch in enumerate(removal["branches"], 2):
+        rows += _branch_rows(first_row(settings, number, {**whole, **branch}), branch["branch"], ablations, first)
+    return rows
+
+
+def _ablations(settings: Mapping[str, Any], protocol: str) -> dict[str, Ablation]:
+    """The removals of every seed, in the order of the configuration: the first one's intervals are shown."""
+    removal, found = settings["removal"], {}
+    system = removal["system"]
+    for seed, machines in removal["tables"].items():
+        found[seed] = leave_one_branch_out(
+            {machine: {b: read_scores(path) for b, path in paths.items()} for machine, paths in machines.items()},
+            system["branches"],
+            system.get("step", DEFAULT_STEP),
+            system.get("search", "grid"),
+            protocol=protocol,
+            resampling=Resampling(**settings["bootstrap"]),
+            seed=seed,
+        )
+    return found
+
+
+def _branch_rows(row: StudyRow, branch: str, ablations: Mapping[str, Ablation], whole: StudyRow) -> list[StudyRow]:
+    """Ω without a branch and the change; the change alone, empty, where this run has nothing to remove."""
+    change = replace(row, detail=f"without {branch}", metric="change")
+    without = [ablation.without[branch] for ablation in ablations.values() if branch in ablation.without]
+    if not without:
+        absent = bool(ablations)
+        return [change.with_remark(f"not part of this run: {row.entry} has no branch {branch}" if absent else "")]
+    seed, untrained = next(iter(ablations)), whole.untrained == "yes"
+    omega = _figure([(one.interval.omega, one.interval) for one in without], seed, untrained)
+    changed = _figure([(one.change.difference, one.change) for one in without], seed, untrained)
+    return [filled(replace(change, metric="omega", published=""), omega), filled(change, changed)]
+
+
+def _figure(pairs: Sequence[tuple[float, Interval | Difference]], first_seed: str, untrained: bool) -> Figure:
+    """Mean and sample deviation over seeds, with the interval of the first."""
+    over, first = over_seeds([value for value, _ in pairs]), pairs[0][1]
+    numbers = map(defined, (over.mean, over.sd, first.low, first.high))
+    return Figure(*numbers, over.seeds, first_seed if over.seeds > 1 else "", untrained)

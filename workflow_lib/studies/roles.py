@@ -1,0 +1,75 @@
+"""What branches are, in words made from the configuration (Table 1)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from workflow_lib.studies.rows import StudyRow, first_row
+from workflow_lib.studies.tables import SuiteTables
+
+ASPECTS = ("evidence", "microphones", "conditioning", "score")
+ENCODERS = {"eat": "EAT", "ced": "CED", "m2d": "M2D"}
+INPUTS = {"near": "near", "far": "far", "near-far": "near minus far"}
+
+
+def role_rows(settings: Mapping[str, Any], _tables: SuiteTables) -> list[StudyRow]:
+    """Four rows of words for each branch: evidence, microphones, conditioning and score."""
+    rows = []
+    for number, row in enumerate(settings["rows"], 1):
+        first = first_row(settings, number, {**row, "published": None}, metric="text")
+        told = branch_role(row["branch"], row["model"], row["encoder"])
+        for aspect in ASPECTS:
+            published, untrained = row["published"].get(aspect, ""), "yes" if row["untrained"] else "no"
+            rows.append(replace(first, detail=aspect, value=told[aspect], published=published, untrained=untrained))
+    return rows
+
+
+def branch_role(branch: Mapping[str, Any], model: Mapping[str, Any], encoder: Mapping[str, Any]) -> dict[str, str]:
+    """The four aspects of a branch in words; `model` {} for score tables, `encoder` {} where there is none."""
+    if not model:
+        return dict.fromkeys(ASPECTS, "unknown: score tables made elsewhere")
+    if not encoder:
+        return _autoencoder_role(branch["scorer"], model)
+    return {
+        "evidence": _evidence(branch, model, encoder),
+        "microphones": _microphones(branch["view"], adapted=model["kind"] == "adapted"),
+        "conditioning": _conditioning(branch["conditioning"]),
+        "score": _density(branch["scorer"]),
+    }
+
+
+def _autoencoder_role(scorer: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, str]:
+    mahalanobis = scorer["kind"] == "mahalanobis"
+    return {
+        "evidence": "log-mel reconstruction residual",
+        "microphones": INPUTS[model["input"]],
+        "conditioning": "covariance of normal residuals, by domain" if mahalanobis else "none",
+        "score": f"Mahalanobis ({scorer.get('reading', 'official')}), smaller of both domains"
+        if mahalanobis
+        else "mean squared error",
+    }
+
+
+def _evidence(branch: Mapping[str, Any], model: Mapping[str, Any], encoder: Mapping[str, Any]) -> str:
+    name = ENCODERS.get(encoder["encoder"], encoder["encoder"])
+    state = "adapted " if model["kind"] == "adapted" else ""
+    if branch["view"] == ["head"]:
+        return f"embedding of the head of {state}{name}"
+    return f"mean and standard deviation of block {branch['block']} of {state}{name}"
+
+
+def _microphones(view: list[str], *, adapted: bool) -> str:
+    shown = "near and far through the head" if view == ["head"] else " and ".join(view)
+    return f"{shown}; encoder adapted on near and far" if adapted else shown
+
+
+def _conditioning(settings: Mapping[str, Any]) -> str:
+    parts = ["standardised"] if settings["standardise"] else []
+    if settings["components"] is not None:
+        parts.append(f"PCA-{settings['components']}" + (" whitening" if settings["whiten"] else ""))
+    return ", ".join(parts) or "none"
+
+
+def _density(scorer: Mapping[str, Any]) -> str:
+    source, target = scorer.get("k", (8, 5))
+    return f"DLD, {scorer.get('metric', 'euclidean')}, K = {source}/{target}"
