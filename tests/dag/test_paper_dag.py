@@ -26,6 +26,7 @@ EXPECTED = {
     "train_adapter": 2 * 8,
     "embed_machine": 3 * 12 + 2 * (7 + 7 + 5),
     "tabulate_suite": 2,
+    "illustrate_clips": 2,
     "write_report": 1,
     "all": 1,
 }
