@@ -70,11 +70,3 @@ rule all:
         report=paths.report,
     message:
         "Everything is made: open {input.report}"
-
-
-rule studies:
-    input:
-        studies=inputs.study_folders,
-        report=paths.report,
-    message:
-        "The paper's tables and figures: {input.studies}"

@@ -32,10 +32,39 @@ rule tabulate_suite:
         "../scripts/tabulate_suite.py"
 
 
+rule illustrate_clips:
+    input:
+        tables=paths.tables,
+        manifests=inputs.suite_manifests,
+        recordings=inputs.suite_recordings,
+    output:
+        clips=directory(paths.clips),
+    log:
+        paths.log(paths.clips),
+    benchmark:
+        paths.benchmark(paths.clips)
+    conda:
+        "../envs/conda.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        reading=lambda w: plan.reading(w.suite),
+        wrong_clips=plan.config["report"]["wrong_clips"],
+        audio=plan.config["report"]["audio"],
+        code=code_digest("illustrate_clips"),
+    message:
+        "Draw and cut the clips that the systems get most wrong ({wildcards.suite})"
+    script:
+        "../scripts/illustrate_clips.py"
+
+
 rule write_report:
     input:
         tables=inputs.report_tables,
         health=inputs.health_tables,
+        clips=inputs.illustrated_clips,
+        studies=inputs.study_folders,
     output:
         report=paths.report,
         figures=directory(paths.figures),
@@ -50,8 +79,9 @@ rule write_report:
         runtime=20,
     params:
         suites=list(plan.run_suites),
-        checked=inputs.recorded_suites,
-        title=plan.config["report"]["title"],
+        recorded=inputs.recorded_suites,
+        settings=plan.config["report"],
+        benchmarks=paths.benchmarks,
         provenance=plan.provenance,
         code=code_digest("write_report"),
     message:

@@ -23,3 +23,11 @@ rule make_study:
         "Make study {wildcards.study} ({wildcards.suite})"
     script:
         "../scripts/make_study.py"
+
+
+rule studies:
+    input:
+        studies=inputs.study_folders,
+        report=paths.report,
+    message:
+        "The paper's tables and figures: {input.studies}"

@@ -1,15 +1,24 @@
 from workflow_lib.job import run_job
-from workflow_lib.report import build_report
+from workflow_lib.report import Material, build_report
+from workflow_lib.report.provenance import package_versions
 
 
 def main(job):
+    inputs, params = job.input, job.params
+    material = Material(
+        health=dict(zip(params.recorded, inputs.get("health", []), strict=True)),
+        clips=dict(zip(params.recorded, inputs.get("clips", []), strict=True)),
+        studies=inputs.get("studies", []),
+        benchmarks=params.benchmarks,
+        wrong_clips=params.settings["wrong_clips"],
+    )
     build_report(
-        dict(zip(job.params.suites, job.input.tables, strict=True)),
+        dict(zip(params.suites, inputs.tables, strict=True)),
         job.output.report,
-        title=job.params.title,
-        provenance=job.params.provenance,
+        title=params.settings["title"],
+        provenance=params.provenance | {"code of the page": params.code} | package_versions(),
         figures=job.output.figures,
-        health=dict(zip(job.params.checked, job.input.get("health", []), strict=True)),
+        material=material,
     )
 
 

@@ -168,6 +168,15 @@ class Inputs:
         """Health tables of all suites that are run and have recordings, in the order of `recorded_suites`."""
         return [fill(self._paths.health, suite=suite) for suite in self.recorded_suites]
 
+    def suite_recordings(self, wildcards: Any) -> list[str]:
+        """Folders of the recordings of all machines of a suite."""
+        suite = self.plan.suites[wildcards.suite]
+        return [folder for machine in suite.machines for folder in suite.recordings(machine)]
+
+    def illustrated_clips(self, wildcards: Any) -> list[str]:
+        """Pictures and sounds of all suites that are run and have recordings, in the order of `recorded_suites`."""
+        return [fill(self._paths.clips, suite=suite) for suite in self.recorded_suites]
+
     @property
     def recorded_suites(self) -> list[str]:
         """Suites that are run and have recordings, not only score tables."""

@@ -92,6 +92,11 @@ class Paths:
         return f"{self.results}/{{suite}}/tables"
 
     @property
+    def clips(self) -> str:
+        """Folder of the clips that the systems of a suite get most wrong, as pictures and sounds."""
+        return f"{self.results}/{{suite}}/clips"
+
+    @property
     def study(self) -> str:
         """Folder of one study of a suite: its table as CSV and LaTeX, and its figures."""
         return f"{self.results}/{{suite}}/studies/{{study}}"
@@ -111,6 +116,11 @@ class Paths:
     def benchmark(self, pattern: str) -> str:
         """Run time and memory of the job that makes `pattern`."""
         return self._mirror(pattern, "benchmarks", ".tsv")
+
+    @property
+    def benchmarks(self) -> str:
+        """Folder of the run times of all jobs."""
+        return f"{self.results}/benchmarks"
 
     def _mirror(self, pattern: str, folder: str, suffix: str) -> str:
         return f"{self.results}/{folder}/{pattern.removeprefix(self.results + '/')}{suffix}"

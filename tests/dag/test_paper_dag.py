@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT, Workflow
 
 NAMES = ROOT / "tests" / "golden" / "dcase2026" / "filenames.txt.gz"
 EVAL = {"BlowerDustCollector", "Sander", "SewingMachine", "ToothBrush", "ToyDrone"}
+STUDIES = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["studies"]
 # 12 machines (7 dev, 5 eval), 2 seeds, 3 frozen encoders, 2 autoencoders; adapted: full and one per machine, per seed.
 EXPECTED = {
     "index_machine": 12,
@@ -24,6 +26,7 @@ EXPECTED = {
     "train_adapter": 2 * 8,
     "embed_machine": 3 * 12 + 2 * (7 + 7 + 5),
     "tabulate_suite": 2,
+    "illustrate_clips": 2,
     "write_report": 1,
     "all": 1,
 }
@@ -60,6 +63,16 @@ def test_a_dry_run_says_what_each_job_is_for(dry_run):
     assert "Adapt dualmic@without-fan-seed2026 on the other machines' normal clips (dev)" in dry_run
     assert "Score Sander with dualmic (dualmic@full-seed13711, eval)" in dry_run
     assert "Choose calibration and weights of DualDL4, held out: valveEmu (cross_fitted)" in dry_run
+
+
+def test_the_studies_of_the_paper_are_one_target(workflow):
+    """All of them on the development set, none on the unlabelled one; the removal study reads score tables as well."""
+    dag = Dag.read(workflow, "studies")
+    made = {Path(job["output"][0]): job["input"] for job in dag.jobs if job["rule"] == "make_study"}
+    assert set(made) == {Path("results/dev/studies", name) for name in STUDIES}
+    scored = {folder.name: len(inputs) - 1 for folder, inputs in made.items() if len(inputs) > 1}
+    assert scored == {"figure_3a": 7 * 4 + 2 * 7}, "four branches without a seed, one with two"
+    assert all("results/dev/tables" in inputs for inputs in made.values())
 
 
 def test_a_dry_run_needs_no_data(tmp_path):

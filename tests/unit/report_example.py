@@ -8,17 +8,26 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from workflow_lib.metrics import machine_metrics, official_score
+
+IDENTITY = "suite,protocol,kind,name,seed,untrained"
 HEADERS = {
     "machines": "suite,protocol,kind,name,seed,untrained,machine,source_auc,target_auc,pauc,harmonic_mean",
     "official": "suite,protocol,kind,name,seed,untrained,machines,omega",
     "weights": "suite,protocol,system,seed,held_out,branch,weight,median,iqr,selection_omega",
     "ranking": "suite,protocol,kind,name,seed,untrained,machine,rank,clip,domain,anomaly,score",
+    "choices": "suite,protocol,kind,name,seed,held_out,branch,candidate,chosen,selection_omega",
     "clips": "suite,machine,split,domain,label,clips,channels,sample_rate,seconds_min,seconds_max",
     "models": "suite,model,kind,trained,description,weights_digest,branches,licence",
     "notes": "suite,branch,model,machine,note",
     "training": "suite,model,step,epoch,learning_rate,loss,loss_attribute,loss_machine,loss_domain,loss_consistency,"
     "accuracy_attribute,accuracy_machine,accuracy_domain,clips_per_s",
     "validation": "suite,model,epoch,clips,chance,loss,accuracy_attribute,accuracy_machine,accuracy_domain",
+    "uncertainty": f"{IDENTITY},omega,low,high,level,replicates,bootstrap_seed",
+    "differences": "suite,protocol,kind_a,name_a,seed_a,kind_b,name_b,seed_b,untrained,difference,low,high,level,"
+    "same_sign,replicates,bootstrap_seed",
+    "seeds": "suite,protocol,kind,name,untrained,seeds,omega_mean,omega_sd",
+    "thresholds": f"{IDENTITY},machine,method,quantile,threshold,normal_clips,note",
 }
 
 
@@ -38,6 +47,8 @@ class Example:
 
     suite: str
     rows: dict[str, list[list[object]]] = field(default_factory=lambda: {table: [] for table in HEADERS})
+    # {protocol: {(kind, name, seed, untrained): Ω of the replicates}}, of entries that have labels
+    replicates: dict[str, dict[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
 
     def add(self, table: str, *cells: object) -> None:
         self.rows[table].append([self.suite, *("" if cell is None else cell for cell in cells)])
@@ -45,17 +56,19 @@ class Example:
     def entry(
         self, protocol: str, kind: str, name: str, tables: Mapping[str, Scores], seed: str = "", untrained: str = "no"
     ) -> None:
-        """Adds machines, official and ranking rows of one branch or system."""
+        """Adds all rows of one branch or system but its weights."""
         who = (protocol, kind, name, seed, untrained)
         figures: list[float | None] = []
         for machine, scores in sorted(tables.items()):
             _add_ranking(self, who, machine, scores)
+            self.add("thresholds", *who, machine, "quantile", 0.9, THRESHOLD, 100, "")
             if scores.anomaly is not None:
                 three = machine_figures(scores)
                 figures += three
                 self.add("machines", *who, machine, *three, harmonic(three))
         if figures:
             self.add("official", *who, len(figures) // 3, harmonic(figures))
+            _add_evidence(self, who, tables, harmonic(figures))
 
     def weights(self, protocol: str, system: str, folds: Mapping[str, Mapping[str, float]], seed: str = "") -> None:
         for held_out, weights in folds.items():
@@ -90,6 +103,58 @@ class Example:
                 writer.writerow(HEADERS[table].split(","))
                 writer.writerows(rows)
         return folder
+
+
+THRESHOLD = 4.33  # the 0.9 quantile of normal scores, which are drawn from a gamma distribution: see drawn_scores
+LEVEL, REPLICATES, BOOTSTRAP_SEED = 0.95, 20, 13711
+
+
+def _add_evidence(example: Example, who: tuple[str, ...], tables: Mapping[str, Scores], omega: float | None) -> None:
+    """Adds the interval of an entry, its differences to the systems (or best branch) before it, and its seeds."""
+    protocol, kind, name, _, untrained = who
+    told = (LEVEL, REPLICATES, BOOTSTRAP_SEED)
+    drawn = np.array([bootstrapped(tables, place) for place in range(REPLICATES)])
+    ends = (None, None) if omega is None else np.quantile(drawn, [0.025, 0.975]).tolist()
+    example.add("uncertainty", *who, omega, *ends, *told)
+    others = example.replicates.setdefault(protocol, {})
+    best = max((float(np.median(o)) for key, o in others.items() if key[0] == "branch"), default=None)
+    for other, values in others.items() if kind == "system" and omega is not None else ():
+        if other[0] == "system" or float(np.median(values)) == best:
+            flag = "yes" if "yes" in (untrained, other[-1]) else "no"
+            example.add("differences", protocol, *who[1:4], *other[:3], flag, *_compared(drawn - values))
+    others[who[1:]] = drawn
+    _add_seeds(example, protocol, kind, name, untrained)
+
+
+def _add_seeds(example: Example, protocol: str, kind: str, name: str, untrained: str) -> None:
+    """The line of an entry over the seeds that it has so far, in place of its line before."""
+    omegas = [row[7] for row in example.rows["official"] if row[1:4] == [protocol, kind, name]]
+    example.rows["seeds"] = [row for row in example.rows["seeds"] if row[1:4] != [protocol, kind, name]]
+    known = "" not in omegas
+    deviation = float(np.std(omegas, ddof=1)) if known and len(omegas) > 1 else None
+    mean = float(np.mean(omegas)) if known else None
+    example.add("seeds", protocol, kind, name, untrained, len(omegas), mean, deviation)
+
+
+def _compared(differences: np.ndarray) -> list[float]:
+    """Median, interval with its level, share of the replicates that have the sign of the median, and how they came."""
+    middle = float(np.median(differences))
+    same = float(np.mean(np.sign(differences) == np.sign(middle)))
+    ends = np.quantile(differences, [0.025, 0.975]).tolist()
+    return [middle, *ends, LEVEL, same, REPLICATES, BOOTSTRAP_SEED]
+
+
+def bootstrapped(tables: Mapping[str, Scores], replicate: int) -> float:
+    """Ω of clips drawn anew within machine, domain and label."""
+    return official_score([_resampled(scores, replicate, machine) for machine, scores in sorted(tables.items())])
+
+
+def _resampled(scores: Scores, replicate: int, machine: str):
+    random = np.random.default_rng([replicate, *machine.encode()])
+    groups = [f"{domain}{label}" for domain, label in zip(scores.domain, scores.anomaly, strict=True)]
+    places = [np.flatnonzero(np.array(groups) == group) for group in sorted(set(groups))]
+    drawn = np.concatenate([random.choice(members, len(members)) for members in places])
+    return machine_metrics(scores.score[drawn], scores.anomaly[drawn], scores.domain[drawn])
 
 
 def _add_ranking(example: Example, who: tuple[str, ...], machine: str, scores: Scores) -> None:
@@ -145,16 +210,21 @@ def labelled_example(
     machines: Sequence[str] = MACHINES,
     protocols: Sequence[str] = PROTOCOLS,
     untrained: bool = False,
+    seeds: Sequence[str] = ("13711",),
 ) -> Example:
     """A labelled suite: two branches and two systems under two protocols; `untrained` is about the branch eat."""
     example, flag = Example(suite), "yes" if untrained else "no"
     for offset, protocol in enumerate(protocols):
         for name, gain, random in (("ae", 1.2, "no"), ("eat", 0.8, flag)):
-            tables = {machine: drawn_scores(machine, 10 * len(name) + offset, gain) for machine in machines}
-            example.entry(protocol, "branch", name, tables, seed="13711" if name == "eat" else "", untrained=random)
+            for place, seed in enumerate(seeds if name == "eat" else [""]):
+                drawn = 10 * len(name) + offset + 100 * place
+                tables = {machine: drawn_scores(machine, drawn, gain) for machine in machines}
+                example.entry(protocol, "branch", name, tables, seed=seed, untrained=random)
         for name, gain, random in (("NearMah", 1.2, "no"), ("Dual", 1.6, flag)):
-            tables = {machine: drawn_scores(machine, 7 * len(name) + offset, gain) for machine in machines}
-            example.entry(protocol, "system", name, tables, seed="13711" if name == "Dual" else "", untrained=random)
+            for place, seed in enumerate(seeds if name == "Dual" else [""]):
+                drawn = 7 * len(name) + offset + 100 * place
+                tables = {machine: drawn_scores(machine, drawn, gain) for machine in machines}
+                example.entry(protocol, "system", name, tables, seed=seed, untrained=random)
         folds = machines if protocol == "cross_fitted" else [""]
         example.weights(protocol, "Dual", {held: {"ae": 0.7, "eat": 0.3} for held in folds}, seed="13711")
         example.weights(protocol, "NearMah", {held: {"ae": 1.0} for held in folds})

@@ -13,7 +13,7 @@ from workflow_lib.health import check_machine, clipped_share, coherence, level_d
 from workflow_lib.health_summary import write_health
 from workflow_lib.health_table import ClipHealth, health_lines, read_health, read_rows
 from workflow_lib.manifest import Clip, index_machine
-from workflow_lib.report.build import build_report
+from workflow_lib.report import Material, build_report
 from workflow_lib.simulation import simulate_machine
 
 RATE = 16000
@@ -264,7 +264,7 @@ def test_the_page_shows_findings_and_figures(fan, tmp_path):
     write_clip(path, np.zeros((2, 2 * RATE), np.float32))
     folder = checked(fan, tmp_path / "out", "fan")
     tables = {"demo": labelled_example().write(tmp_path / "tables")}
-    build_report(tables, tmp_path / "report.html", title="t", provenance={}, health={"demo": folder})
+    build_report(tables, tmp_path / "report.html", title="t", provenance={}, material=Material(health={"demo": folder}))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Health of the recordings" in page
     table = page.split("What is odd about the recordings of demo", 1)[1].split("</table>", 1)[0]

@@ -25,7 +25,8 @@ from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.protocols import one_protocol
 from workflow_lib.report import build_report
 from workflow_lib.report.content import Cell, number
-from workflow_lib.report.evaluated import by_omega, omega_table
+from workflow_lib.report.entries import by_omega
+from workflow_lib.report.evaluated import omega_table
 from workflow_lib.report.reading import read_suite
 from workflow_lib.report.words import (
     NOT_EVALUATED,
@@ -532,7 +533,7 @@ def test_single_machine_with_one_branch_gives_a_report(tmp_path):
     example.entry("complete_dev", "branch", "ae", {"pump": drawn_scores("pump", 4, 1.0)})
     page = Parsed(report(tmp_path, example, figures=True))
     assert len(by_head(find_table(page, "ae by machine, suite mine"))) == 1
-    assert (tmp_path / "report" / "figures" / "mine-complete_dev-ae-scores.svg").exists()
+    assert (tmp_path / "report" / "figures" / "mine-complete_dev-ae-machine-pump.svg").exists()
 
 
 def test_undefined_figures_are_named_and_never_look_like_numbers(tmp_path):
@@ -574,7 +575,9 @@ def test_names_that_fold_to_the_same_file_keep_their_own_figures(tmp_path):
     for name in ("a/b", "a b", "A?B"):
         example.entry("cross_fitted", "system", name, {"fan": drawn_scores("fan", 2, 1.0, labelled=False)})
     report(tmp_path, example, figures=True)
-    assert len(list((tmp_path / "report" / "figures").glob("*-scores*.svg"))) == 3
+    figures = tmp_path / "report" / "figures"
+    assert len(list(figures.glob("*-machine-fan*.svg"))) == 1  # the first of them stands in front
+    assert len(list(figures.glob("*-scores*.svg"))) == 2
 
 
 def test_large_groups_are_thinned_in_the_drawing_only(tmp_path):

@@ -5,19 +5,23 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from workflow_lib.bootstrap import Resampling
 from workflow_lib.config import check_config
 from workflow_lib.errors import UserError
+from workflow_lib.evaluation import Evidence, write_tables
 from workflow_lib.fusion import cross_fit
 from workflow_lib.planning import load_plan
+from workflow_lib.score_table import ScoreTable
 from workflow_lib.studies.comparison import comparison_rows, scope_rows
 from workflow_lib.studies.latex import escape, latex_table
 from workflow_lib.studies.making import make_study
 from workflow_lib.studies.planned import Studies
 from workflow_lib.studies.tables import SuiteTables
-from workflow_lib.tables import read_scores, write_csv
+from workflow_lib.tables import read_scores, write_csv, write_scores
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "fusion"
@@ -113,7 +117,7 @@ def test_a_figure_over_seeds_is_a_mean_with_its_deviation_and_says_whose_interva
 def test_what_a_run_does_not_have_stays_in_the_table(tmp_path, tables):
     absent = row(entry="eat_raw", published=0.583375, absent="not part of this run: branch eat_raw")
     lines, tex, _ = made(tmp_path, settings(row(entry="ae_mse"), absent), tables)
-    assert (lines[1]["value"], lines[1]["published"], lines[1]["untrained"]) == ("", "0.583375", "")
+    assert (lines[1]["value"], lines[1]["published"], lines[1]["untrained"]) == ("", "0.583375", "no")
     assert lines[1]["remark"] == "not part of this run: branch eat_raw"
     assert r"branch eat\_raw" in tex and "0.583375" in tex
 
@@ -345,6 +349,67 @@ def test_roles_are_told_from_the_configuration(config, monkeypatch, tmp_path):
     config["branches"]["m2d"]["scorer"]["metric"] = "euclidean"
     again = Studies(load_plan(config, ROOT / "config.yaml")).settings("dev", "table_1")
     assert again["rows"][2]["branch"]["scorer"]["metric"] == "euclidean"
+
+
+def lay(below, above):
+    """A configuration laid over another, as Snakemake does it."""
+    both = below.keys() & above.keys() if isinstance(below, dict) and isinstance(above, dict) else None
+    return above if both is None else {**below, **above, **{key: lay(below[key], above[key]) for key in both}}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
+    """Every study of the demo, from score tables drawn by chance: its configuration decides what is shown."""
+    folder = tmp_path_factory.mktemp("demo")
+    files = (ROOT / "config.yaml", ROOT / "profiles" / "demo" / "workflow.yaml")
+    config = lay(*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in files))
+    plan = load_plan({**config, "results": str(folder)}, ROOT / "config.yaml")
+    studies, rng = Studies(plan), np.random.default_rng(0)
+    scored = [path for e in plan.evaluations("demo") for path in e.tables.values()]
+    scored += studies.score_tables("demo", "figure_3a")
+    for path in dict.fromkeys(scored):
+        clips = [f"{domain}-{label}-{i}" for domain in ("source", "target") for label in (0, 1) for i in range(6)]
+        cells = [clip.split("-") for clip in clips]
+        columns = [clips, [c[0] for c in cells], [float(c[1]) for c in cells], rng.normal(size=len(clips))]
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_scores(Path(path), ScoreTable(*map(np.array, columns)))
+    rows, few = plan.evaluation_rows("demo"), Resampling(replicates=20)
+    evidence = Evidence("demo", True, rows, plan.config, [], [], [], [], bootstrap=few)
+    write_tables(evidence, folder / "tables")
+    found = {}
+    for name in studies.names("demo"):
+        make_study({**studies.settings("demo", name), "bootstrap": BOOTSTRAP}, folder / "tables", folder / name)
+        with (folder / name / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            found[name] = list(csv.DictReader(file))
+    return found
+
+
+def test_all_studies_come_out_of_the_demo(demo, config):
+    assert set(demo) == set(config["studies"])
+    empty = {
+        (name, line["label"]): line["remark"] for name, lines in demo.items() for line in lines if not line["value"]
+    }
+    seed = empty.pop(("table_2", "DualMic-EAT, s = 2026"))
+    assert seed == "stand-in: dualmic_untrained; not part of this run: seed 2026"
+    machines = {"ToyCarEmu", "bearingEmu", "sliderEmu"}
+    assert {label for _, label in empty} == machines, "the demo has other machines"
+    assert all(f"not part of this run: machine {label}" in remark for (_, label), remark in empty.items())
+
+
+def test_what_the_demo_shows_is_called_untrained_and_of_another_suite(demo):
+    for name, lines in demo.items():
+        for line in lines:
+            assert line["suite"] == "demo"
+            trained = line["entry"].startswith("ae_") or line["entry"] in ("NearMah", "ResMah")
+            assert line["untrained"] == ("no" if trained or not line["value"] else "yes"), (name, line["label"])
+            if line["published"] and line["value"] and line["metric"] != "text":
+                assert "published: suite dev" in line["remark"]
+
+
+def test_the_demos_removal_study_has_the_papers_five_branches(demo):
+    changes = [line for line in demo["figure_3a"] if line["metric"] == "change"]
+    assert [line["published"] for line in changes] == ["-0.0166", "-0.0039", "-0.0026", "-0.0012", "0.0005"]
+    assert all(line["value"] and line["low"] and line["protocol"] == "cross_fitted" for line in changes)
 
 
 # ---- the configuration -----------------------------------------------------------------------------------------------

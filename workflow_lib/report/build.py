@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -15,6 +15,8 @@ from workflow_lib.report.drawing import inline_svg, to_png, to_svg
 from workflow_lib.report.health import health_section
 from workflow_lib.report.overview import first_screen, glossary, provenance_section
 from workflow_lib.report.reading import SuiteTables, read_suite
+from workflow_lib.report.runtime import runtime_section
+from workflow_lib.report.studies import studies_section
 from workflow_lib.report.suite import suite_section
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,17 @@ class Page:
     sections: tuple[Section, ...]
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a page shows besides the tables of its suites; the mappings go from the name of a suite to a folder."""
+
+    health: Mapping[str, Path] = field(default_factory=dict)  # health tables, of suites that have recordings
+    clips: Mapping[str, Path] = field(default_factory=dict)  # illustrated clips, of suites that have recordings
+    studies: Sequence[Path] = ()
+    benchmarks: Path | None = None
+    wrong_clips: int = 3  # of each kind and machine
+
+
 def build_report(
     suites: Mapping[str, Path],
     output_html: Path,
@@ -38,17 +51,17 @@ def build_report(
     title: str,
     provenance: Mapping[str, str],
     figures: Path | None = None,
-    health: Mapping[str, Path] | None = None,
+    material: Material | None = None,
 ) -> None:
     """Writes one self-contained page about `suites` ({name: tables folder}); `figures` gets each chart as SVG and PNG.
 
-    `health`: {name: folder of health tables} of the suites that have recordings.
-    The same tables, title and provenance give the same bytes. UserError names the table, line and column at fault.
+    The same tables, title, provenance and material give the same bytes; of the material, only the benchmarks (the
+    section on run time) change from run to run. UserError names the table, line and column at fault.
     """
     if not suites:
         raise UserError("report: no suite given; name at least one suite with its tables")
     tables = [read_suite(name, Path(folder)) for name, folder in suites.items()]
-    page = _page(tables, title, provenance, health or {})
+    page = _page(tables, title, provenance, material or Material())
     charts = list(figures_of([*page.opening, *page.sections]))
     drawings = dict(zip(_unique(_file_name(chart.name) for chart in charts), map(_drawn, charts), strict=True))
     if figures is not None:
@@ -58,17 +71,20 @@ def build_report(
     log.info("Report on %s with %d figures: %s", ", ".join(suites), len(charts), output_html)
 
 
-def _page(suites: Sequence[SuiteTables], title: str, provenance: Mapping[str, str], health: Mapping[str, Path]) -> Page:
+def _page(suites: Sequence[SuiteTables], title: str, provenance: Mapping[str, str], material: Material) -> Page:
     anchors = _unique(f"suite-{_file_name(suite.name)}" for suite in suites)
     keys = dict(zip((suite.name for suite in suites), anchors, strict=True))
-    parts = [_with_health(suite_section(suite, keys[suite.name]), suite.name, health) for suite in suites]
-    return Page(title, first_screen(suites, keys), (*parts, glossary(), provenance_section(provenance)))
+    parts = [_suite_part(suite, keys[suite.name], material) for suite in suites]
+    last = (glossary(), *runtime_section(material.benchmarks), provenance_section(provenance))
+    return Page(title, first_screen(suites, keys), (*parts, *studies_section(material.studies), *last))
 
 
-def _with_health(section: Section, suite: str, health: Mapping[str, Path]) -> Section:
-    if suite not in health:
+def _suite_part(suite: SuiteTables, key: str, material: Material) -> Section:
+    section = suite_section(suite, key, material.clips.get(suite.name), material.wrong_clips)
+    if suite.name not in material.health:
         return section
-    return replace(section, blocks=(*section.blocks, health_section(suite, Path(health[suite]), section.key)))
+    health = health_section(suite.name, Path(material.health[suite.name]), key)
+    return replace(section, blocks=(*section.blocks, health))
 
 
 def _drawn(chart: Figure) -> tuple[Figure, str]:

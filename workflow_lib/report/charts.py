@@ -1,34 +1,48 @@
 """From rows of the tables to figures with caption and description."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 import numpy as np
 
+from workflow_lib.report.calibration import calibration_curves
 from workflow_lib.report.content import Figure, entry_label, entry_title
 from workflow_lib.report.curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
 from workflow_lib.report.figures import GROUPS, Bar, comparison, distributions, heat_map
-from workflow_lib.report.reading import Entry, MachineRow, OfficialRow, RankingRow, SuiteTables
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.roc import Roc, machine_panels, roc_panels, rocs_of
+from workflow_lib.report.rows import Entry, MachineRow, OfficialRow, RankingRow, UncertaintyRow, WeightRow
 from workflow_lib.report.runs import Run, groups_of
+from workflow_lib.report.uncertainty import interval_head, intervals_of
 from workflow_lib.report.words import METRICS, UNTRAINED_BASE
 
 
 def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialRow]) -> Figure:
     """Ω of all entries of one protocol, in the order of `rows`."""
-    bars = [_bar(suite, row) for row in rows]
-    told = "; ".join(f"{bar.label} {'undefined' if bar.omega is None else f'{bar.omega:.4f}'}" for bar in bars)
+    intervals = intervals_of(suite, protocol)
+    bars = [_bar(suite, row, intervals.get(row.entry)) for row in rows]
+    told = "; ".join(f"{bar.label} {_bar_told(bar)}" for bar in bars)
+    lines = f"Lines: {interval_head(intervals.values())}. " if any(bar.interval for bar in bars) else ""
     return Figure(
         name=f"{suite.name}-{protocol}-omega",
-        caption=f"Ω, suite {suite.name}, protocol {protocol}. Filled: system; hollow: branch; grey: untrained.",
+        caption=f"Ω, suite {suite.name}, protocol {protocol}. {lines}Filled: system; hollow: branch; grey: untrained.",
         description=f"Dot chart of Ω, suite {suite.name}, protocol {protocol}: {told}.",
         drawing=comparison(bars),
     )
 
 
-def _bar(suite: SuiteTables, row: OfficialRow) -> Bar:
+def _bar(suite: SuiteTables, row: OfficialRow, interval: UncertaintyRow | None) -> Bar:
     untrained = (row.kind, row.name) in suite.untrained
     label = entry_label(row.entry) + (" (untrained)" if untrained else "")
-    return Bar(label, row.omega, row.kind == "system", untrained)
+    known = interval is not None and interval.low is not None and interval.high is not None
+    ends = (interval.low, interval.high) if known else None
+    return Bar(label, row.omega, row.kind == "system", untrained, ends)
+
+
+def _bar_told(bar: Bar) -> str:
+    if bar.omega is None:
+        return "undefined"
+    return f"{bar.omega:.4f}" + ("" if bar.interval is None else " from {:.4f} to {:.4f}".format(*bar.interval))
 
 
 def heat_map_chart(suite: SuiteTables, protocol: str, entry: Entry, rows: Sequence[MachineRow]) -> Figure:
@@ -44,7 +58,11 @@ def heat_map_chart(suite: SuiteTables, protocol: str, entry: Entry, rows: Sequen
 
 
 def distribution_chart(
-    suite: SuiteTables, protocol: str, entry: Entry, machines: Mapping[str, Sequence[RankingRow]]
+    suite: SuiteTables,
+    protocol: str,
+    entry: Entry,
+    machines: Mapping[str, Sequence[RankingRow]],
+    thresholds: Mapping[str, float | None],
 ) -> Figure:
     """The scores of one entry by machine, domain and label; `machines` are its rows of ranking.csv."""
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
@@ -53,11 +71,71 @@ def distribution_chart(
         caption=(
             f"{title}: anomaly scores of the test clips; further right is more anomalous. Every dot is a clip "
             "(of more than 200 in a group, 200 evenly spaced in rank); the upright mark is the median, "
-            "the line the middle half. Each machine has its own scale."
+            f"the line the middle half.{_dashed(thresholds.values())} Each machine has its own scale."
         ),
         description=f"Scores of {title}, one panel for each of: {', '.join(machines)}.",
-        drawing=distributions({machine: _groups(rows) for machine, rows in machines.items()}),
+        drawing=distributions({machine: _groups(rows) for machine, rows in machines.items()}, thresholds),
     )
+
+
+def _dashed(thresholds: Iterable[float | None]) -> str:
+    return "" if all(value is None for value in thresholds) else " Dashed: the decision threshold."
+
+
+def roc_chart(suite: SuiteTables, protocol: str, entry: Entry, curves: Mapping[str, Mapping[str, Roc]]) -> Figure:
+    """ROC curves of one entry, a panel for each machine."""
+    title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
+    return Figure(
+        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-roc",
+        caption=f"{title}: ROC by machine. {_ROC_READING}",
+        description=f"ROC curves of {title}, one panel for each of: {', '.join(curves)}. {_ROC_NUMBERS}",
+        drawing=roc_panels(curves),
+    )
+
+
+def machine_chart(
+    suite: SuiteTables, protocol: str, entry: Entry, rows: Sequence[RankingRow], threshold: float | None
+) -> Figure:
+    """Scores and ROC curves of one entry on one machine; `rows` are those of ranking.csv."""
+    machine, curves = rows[0].machine, rocs_of(rows)
+    title = f"{machine}: {_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
+    clips = "Every dot is a clip; the upright mark is the median, the line the middle half."
+    reading = f" {_ROC_READING}" if curves else ""
+    return Figure(
+        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-machine-{machine}",
+        caption=f"{title}. {clips}{_dashed([threshold])}{reading}",
+        description=f"{'Anomaly scores and ROC curves' if curves else 'Anomaly scores'} of {title}.",
+        drawing=machine_panels(_groups(rows), threshold, curves),
+    )
+
+
+def calibration_chart(suite: SuiteTables, rows: Sequence[WeightRow]) -> list[Figure]:
+    """The calibration curve of every branch of one system, a line for each fold; nothing where none is known."""
+    known = [row for row in rows if row.median is not None and row.iqr is not None]
+    if not known:
+        return []
+    entry, protocol = Entry("system", known[0].system, known[0].seed), known[0].protocol
+    curves: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in known:
+        curves.setdefault(row.branch, {})[row.held_out or "none"] = (row.median, row.iqr)
+    title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
+    figure = Figure(
+        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-calibration",
+        caption=(
+            f"{title}: calibration g of each branch, 1 / (1 + exp(-(score - median) / IQR)), a line for each held-out "
+            "machine. Where the lines lie together, the calibration does not depend on who was held out."
+        ),
+        description=f"Calibration curves of {title}. Median and IQR of each are in the table below.",
+        drawing=calibration_curves(curves),
+    )
+    return [figure]
+
+
+_ROC_READING = (
+    "ROC: share of anomalous clips found (up) against share of normal clips that raise a false alarm (across). "
+    "Shaded: at most 10 % false alarms, the region of the pAUC."
+)
+_ROC_NUMBERS = "The areas are in the table by machine."
 
 
 def _titled(suite: SuiteTables, entry: Entry) -> str:

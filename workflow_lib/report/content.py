@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import matplotlib.figure
 
-from workflow_lib.report.reading import Entry
+from workflow_lib.report.rows import Entry
 
 UNTRAINED = "untrained"
 DASH = "\u2013"  # an en dash: nothing to say here
@@ -21,6 +21,7 @@ class Cell:
     tag: str = ""
     undefined: bool = False
     share: float | None = None  # 0 … 1: depth of the tint behind the number
+    link: str = ""  # anchor within the page
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,28 @@ class Figure:
     caption: str
     description: str
     drawing: matplotlib.figure.Figure = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip to see and hear: picture and sounds as data URIs, the sounds by channel."""
+
+    key: str
+    title: str
+    caption: str
+    picture: str
+    description: str
+    width: int  # pixels
+    height: int
+    sounds: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Clips side by side."""
+
+    block: ClassVar[str] = "recordings"
+    clips: tuple[Recording, ...]
 
 
 @dataclass(frozen=True)
@@ -123,7 +146,7 @@ class Section:
     code: str = ""  # the name in config and tables, where it differs from the title
 
 
-Block = Table | Figure | Prose | Notice | Cards | Definitions | Details | Section
+Block = Table | Figure | Recordings | Prose | Notice | Cards | Definitions | Details | Section
 
 
 def figures_of(blocks: Iterable[Block]) -> Iterable[Figure]:

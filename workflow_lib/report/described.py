@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report.content import DASH, UNTRAINED, Block, Cell, Column, Prose, Section, Table, count, text
-from workflow_lib.report.reading import ClipsRow, NoteRow, SuiteTables
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import ClipsRow, NoteRow
 from workflow_lib.report.trained import training_blocks
 
 _TRAINED = {"yes": "yes", "no": "no: random weights", "unknown": "unknown"}

@@ -1,18 +1,14 @@
 """Parts of the page about labelled suites: the ranking by Ω, the figures by machine, weights and calibration."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.protocols import one_protocol
 from workflow_lib.report.charts import comparison_chart, heat_map_chart
 from workflow_lib.report.content import (
-    DASH,
     UNTRAINED,
     Block,
     Cell,
     Column,
-    Details,
     Notice,
     Table,
     count,
@@ -21,24 +17,23 @@ from workflow_lib.report.content import (
     number,
     text,
 )
-from workflow_lib.report.reading import Entry, MachineRow, OfficialRow, SuiteTables, WeightRow
-from workflow_lib.report.words import METRICS
-
-_CHOSEN_NOTE = "“Ω where chosen” is the score on the machines that chose the weights, not on the one held out."
-_FIXED_NOTE = (
-    f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated” is the score on the machines that gave the calibration, "
-    "not on the one held out."
+from workflow_lib.report.entries import by_omega
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import Entry, MachineRow, OfficialRow, UncertaintyRow
+from workflow_lib.report.uncertainty import (
+    difference_blocks,
+    interval_cell,
+    interval_head,
+    interval_note,
+    intervals_of,
+    seed_blocks,
 )
+from workflow_lib.report.words import METRICS
 
 
 def tag_of(suite: SuiteTables, kind: str, name: str) -> str:
     """'untrained' where a model with random weights stands behind the name, else nothing."""
     return UNTRAINED if (kind, name) in suite.untrained else ""
-
-
-def by_omega(rows: Iterable[OfficialRow]) -> list[OfficialRow]:
-    """Largest Ω first, undefined last; equal ones by name and seed."""
-    return sorted(rows, key=lambda row: (math.inf if row.omega is None else -row.omega, row.kind, row.name, row.seed))
 
 
 def ranking_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
@@ -51,20 +46,30 @@ def ranking_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
         *_best_branch_remark(rows),
         omega_table(suite, rows),
         comparison_chart(suite, protocol, rows),
+        *difference_blocks(suite, protocol),
+        *seed_blocks(suite, protocol),
     ]
 
 
 def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
     """Systems and branches of one protocol in the given order."""
     protocol = one_protocol(row.protocol for row in rows)
-    columns = ("Place", "System or branch", "Ω", "Kind", "Seed", "Machines")
+    intervals = intervals_of(suite, protocol)
+    interval = interval_head(intervals.values())
+    columns = ("Place", "System or branch", "Ω", interval, "Kind", "Seed", "Machines")
     return Table(
         caption=f"Ranking by Ω, suite {suite.name}, protocol {protocol}",
-        columns=tuple(Column(title, title in ("Place", "Machines", "Ω")) for title in columns),
-        rows=tuple(_omega_row(suite, place, row) for place, row in zip(_places(rows), rows, strict=True)),
+        columns=tuple(Column(title, title in ("Place", "Machines", "Ω", interval)) for title in columns),
+        rows=tuple(
+            _omega_row(suite, place, row, intervals.get(row.entry))
+            for place, row in zip(_places(rows), rows, strict=True)
+        ),
         protocol=protocol,
         head=1,
-        note="The place is by Ω within this table only. Data: official.csv",
+        note=(
+            f"The place is by Ω within this table only. {interval_note(intervals.values())} "
+            "Data: official.csv, uncertainty.csv"
+        ),
     )
 
 
@@ -74,11 +79,14 @@ def _places(rows: Sequence[OfficialRow]) -> list[int | None]:
     return [None if row.omega is None else 1 + sum(omega > row.omega for omega in known) for row in rows]
 
 
-def _omega_row(suite: SuiteTables, place: int | None, row: OfficialRow) -> tuple[Cell, ...]:
+def _omega_row(
+    suite: SuiteTables, place: int | None, row: OfficialRow, interval: UncertaintyRow | None
+) -> tuple[Cell, ...]:
     return (
         count(place),
         text(row.name, tag_of(suite, row.kind, row.name)),
         number(row.omega),
+        interval_cell(interval),
         text(row.kind),
         text(row.seed),
         count(row.machines),
@@ -142,62 +150,3 @@ def machine_table(suite: SuiteTables, rows: Sequence[MachineRow]) -> Table:
         protocol=protocol,
         note="0.5 is guessing, 1 is perfect. Data: machines.csv",
     )
-
-
-def weight_blocks(suite: SuiteTables, protocol: str, system: str, seed: str) -> list[Block]:
-    """Weights and calibration of one system, a row for each fold."""
-    rows = [row for row in suite.weights if (row.protocol, row.system, row.seed) == (protocol, system, seed)]
-    if not rows:
-        return []
-    tables = (_calibration_table(suite, rows),)
-    return [
-        _weight_table(suite, rows),
-        Details("Calibration of the branches", tables, tag_of(suite, "system", system)),
-    ]
-
-
-def _folds(rows: Sequence[WeightRow]) -> dict[str, dict[str, WeightRow]]:
-    """{held-out machine: {branch: row}} in the order of the table."""
-    folds: dict[str, dict[str, WeightRow]] = {}
-    for row in rows:
-        folds.setdefault(row.held_out, {})[row.branch] = row
-    return folds
-
-
-def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
-    protocol = one_protocol(row.protocol for row in rows)
-    branches = list(dict.fromkeys(row.branch for row in rows))
-    title = entry_title(Entry("system", rows[0].system, rows[0].seed))
-    fixed = rows[0].system in suite.fixed_weights
-    heads = [*branches, "Ω where calibrated" if fixed else "Ω where chosen"]
-    return Table(
-        caption=f"{title}: fusion weights, suite {suite.name}, protocol {protocol}",
-        columns=(Column("Held out"), *(Column(head, numeric=True) for head in heads)),
-        rows=tuple(_weight_row(suite, held, fold, branches) for held, fold in _folds(rows).items()),
-        protocol=protocol,
-        note=f"{_FIXED_NOTE if fixed else _CHOSEN_NOTE} Data: weights.csv",
-    )
-
-
-def _weight_row(suite: SuiteTables, held: str, fold: Mapping[str, WeightRow], branches: list[str]) -> tuple[Cell, ...]:
-    weights = [number(fold[name].weight, ".2f", tint=True) if name in fold else Cell(DASH) for name in branches]
-    first = next(iter(fold.values()))
-    omega = Cell(DASH) if first.selection_omega is None else number(first.selection_omega)
-    return (text(held or "none", tag_of(suite, "system", first.system)), *weights, omega)
-
-
-def _calibration_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
-    protocol = one_protocol(row.protocol for row in rows)
-    title = entry_title(Entry("system", rows[0].system, rows[0].seed))
-    return Table(
-        caption=f"{title}: calibration, suite {suite.name}, protocol {protocol}",
-        columns=(Column("Branch"), Column("Held out"), Column("Median", numeric=True), Column("IQR", numeric=True)),
-        rows=tuple(_calibration_row(suite, row) for row in sorted(rows, key=lambda row: row.branch)),
-        protocol=protocol,
-        note="Both come from the scores of the machines that were not held out. Data: weights.csv",
-    )
-
-
-def _calibration_row(suite: SuiteTables, row: WeightRow) -> tuple[Cell, ...]:
-    tag = tag_of(suite, "branch", row.branch)
-    return (text(row.branch, tag), text(row.held_out or "none"), number(row.median, ".6g"), number(row.iqr, ".6g"))

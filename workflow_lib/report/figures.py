@@ -27,25 +27,31 @@ _ON_LIGHT, _ON_DARK = "#1f2a34", "#fefefe"
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of the comparison: what it is called, its score and how it is drawn."""
+    """One line of the comparison: what it is called, its score with its interval, and how it is drawn."""
 
     label: str
     omega: float | None
     system: bool
     untrained: bool
+    interval: tuple[float, float] | None = None
+
+    @property
+    def values(self) -> list[float]:
+        """All numbers that the axis must have room for."""
+        return [] if self.omega is None else [self.omega, *(self.interval or ())]
 
 
 @figure_style()
 def comparison(bars: Sequence[Bar]) -> Figure:
-    """Scores Ω of one protocol as dots, in the given order from the top, with guessing marked."""
+    """Scores Ω of one protocol as dots with their intervals, in the given order from the top, and guessing marked."""
     figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.29 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
-    low, high = _omega_range([bar.omega for bar in bars if bar.omega is not None])
+    low, high = _omega_range([value for bar in bars for value in bar.values])
     axes.axvline(_GUESSING, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
     for place, bar in enumerate(bars):
         _comparison_line(axes, place, bar, low)
     axes.set(xlim=(low, high), ylim=(len(bars) - 0.4, -0.8), xlabel="Ω (dashed: guessing)")
-    axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
+    axes.set_yticks(range(len(bars)), [short(bar.label) for bar in bars])
     return figure
 
 
@@ -53,7 +59,7 @@ def _omega_range(values: Sequence[float]) -> tuple[float, float]:
     """Limits on whole twentieths around the scores and the guessing line, with room for the numbers at the right."""
     low = np.floor(min([*values, 0.47]) * 20) / 20
     high = np.ceil(max([*values, 0.57]) * 20) / 20
-    return float(low), float(high + 0.1 * (high - low))
+    return float(low), float(high + 0.12 * (high - low))
 
 
 def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
@@ -62,27 +68,38 @@ def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
         axes.annotate("undefined", (low, place), (4, 0), textcoords="offset points", va="center", color=MUTED, size=8)
         return
     colour = UNKNOWN if bar.untrained else ACCENT
+    if bar.interval:
+        axes.plot(bar.interval, [place, place], color=colour, linewidth=1.6, marker="|", markersize=6)
     axes.plot(bar.omega, place, "o", markersize=7, color=colour, markerfacecolor=colour if bar.system else PAPER)
-    axes.annotate(f"{bar.omega:.4f}", (bar.omega, place), (8, 0), textcoords="offset points", va="center", size=8)
+    end = max(bar.values)
+    axes.annotate(f"{bar.omega:.4f}", (end, place), (8, 0), textcoords="offset points", va="center", size=8)
 
 
 @figure_style()
-def heat_map(machines: Sequence[str], figures: Sequence[Mapping[str, float | None]]) -> Figure:
-    """Machines by metrics: the colour tells the side of guessing, the number the rest; undefined cells are hatched."""
-    metrics = list(METRICS)
-    figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + 0.32 * len(machines)), layout="constrained")
+def heat_map(
+    machines: Sequence[str],
+    figures: Sequence[Mapping[str, float | None]],
+    metrics: Sequence[str] = tuple(METRICS),
+    *,
+    notes: Sequence[Mapping[str, str]] | None = None,
+    missing: str = "undefined",
+) -> Figure:
+    """Machines by metrics: the colour tells the side of guessing, the number the rest; missing cells are hatched.
+
+    `notes`: {metric: a few words below the number} for each machine.
+    """
+    height = 0.42 if notes else 0.32
+    figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + height * len(machines)), layout="constrained")
     axes = figure.add_subplot()
-    draw_heat_cells(axes, [[values[metric] for metric in metrics] for values in figures])
+    below = [[line.get(metric, "") for metric in metrics] for line in notes] if notes else None
+    _heat_cells(axes, [[values[metric] for metric in metrics] for values in figures], below, missing)
     axes.set_xticks(np.arange(len(metrics)) + 0.5, [METRICS[metric] for metric in metrics])
-    axes.set_yticks(np.arange(len(machines)) + 0.5, [_short(machine) for machine in machines])
+    axes.set_yticks(np.arange(len(machines)) + 0.5, [short(machine) for machine in machines])
     return figure
 
 
-def draw_heat_cells(
-    axes: Axes,
-    values: Sequence[Sequence[float | None]],
-    notes: Sequence[Sequence[str]] | None = None,
-    missing: str = "undefined",
+def _heat_cells(
+    axes: Axes, values: Sequence[Sequence[float | None]], notes: Sequence[Sequence[str]] | None, missing: str
 ) -> None:
     """Rows of shares as cells of colour with their numbers, below each its note; `missing`: text of a None."""
     for row, line in enumerate(values):
@@ -124,23 +141,32 @@ GROUPS: tuple[str, ...] = (
 
 
 @figure_style()
-def distributions(panels: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """One panel per machine: every clip a dot on the score axis, by domain and label, with median and middle half."""
+def distributions(
+    panels: Mapping[str, Mapping[str, np.ndarray]], thresholds: Mapping[str, float | None] | None = None
+) -> Figure:
+    """One panel per machine: every clip a dot on the score axis, by domain and label, with median and middle half.
+
+    `thresholds`: {machine: decision threshold}, drawn as an upright dashed line.
+    """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     lines = max(len(groups) for groups in panels.values())
     size_in = (_WIDTH_IN if columns == 2 else 0.62 * _WIDTH_IN, rows * (0.62 + 0.21 * lines))
     figure = Figure(figsize=size_in, layout="constrained")
     for place, (machine, groups) in enumerate(panels.items()):
-        _panel(figure.add_subplot(rows, columns, place + 1), machine, groups, labels=place % columns == 0)
+        axes = figure.add_subplot(rows, columns, place + 1)
+        strips(axes, groups, (thresholds or {}).get(machine), labels=place % columns == 0)
+        axes.set_title(short(machine), fontweight="bold")
     return figure
 
 
-def _panel(axes: Axes, machine: str, groups: Mapping[str, np.ndarray], *, labels: bool) -> None:
+def strips(axes: Axes, groups: Mapping[str, np.ndarray], threshold: float | None, *, labels: bool = True) -> None:
+    """Scores {group: (clips,)} on one axis, a row for each group, and the decision threshold."""
     names = [name for name in GROUPS if name in groups]
     for place, name in enumerate(names):
         _strip(axes, place, groups[name], _group_colour(name))
-    axes.set_title(_short(machine), fontweight="bold")
+    if threshold is not None:
+        axes.axvline(threshold, color=MUTED, linewidth=1.1, linestyle=(0, (4, 2)), zorder=0)
     axes.set(ylim=(len(names) - 0.4, -0.6))
     axes.set_yticks(range(len(names)), names if labels else [""] * len(names))
     axes.tick_params(labelsize=8)
@@ -172,5 +198,48 @@ def _thinned(scores: np.ndarray) -> np.ndarray:
     return scores[np.linspace(0, len(scores) - 1, _DOTS_PER_GROUP).round().astype(int)]
 
 
-def _short(label: str) -> str:
+def short(label: str) -> str:
+    """A label that fits beside a chart."""
     return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One bar of a removal study: what leaving a branch out does to Ω, here and in the paper."""
+
+    label: str
+    value: float | None
+    interval: tuple[float, float] | None
+    published: float | None
+    untrained: bool
+
+
+@figure_style()
+def changes(bars: Sequence[Change]) -> Figure:
+    """Bars of change around 0, in the given order from the top, with intervals and the paper's values as diamonds."""
+    figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.36 * len(bars)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color=MUTED, linewidth=0.9)
+    for place, bar in enumerate(bars):
+        _change_line(axes, place, bar)
+    axes.set(ylim=(len(bars) - 0.4, -0.6), xlabel="change of Ω (bar: ours; hollow diamond: paper)")
+    axes.margins(x=0.2)
+    axes.set_yticks(range(len(bars)), [f"without {short(bar.label)}" for bar in bars])
+    return figure
+
+
+def _change_line(axes: Axes, place: int, bar: Change) -> None:
+    axes.axhline(place, color=FAINT, linewidth=0.6, zorder=0)
+    if bar.value is None:
+        axes.annotate("not part of this run", (0, place), (4, -9), textcoords="offset points", color=MUTED, size=7)
+    else:
+        axes.barh(place, bar.value, height=0.5, color=UNKNOWN if bar.untrained else ACCENT)
+        ends = [bar.value, *(bar.interval or ())]
+        side = 4 if bar.value >= 0 else -4
+        at = {"ha": "left" if side > 0 else "right", "va": "center", "size": 8}
+        end = (max(ends) if side > 0 else min(ends), place)
+        axes.annotate(f"{bar.value:+.4f}", end, (side, 0), textcoords="offset points", **at)
+    if bar.interval:
+        axes.plot(bar.interval, [place, place], color=INK, linewidth=1.1, marker="|", markersize=6, zorder=3)
+    if bar.published is not None:
+        axes.plot(bar.published, place, "D", markersize=6, color=ANOMALY, markerfacecolor=PAPER, zorder=4)

@@ -18,9 +18,11 @@ from workflow_lib.report.content import (
     text,
 )
 from workflow_lib.report.described import clips_of, machines_of
-from workflow_lib.report.evaluated import by_omega, tag_of
-from workflow_lib.report.reading import ModelRow, OfficialRow, SuiteTables
-from workflow_lib.report.suite import is_evaluated, protocols_of
+from workflow_lib.report.entries import by_omega, protocols_of
+from workflow_lib.report.evaluated import tag_of
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import ModelRow, OfficialRow
+from workflow_lib.report.suite import is_evaluated
 from workflow_lib.report.words import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
 
 

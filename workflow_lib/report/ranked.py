@@ -3,26 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from workflow_lib.protocols import one_protocol
-from workflow_lib.report.charts import distribution_chart
+from workflow_lib.report.charts import distribution_chart, roc_chart
 from workflow_lib.report.content import Block, Cell, Column, Table, count, entry_title, number, text
+from workflow_lib.report.decisions import thresholds_of, values_of
+from workflow_lib.report.entries import Rankings
 from workflow_lib.report.evaluated import tag_of
-from workflow_lib.report.reading import Entry, RankingRow, SuiteTables
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.roc import rocs_of
+from workflow_lib.report.rows import Entry, RankingRow
 
 TOP_CLIPS = 20
-
-# {(protocol, entry): {machine: rows by rank}}
-Rankings = Mapping[tuple[str, Entry], Mapping[str, Sequence[RankingRow]]]
-
-
-def rankings_of(suite: SuiteTables) -> Rankings:
-    """ranking.csv by protocol, entry and machine, each by rank; read once, as it is the long table."""
-    found: dict[tuple[str, Entry], dict[str, list[RankingRow]]] = {}
-    for row in suite.ranking:
-        found.setdefault((row.protocol, row.entry), {}).setdefault(row.machine, []).append(row)
-    return {
-        key: {machine: sorted(rows, key=lambda row: row.rank) for machine, rows in sorted(machines.items())}
-        for key, machines in found.items()
-    }
 
 
 def top_clip_tables(suite: SuiteTables, machines: Mapping[str, Sequence[RankingRow]]) -> list[Block]:
@@ -50,7 +40,12 @@ def _top_row(row: RankingRow, tag: str) -> tuple[Cell, ...]:
     return (count(row.rank), text(row.clip, tag), number(row.score, ".6g"))
 
 
-def score_chart(suite: SuiteTables, protocol: str, entry: Entry, rankings: Rankings) -> list[Block]:
-    """The spread of an entry's scores, nothing where it has none."""
+def score_charts(suite: SuiteTables, protocol: str, entry: Entry, rankings: Rankings) -> list[Block]:
+    """The spread of an entry's scores with the decision thresholds and, where labelled, its ROC curves."""
     machines = rankings.get((protocol, entry))
-    return [distribution_chart(suite, protocol, entry, machines)] if machines else []
+    if not machines:
+        return []
+    thresholds = values_of(thresholds_of(suite, protocol, entry))
+    curves = {machine: found for machine, rows in machines.items() if (found := rocs_of(rows))}
+    rocs = [roc_chart(suite, protocol, entry, curves)] if curves else []
+    return [distribution_chart(suite, protocol, entry, machines, thresholds), *rocs]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeVar
 
-from workflow_lib.report.reading import SuiteTables, TrainingRow, ValidationRow
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import TrainingRow, ValidationRow
 
 Row = TypeVar("Row", TrainingRow, ValidationRow)
 

@@ -1,33 +1,44 @@
 """The part of the page about one suite: protocol by protocol, entry by entry."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
+from workflow_lib.report.clips import Shelf
 from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
+from workflow_lib.report.decisions import decision_blocks
 from workflow_lib.report.described import material
-from workflow_lib.report.evaluated import by_omega, machine_blocks, ranking_blocks, tag_of, weight_blocks
-from workflow_lib.report.ranked import Rankings, rankings_of, score_chart, top_clip_tables
-from workflow_lib.report.reading import Entry, SuiteTables
+from workflow_lib.report.entries import Rankings, entries_of, front, protocols_of, rankings_of
+from workflow_lib.report.evaluated import machine_blocks, ranking_blocks, tag_of
+from workflow_lib.report.machine_parts import machine_parts
+from workflow_lib.report.ranked import score_charts, top_clip_tables
+from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.rows import Entry
+from workflow_lib.report.weights import choice_blocks, weight_blocks
 from workflow_lib.report.words import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
     TRANSFERRED,
     TRANSFERRED_CALIBRATION,
     WEIGHTS_FIXED,
-    protocol_order,
     protocol_term,
 )
 
 
-def protocols_of(suite: SuiteTables) -> list[str]:
-    """All protocols of a suite, in the order of the page."""
-    rows = (*suite.official, *suite.machines, *suite.ranking, *suite.weights)
-    return sorted({row.protocol for row in rows}, key=protocol_order)
+@dataclass(frozen=True)
+class _Part:
+    """What all parts of a suite's section are made from."""
+
+    suite: SuiteTables
+    rankings: Rankings
+    shelf: Shelf
+    wrong_clips: int
 
 
-def suite_section(suite: SuiteTables, key: str) -> Section:
-    """Everything about one suite."""
-    rankings = rankings_of(suite)
-    protocols = [_protocol_section(suite, key, protocol, rankings) for protocol in protocols_of(suite)]
+def suite_section(suite: SuiteTables, key: str, clips: Path | None, wrong_clips: int) -> Section:
+    """Everything about one suite; `clips` is the folder of its illustrated clips, None where it has no recordings."""
+    part = _Part(suite, rankings_of(suite), Shelf(clips, key), wrong_clips)
+    protocols = [_protocol_section(part, key, protocol) for protocol in protocols_of(suite)]
     return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, material(suite, key)))
 
 
@@ -49,15 +60,17 @@ def _unlabelled(suite: SuiteTables) -> list[str]:
     return sorted({row.machine for row in suite.ranking} - labelled)
 
 
-def _protocol_section(suite: SuiteTables, key: str, protocol: str, rankings: Rankings) -> Section:
-    term = protocol_term(protocol)
-    entries = _entries(suite, protocol, rankings)
+def _protocol_section(part: _Part, key: str, protocol: str) -> Section:
+    term, suite = protocol_term(protocol), part.suite
+    entries = entries_of(suite, protocol, part.rankings)
     systems = [entry for entry in entries if entry.kind == "system"]
+    first = front(entries)
+    others = [entry for entry in (*systems, *entries) if entry != first]
     blocks = (
         Prose(_choices(suite, protocol, [entry.name for entry in systems])),
         *ranking_blocks(suite, protocol),
-        *_entry_parts(suite, protocol, rankings, systems or entries, first_open=True),
-        *_entry_parts(suite, protocol, rankings, [entry for entry in entries if systems and entry.kind == "branch"]),
+        *([_entry_part(part, protocol, first, opened=True)] if first else []),
+        *(_entry_part(part, protocol, entry, opened=False) for entry in dict.fromkeys(others)),
     )
     return Section(f"{key}-{protocol}", term.title, blocks, code=protocol)
 
@@ -73,31 +86,19 @@ def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
     return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in told if names)])
 
 
-def _entries(suite: SuiteTables, protocol: str, rankings: Rankings) -> list[Entry]:
-    """Entries of a protocol: those with an Ω from the best down, then those that are only ranked or have weights."""
-    official = [row.entry for row in by_omega(row for row in suite.official if row.protocol == protocol)]
-    others = [row.entry for row in suite.machines if row.protocol == protocol]
-    others += [entry for place, entry in rankings if place == protocol]
-    others += [Entry("system", row.system, row.seed) for row in suite.weights if row.protocol == protocol]
-    return list(dict.fromkeys([*official, *others]))
-
-
-def _entry_parts(
-    suite: SuiteTables, protocol: str, rankings: Rankings, entries: list[Entry], *, first_open: bool = False
-) -> list[Details]:
-    return [
-        _entry_part(suite, protocol, rankings, entry, opened=first_open and place == 0)
-        for place, entry in enumerate(entries)
-    ]
-
-
-def _entry_part(suite: SuiteTables, protocol: str, rankings: Rankings, entry: Entry, *, opened: bool) -> Details:
-    """All there is about one entry; only the entry that stands open, and systems, are drawn."""
+def _entry_part(part: _Part, protocol: str, entry: Entry, *, opened: bool) -> Details:
+    """All there is about one entry; the one that stands open machine by machine, other systems in common charts."""
+    suite, rankings = part.suite, part.rankings
     drawn = opened or entry.kind == "system"
     blocks: list[Block] = machine_blocks(suite, protocol, entry, drawn=drawn)
+    blocks += decision_blocks(suite, protocol, entry, rankings)
     blocks += top_clip_tables(suite, rankings.get((protocol, entry), {}))
-    blocks += score_chart(suite, protocol, entry, rankings) if drawn else []
+    if opened:
+        blocks += machine_parts(suite, protocol, entry, rankings, part.shelf, part.wrong_clips)
+    elif drawn:
+        blocks += score_charts(suite, protocol, entry, rankings)
     blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
+    blocks += choice_blocks(suite, protocol, entry)
     summary = f"{entry_title(entry)} · {protocol}{_omega_of(suite, protocol, entry)}"
     return Details(summary, tuple(blocks), tag_of(suite, entry.kind, entry.name), opened)
 

@@ -133,6 +133,21 @@ GLOSSARY: tuple[Term, ...] = (
         "The share of the commonest attribute class among the withheld clips: what always naming that class would get "
         "right. An accuracy near it means that nothing was learned.",
     ),
+    Term(
+        "Interval",
+        "Where the figure would lie for other clips of the same machines: the test clips are drawn again and again, "
+        "with repetition, and the figure is measured each time. It says nothing about other machines.",
+    ),
+    Term(
+        "ROC curve",
+        "For every possible threshold, the share of anomalies found against the share of normal clips that raise a "
+        "false alarm. The AUC is the area below it.",
+    ),
+    Term(
+        "Decision threshold",
+        "The score above which a clip is called anomalous. It comes from normal training clips alone, each scored "
+        "without itself among the normal recordings.",
+    ),
     Term("Seed", "The number that random steps of training started from. Another seed gives other scores."),
     Term(
         "Untrained",

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from workflow_lib.protocols import one_protocol
-from workflow_lib.report.drawing import ACCENT, ANOMALY, FAINT, INK, MUTED, PAPER, UNKNOWN, figure_style, to_png, to_svg
-from workflow_lib.report.figures import draw_heat_cells
+from workflow_lib.report.drawing import figure_style, to_png, to_svg
+from workflow_lib.report.figures import Change, changes
+from workflow_lib.report.figures import heat_map as cells_of
 from workflow_lib.studies.latex import header
 from workflow_lib.studies.rows import METRICS, StudyRow
-
-_WIDTH_IN = 7.0
 
 
 def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
@@ -26,53 +25,41 @@ def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
 @figure_style()
 def heat_map(rows: Sequence[StudyRow]) -> Figure:
     """Machines by figure: ours in colour, the published number below it where the paper names one."""
-    machines = list(dict.fromkeys(row.label for row in rows))
+    machines: dict[str, dict[str, StudyRow]] = {}
+    for row in rows:
+        machines.setdefault(row.label, {})[row.metric] = row
     metrics = [metric for metric in METRICS if any(row.metric == metric for row in rows)]
-    figure = Figure(figsize=(0.78 * _WIDTH_IN, 1.0 + 0.42 * len(machines)), layout="constrained")
-    axes = figure.add_subplot()
-    cells = {(row.label, row.metric): row for row in rows}
-    values = [[_value(cells.get((machine, metric))) for metric in metrics] for machine in machines]
-    notes = [[_note(cells.get((machine, metric))) for metric in metrics] for machine in machines]
-    draw_heat_cells(axes, values, notes, missing="none here")
-    axes.set_xticks([place + 0.5 for place in range(len(metrics))], [METRICS[metric] for metric in metrics])
-    axes.set_yticks([place + 0.5 for place in range(len(machines))], machines)
-    figure.suptitle(_title(rows), x=0.01, ha="left", size=9)
-    return figure
+    values = [{metric: _value(cells.get(metric)) for metric in metrics} for cells in machines.values()]
+    notes = [{metric: _note(cells.get(metric)) for metric in metrics} for cells in machines.values()]
+    figure = cells_of(list(machines), values, metrics, notes=notes, missing="none here")
+    return _headed(figure, rows)
 
 
 @figure_style()
 def removal_chart(rows: Sequence[StudyRow]) -> Figure:
-    """Change of Ω by removed branch: ours as bars with the deviation over seeds, the paper's as diamonds."""
-    changes = [row for row in rows if row.metric == "change"]
-    figure = Figure(figsize=(0.8 * _WIDTH_IN, 1.25 + 0.36 * len(changes)), layout="constrained")
-    axes = figure.add_subplot()
-    axes.axvline(0, color=MUTED, linewidth=0.9)
-    for place, row in enumerate(changes):
-        _change_line(axes, place, row)
-    axes.set(ylim=(len(changes) - 0.4, -0.6), xlabel="change of Ω (bar: ours; hollow diamond: paper)")
-    axes.margins(x=0.2)
-    axes.set_yticks(range(len(changes)), [f"without {row.label}" for row in changes])
+    """Change of Ω by removed branch: ours as bars with their interval, the paper's as diamonds."""
+    return _headed(changes([_change(row) for row in rows if row.metric == "change"]), rows)
+
+
+def _change(row: StudyRow) -> Change:
+    interval = None if row.low == "" or row.high == "" else (row.low, row.high)
+    return Change(row.label, _value(row), interval, _known(row.published), row.untrained == "yes")
+
+
+def _headed(figure: Figure, rows: Sequence[StudyRow]) -> Figure:
+    """The figure, higher by the two lines of its title."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.5)
     figure.suptitle(_title(rows), x=0.01, ha="left", size=9)
     return figure
 
 
-def _change_line(axes: object, place: int, row: StudyRow) -> None:
-    axes.axhline(place, color=FAINT, linewidth=0.6, zorder=0)
-    if row.value == "":
-        axes.annotate("not part of this run", (0, place), (4, -9), textcoords="offset points", color=MUTED, size=7)
-    else:
-        colour = UNKNOWN if row.untrained == "yes" else ACCENT
-        spread = {} if row.sd == "" else {"xerr": row.sd, "ecolor": INK, "capsize": 2}
-        axes.barh(place, row.value, height=0.5, color=colour, **spread)
-        side = 4 if row.value >= 0 else -4
-        at = {"ha": "left" if side > 0 else "right", "va": "center", "size": 8}
-        axes.annotate(f"{row.value:+.4f}", (row.value, place), (side, 0), textcoords="offset points", **at)
-    if row.published != "":
-        axes.plot(row.published, place, "D", markersize=6, color=ANOMALY, markerfacecolor=PAPER, zorder=3)
-
-
 def _value(row: StudyRow | None) -> float | None:
-    return None if row is None or row.value == "" else row.value
+    return None if row is None else _known(row.value)
+
+
+def _known(value: float | str) -> float | None:
+    return None if value == "" else value
 
 
 def _note(row: StudyRow | None) -> str:

@@ -36,5 +36,5 @@ def make_study(settings: Mapping[str, Any], tables: str | Path, folder: Path) ->
 def _foreign(row: StudyRow, settings: Mapping[str, Any]) -> StudyRow:
     """Says that a published number is of another suite than ours."""
     theirs = settings["published_suite"]
-    measured = row.metric != "text" and row.published != ""
+    measured = row.metric != "text" and row.published != "" and row.value != ""
     return row.with_remark(f"published: suite {theirs}") if measured and theirs != row.suite else row

@@ -38,7 +38,7 @@ class StudyRow:
     low: float | str = ""
     high: float | str = ""
     published: float | str = ""
-    untrained: str = ""
+    untrained: str = "no"  # yes: a model with random weights stands behind `value`
     remark: str = ""
 
     def with_remark(self, text: str) -> "StudyRow":

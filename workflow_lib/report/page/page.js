@@ -35,6 +35,16 @@ document.addEventListener("click", (event) => {
   if (button) sortBy(button);
 });
 
+// A link into a fold opens it; not every browser does so by itself.
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  target.scrollIntoView();
+}
+window.addEventListener("hashchange", reveal);
+reveal();
+
 // Paper has no folds: everything opens for printing and closes again afterwards.
 const opened = [];
 window.addEventListener("beforeprint", () => {

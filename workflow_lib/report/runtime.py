@@ -1,0 +1,108 @@
+"""Run time per stage, from the benchmark files that every job leaves: provenance, which differs from run to run."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_lib.report.content import DASH, Cell, Column, Prose, Section, Table, count, text
+
+KEY = "runtime"  # anchor of the section: the one part of the page that the same tables do not decide
+_READING = (
+    "Measured on the machine that ran the jobs; a job that did not have to run again keeps its time. Jobs ran side by "
+    "side, so the times add up to more than the run took. This section alone differs between runs that are otherwise "
+    "the same."
+)
+# Folder of the benchmark files -> what its jobs do, in the order of the flow.
+STAGES = {
+    "recordings": "simulate recordings",
+    "fetch": "fetch recordings",
+    "manifest": "index recordings",
+    "health": "check recordings",
+    "check": "tabulate the check",
+    "autoencoders": "train autoencoders",
+    "residuals": "apply autoencoders",
+    "adapters": "adapt encoders",
+    "embeddings": "embed recordings",
+    "scores": "score branches",
+    "fusion": "choose weights",
+    "fused": "fuse scores",
+    "tables": "tabulate the evidence",
+    "clips": "illustrate clips",
+    "studies": "make studies",
+    "submission": "write the submission",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All jobs of one stage of a suite: seconds of each, and memory in MB where it was measured."""
+
+    suite: str
+    stage: str
+    seconds: tuple[float, ...]
+    memory_mb: tuple[float, ...]
+
+
+def stages_of(folder: Path) -> list[Stage]:
+    """Stages with their jobs from <folder>/<suite>/<stage>/**.tsv, in the order of the flow; none without a folder."""
+    jobs: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        suite, *inner = path.relative_to(folder).with_suffix("").parts
+        if inner:  # directly below lies the job that writes the page: it is not over yet
+            jobs.setdefault((suite, inner[0]), []).extend(_lines(path))
+    stages = [
+        Stage(suite, stage, _numbers(lines, "s"), _numbers(lines, "max_rss")) for (suite, stage), lines in jobs.items()
+    ]
+    order = list(STAGES)
+    return sorted(stages, key=lambda s: (s.suite, order.index(s.stage) if s.stage in order else len(order), s.stage))
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def _numbers(lines: Iterable[dict[str, str]], name: str) -> tuple[float, ...]:
+    """What was measured; of a job shorter than the sampling interval Snakemake knows no memory ("-" or "NA")."""
+    return tuple(float(line[name]) for line in lines if line.get(name, "NA") not in ("-", "NA", ""))
+
+
+def runtime_section(folder: Path | None) -> list[Section]:
+    """The section, nothing where no job left its time."""
+    stages = stages_of(Path(folder)) if folder else []
+    if not stages:
+        return []
+    table = Table(
+        caption="Run time per stage",
+        columns=(
+            Column("Suite"),
+            Column("Stage"),
+            *(Column(t, numeric=True) for t in ("Jobs", "Time of all jobs", "Longest job", "Most memory")),
+        ),
+        rows=tuple(_row(stage) for stage in stages),
+        head=1,
+        note="Data: benchmarks/. Memory: resident, of one job.",
+    )
+    return [Section(KEY, "Run time", (Prose(_READING), table))]
+
+
+def _row(stage: Stage) -> tuple[Cell, ...]:
+    longest = max(stage.seconds, default=0.0)
+    memory = f"{max(stage.memory_mb):.0f} MB" if stage.memory_mb else DASH
+    return (
+        text(stage.suite),
+        text(STAGES.get(stage.stage, stage.stage)),
+        count(len(stage.seconds)),
+        Cell(_duration(sum(stage.seconds)), repr(sum(stage.seconds))),
+        Cell(_duration(longest), repr(longest)),
+        Cell(memory, repr(max(stage.memory_mb)) if stage.memory_mb else ""),
+    )
+
+
+def _duration(seconds: float) -> str:
+    """'3.2 s', '4 min 05 s', '2 h 07 min'."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
