@@ -1,5 +1,6 @@
 from workflow_lib.evaluation import Evidence, write_tables
 from workflow_lib.job import run_job
+from workflow_lib.threshold_table import write_thresholds
 
 
 def main(job):
@@ -16,6 +17,7 @@ def main(job):
         manifests=inputs.get("manifests"),
     )
     write_tables(evidence, job.output.tables)
+    write_thresholds(job.output.tables / "thresholds.csv", params.evaluations, params.threshold, params.config)
 
 
 run_job(snakemake, main)
