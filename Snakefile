@@ -36,6 +36,7 @@ include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/scores.smk"
 include: "rules/report.smk"
+include: "rules/submission.smk"
 
 
 onstart:

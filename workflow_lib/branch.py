@@ -108,7 +108,7 @@ def _score_residuals(
     return score, [*store.attrs["notes"].splitlines(), *notes]
 
 
-def _as_table(clips: StoredClips, test: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
-    label = clips.label[test]
+def _as_table(clips: StoredClips, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
+    label = clips.label[rows]
     anomaly = np.where(label == "", np.nan, (label == "anomaly").astype(float))
-    return ScoreTable(clip=clips.name[test], domain=clips.domain[test], anomaly=anomaly, score=score)
+    return ScoreTable(clip=clips.name[rows], domain=clips.domain[rows], anomaly=anomaly, score=score[rows])

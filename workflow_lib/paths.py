@@ -103,6 +103,11 @@ class Paths:
         return f"{self.results}/{{suite}}/tables"
 
     @property
+    def submission(self) -> str:
+        """Folder of what is submitted for one evaluation suite."""
+        return f"{self.results}/submission/{{suite}}"
+
+    @property
     def report(self) -> str:
         return f"{self.results}/report.html"
 
