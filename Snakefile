@@ -39,6 +39,7 @@ include: "rules/models.smk"
 include: "rules/scores.smk"
 include: "rules/studies.smk"
 include: "rules/report.smk"
+include: "rules/submission.smk"
 
 
 onstart:

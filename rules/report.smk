@@ -8,6 +8,7 @@ rule tabulate_suite:
         folds=inputs.suite_folds,
         adapters=inputs.suite_adapters,
         manifests=inputs.suite_manifests,
+        normal_scores=inputs.suite_normal_scores,
     output:
         tables=directory(paths.tables),
     log:
@@ -20,7 +21,8 @@ rule tabulate_suite:
         mem_mb=2000,
         runtime=20,
     params:
-        evaluations=lambda w: plan.evaluation_rows(w.suite),
+        evaluations=lambda w: inputs.threshold_rows(w.suite),
+        threshold=plan.config["evidence"]["threshold"],
         config=lambda w: {key: plan.config[key] for key in ("models", "branches", "systems")},
         left_out=lambda w: plan.left_out(w.suite),
         labelled=lambda w: plan.suites[w.suite].labelled,

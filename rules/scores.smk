@@ -4,8 +4,10 @@
 rule score_branch:
     input:
         source=inputs.score_source,
+        normal=inputs.external_normal_scores,
     output:
         scores=paths.scores,
+        normal_scores=paths.normal_scores,
         notes=paths.notes,
     log:
         paths.log(paths.scores),

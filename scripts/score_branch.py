@@ -4,8 +4,9 @@ from workflow_lib.tables import write_scores
 
 
 def main(job):
-    scores = score_branch(job.input.source, job.params.branch, job.params.kind)
+    scores = score_branch(job.input.source, job.params.branch, job.params.kind, job.input.get("normal"))
     write_scores(job.output.scores, scores.table)
+    write_scores(job.output.normal_scores, scores.normal)
     scores.write_notes(job.output.notes)
 
 

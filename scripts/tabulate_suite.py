@@ -1,6 +1,7 @@
 from workflow_lib.bootstrap import Resampling
 from workflow_lib.evaluation import Evidence, write_tables
 from workflow_lib.job import run_job
+from workflow_lib.threshold_table import write_thresholds
 
 
 def main(job):
@@ -18,6 +19,7 @@ def main(job):
         bootstrap=Resampling(**params.bootstrap),
     )
     write_tables(evidence, job.output.tables)
+    write_thresholds(job.output.tables / "thresholds.csv", params.evaluations, params.threshold, params.config)
 
 
 run_job(snakemake, main)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,50 +14,65 @@ from workflow_lib.errors import UserError
 from workflow_lib.mahalanobis import score_residuals
 from workflow_lib.score_table import ScoreTable
 from workflow_lib.scoring import Conditioner, domain_conditioned_score, neighbourhood_notes, view_matrix
+from workflow_lib.self_exclusion import self_excluded_scores
 from workflow_lib.store import StoredClips, open_store, provenance_of, read_residuals, read_statistics
-from workflow_lib.tables import read_scores
+from workflow_lib.tables import read_normal_scores, read_scores
 
 log = logging.getLogger(__name__)
 # Whitened by all their own directions, n normal clips are the corners of a regular simplex.
 FULL_RANK_NOTE = (
     "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
 )
+# What the scores of the normal training clips stand on: written beside them, a threshold depends on it.
+SELF_EXCLUDED = "each clip against the banks without it; the conditioner, and an adapted model, have seen it"
+OWN_SCORE = "the clip's own score: the network and its covariances have seen it, only a new training could leave it out"
+ELSEWHERE = "made elsewhere"
+EMPTY = ScoreTable([], [], [], [])
 
 
 @dataclass(frozen=True)
 class BranchScores:
-    """Scores of the test clips of one machine, and what had to be reduced to get them."""
+    """Scores of the test clips and of the normal training clips of one machine, and what had to be reduced for them."""
 
     table: ScoreTable
+    normal: ScoreTable  # without a row where the branch can score no normal clip
+    normal_kind: str
     notes: list[str]
     provenance: dict[str, str] = field(default_factory=dict)
 
     def write_notes(self, path: Path) -> None:
-        """Write notes and provenance as JSON."""
-        facts = {"notes": self.notes, "provenance": self.provenance}
+        """Write notes, the kind of the normal scores and provenance as JSON."""
+        facts = {"notes": self.notes, "normal_scores": self.normal_kind, "provenance": self.provenance}
         path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def score_branch(source: str, branch: Mapping[str, Any], kind: str) -> BranchScores:
-    """Score a machine with a branch: `source` is a store, or for an external branch a score table."""
+def score_branch(source: str, branch: Mapping[str, Any], kind: str, normal_tables: Sequence[str] = ()) -> BranchScores:
+    """Score a machine with a branch: `source` is a store, or for an external branch a score table.
+
+    normal_tables: the one table of normal training clips that an external branch may have.
+    """
     if kind == "external":
-        return BranchScores(read_scores(source), [])
-    scorer = _score_residuals if kind == "autoencoder" else _score_vectors
+        normal = read_normal_scores(normal_tables[0]) if normal_tables else EMPTY
+        return BranchScores(read_scores(source), normal, ELSEWHERE, [])
+    scorer, normal_kind = (_score_residuals, OWN_SCORE) if kind == "autoencoder" else (_score_vectors, SELF_EXCLUDED)
     with open_store(source) as (store, clips):
         score, notes = scorer(store, clips, branch)
     notes = list(dict.fromkeys(notes))
     for note in notes:
         log.info("%s", note)
-    test = clips.split == "test"
-    if not np.isfinite(score).all():
-        raise UserError(
-            f"{source}: {int((~np.isfinite(score)).sum())} test clips have no finite score: check the recordings"
-        )
-    return BranchScores(_as_table(clips, test, score), notes, provenance_of(source))
+    test, normal = clips.split == "test", clips.training("source") | clips.training("target")
+    if normal.sum() == 1 and kind == "embedding":
+        normal &= np.isfinite(score)  # the only clip of a machine has no other to be scored against
+    for mask, what in ((test, "test"), (normal, "normal training")):
+        if not np.isfinite(score[mask]).all():
+            infinite = int((~np.isfinite(score[mask])).sum())
+            raise UserError(f"{source}: {infinite} {what} clips have no finite score: check the recordings")
+    tables = (_as_table(clips, mask, score) for mask in (test, normal))
+    return BranchScores(*tables, normal_kind, notes, provenance_of(source))
 
 
 def _score_vectors(store: Any, clips: StoredClips, branch: Mapping[str, Any]) -> tuple[NDArray[np.float64], list[str]]:
-    """Local-density scores (test clips,) of the branch's view of the statistics (Eq. 2 and 3)."""
+    """Local-density scores (clips,) of the branch's view of the statistics (Eq. 2 and 3); NaN for clips not scored."""
     vectors = _vectors(store, branch)
     source, target = clips.training("source"), clips.training("target")
     conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
@@ -66,8 +81,12 @@ def _score_vectors(store: Any, clips: StoredClips, branch: Mapping[str, Any]) ->
     full_rank = conditioner.components_ is not None and conditioner.n_components_ >= int((source | target).sum()) - 1
     if branch["conditioning"].get("whiten") and full_rank:
         notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
-    query, *banks = (conditioner.transform(vectors[mask]) for mask in (clips.split == "test", source, target))
-    return domain_conditioned_score(query, *banks, **options), notes
+    test = clips.split == "test"
+    query, *banks = (conditioner.transform(vectors[mask]) for mask in (test, source, target))
+    score = np.full(len(test), np.nan)
+    score[test] = domain_conditioned_score(query, *banks, **options)
+    score[source], score[target] = self_excluded_scores(*banks, **options)
+    return score, notes
 
 
 def _vectors(store: Any, branch: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -80,16 +99,16 @@ def _vectors(store: Any, branch: Mapping[str, Any]) -> NDArray[np.float64]:
 def _score_residuals(
     store: Any, clips: StoredClips, branch: Mapping[str, Any]
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Reconstruction scores (test clips,): mean squared error or selective Mahalanobis (paper, section 2.1)."""
+    """Reconstruction scores (clips,): mean squared error or selective Mahalanobis (paper, section 2.1)."""
     residuals = read_residuals(store)
     scorer = branch["scorer"]
     if scorer["kind"] == "mse":
-        return residuals["mse"][clips.split == "test"], []
+        return residuals["mse"], []
     score, notes = score_residuals(residuals, scorer.get("reading", "official"))
-    return score[clips.split == "test"], [*store.attrs["notes"].splitlines(), *notes]
+    return score, [*store.attrs["notes"].splitlines(), *notes]
 
 
-def _as_table(clips: StoredClips, test: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
-    label = clips.label[test]
+def _as_table(clips: StoredClips, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
+    label = clips.label[rows]
     anomaly = np.where(label == "", np.nan, (label == "anomaly").astype(float))
-    return ScoreTable(clip=clips.name[test], domain=clips.domain[test], anomaly=anomaly, score=score)
+    return ScoreTable(clip=clips.name[rows], domain=clips.domain[rows], anomaly=anomaly, score=score[rows])

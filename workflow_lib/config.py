@@ -40,6 +40,7 @@ def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _name_faults(config)
     yield from _run_faults(config)
     yield from _licence_faults(config["fetch"]["accept_licence"])
+    yield from _submission_faults(config)
     for name, suite in config["suites"].items():
         yield from _suite_faults(f"suites.{name}", name, suite, config["suites"])
     unsound: set[str] = set()
@@ -76,6 +77,16 @@ def _run_faults(config: Mapping[str, Any]) -> Iterator[str]:
         for name in names:
             if name not in config[section]:
                 yield f"run.{section}: there is no {word} {name!r}: {nearest(name, config[section])}"
+
+
+def _submission_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    settings, seeds = config["submission"], config["run"]["seeds"]
+    for place, names in (("systems", settings["systems"]), ("meta", settings["meta"])):
+        for name in names:
+            if name not in config["systems"]:
+                yield f"submission.{place}: there is no system {name!r}: {nearest(name, config['systems'])}"
+    if settings["seed"] not in (None, *seeds):
+        yield f"submission.seed: {settings['seed']} is not among run.seeds: write one of: {', '.join(map(str, seeds))}"
 
 
 def _licence_faults(accepted: list[str]) -> Iterator[str]:

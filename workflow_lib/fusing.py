@@ -23,8 +23,12 @@ class StoredFold:
     choices: Mapping[str, Choice]
 
     def apply(self, tables: Mapping[str, ScoreTable], machine: str) -> ScoreTable:
-        """Fused scores of one machine (tables: candidate -> score table)."""
-        return self.fusion.apply(chosen_tables(tables, self.choices), machine)
+        """Fused scores of one machine (tables: candidate -> score table).
+
+        A single branch keeps the scores of its chosen candidate, which the sigmoid could only saturate.
+        """
+        chosen = chosen_tables(tables, self.choices)
+        return next(iter(chosen.values())) if len(chosen) == 1 else self.fusion.apply(chosen, machine)
 
 
 def fit_fold(
@@ -90,18 +94,9 @@ def read_fold(path: str | Path) -> StoredFold:
 
 
 def fuse_machine(paths: Sequence[str], candidates: Candidates, fold: Sequence[str], machine: str) -> ScoreTable:
-    """Fused scores of one machine; `paths` as in `fit_fold`.
-
-    A single branch keeps the scores of its chosen candidate, which the sigmoid could only saturate.
-    """
+    """Fused scores of one machine; `paths` as in `fit_fold`; without a fold the one branch keeps its own scores."""
     tables = dict(zip(_names(candidates), map(read_scores, paths), strict=True))
-    if not fold:
-        return tables[next(iter(candidates))]
-    stored = read_fold(fold[0])
-    if len(candidates) == 1:
-        (scores,) = chosen_tables(tables, stored.choices).values()
-        return scores
-    return stored.apply(tables, machine)
+    return read_fold(fold[0]).apply(tables, machine) if fold else tables[next(iter(candidates))]
 
 
 def _names(candidates: Candidates) -> list[str]:

@@ -1,6 +1,6 @@
 """Input functions of the rules: which files a job needs, from its wildcards alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +65,13 @@ class Inputs:
         pattern = self._paths.residuals if kind == "autoencoder" else self._paths.embeddings
         return fill(pattern, suite=wildcards.suite, model=wildcards.model, machine=wildcards.machine)
 
+    def external_normal_scores(self, wildcards: Any) -> list[str]:
+        """Scores of normal training clips that an external branch has beside its tables, in the folder `normal`."""
+        if self.plan.branch_kind(wildcards.branch) != "external":
+            return []
+        path = Path(self.plan.config["branches"][wildcards.branch]["scores"], "normal", f"{wildcards.machine}.csv")
+        return [str(path)] if path.is_file() else []
+
     def selection_machines(self, suite: str, held_out: str) -> list[str]:
         """Machines that choose calibration and weights of a fold."""
         return [machine for machine in self.plan.suites[suite].machines if machine != held_out]
@@ -128,6 +135,40 @@ class Inputs:
                 yield from self._branch_tables(suite, e.protocol, e.fused, e.seed, machine)
                 if e.protocol == "nested_lomo":
                     yield from self._selection_tables(suite, e.protocol, e.fused, e.seed, machine)
+
+    def threshold_rows(self, suite: str) -> list[dict[str, Any]]:
+        """`plan.evaluation_rows` with each machine's normal scores by branch, and the fold that fuses them, if any."""
+        return [
+            {**row, "normal": self._normal_scores(row), "folds": self._machine_folds(row)}
+            for row in self.plan.evaluation_rows(suite)
+        ]
+
+    def _normal_scores(self, row: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """machine -> branch -> scores of its normal training clips, made by the job that makes its score table.
+
+        In nested_lomo also of a branch's candidates: which one stands for it is known when the fold is.
+        """
+        normal = self._paths.normal_scores_of
+        if not row["fused"]:
+            return {m: {row["name"]: normal(table)} for m, table in row["tables"].items()}
+        suite, protocol, fused, seed = (row[key] for key in ("suite", "protocol", "fused", "seed"))
+        names = self._members(fused, suite, protocol)
+        tables = {m: self._branch_tables(suite, protocol, fused, seed, m) for m in row["tables"]}
+        return {m: dict(zip(names, map(normal, of_machine), strict=True)) for m, of_machine in tables.items()}
+
+    def _machine_folds(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """machine -> the fold that fuses its scores; none for a branch, or a system of one branch."""
+        if not row["fused"]:
+            return {}
+        folds = {m: self._fold(row["suite"], row["protocol"], row["fused"], row["seed"], m) for m in row["tables"]}
+        return {machine: files[0] for machine, files in folds.items() if files}
+
+    def suite_normal_scores(self, wildcards: Any) -> list[str]:
+        """Scores of all normal training clips that the thresholds of a suite stand on."""
+        of_machines = [
+            by_branch for row in self.threshold_rows(wildcards.suite) for by_branch in row["normal"].values()
+        ]
+        return sorted({path for by_branch in of_machines for path in by_branch.values()})
 
     def suite_adapters(self, wildcards: Any) -> list[str]:
         """Adapted models behind the scores of a suite that were trained on it."""

@@ -74,6 +74,17 @@ class Paths:
         return f"{self.results}/{{suite}}/scores/{{branch}}/{{model}}/{{machine}}.csv"
 
     @property
+    def normal_scores(self) -> str:
+        """Scores of the normal training clips, self-excluded where that is possible: what thresholds stand on."""
+        return f"{self.results}/{{suite}}/normal_scores/{{branch}}/{{model}}/{{machine}}.csv"
+
+    def normal_scores_of(self, table: str) -> str:
+        """The normal scores that are made with a branch's score table."""
+        branch, model, file_name = table.rsplit("/", 3)[1:]
+        suite = table.removeprefix(f"{self.results}/").split("/")[0]
+        return fill(self.normal_scores, suite=suite, branch=branch, model=model, machine=file_name.removesuffix(".csv"))
+
+    @property
     def notes(self) -> str:
         """JSON beside a score table: what was reduced, on what it stands."""
         return f"{self.results}/{{suite}}/scores/{{branch}}/{{model}}/{{machine}}.json"
@@ -100,6 +111,11 @@ class Paths:
     def study(self) -> str:
         """Folder of one study of a suite: its table as CSV and LaTeX, and its figures."""
         return f"{self.results}/{{suite}}/studies/{{study}}"
+
+    @property
+    def submission(self) -> str:
+        """Folder of what is submitted for one evaluation suite."""
+        return f"{self.results}/submission/{{suite}}"
 
     @property
     def report(self) -> str:

@@ -13,8 +13,10 @@ from workflow_lib.layout import unused_folders
 from workflow_lib.manifest import format_faults, index_suite
 from workflow_lib.plan import Plan
 from workflow_lib.readiness import missing_suites, missing_weights
+from workflow_lib.submission.planning import faults as submission_faults
 
 log = logging.getLogger(__name__)
+SUBMITTING = ("submission", "write_submission")
 
 
 def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
@@ -23,6 +25,9 @@ def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
     `jobs` are Snakemake's jobs that are about to run, so that a partial target asks for no more than it needs.
     """
     jobs = list(jobs)
+    faults = submission_faults(plan) if any(job.rule.name in SUBMITTING for job in jobs) else []
+    if faults:
+        raise UserError("\n".join(f"config: {line}" for line in faults))
     if " " in sys.executable:
         raise UserError(f"{sys.executable}: Snakemake runs no scripts from a path with a space: set up with make setup")
     indexed = _machines_to_index(jobs)

@@ -10,7 +10,16 @@ from workflow_lib.conditioning import Conditioner, as_vectors, is_count, view_ma
 from workflow_lib.errors import UserError
 from workflow_lib.metrics import blocks
 
-__all__ = ["Conditioner", "domain_conditioned_score", "local_density_score", "neighbourhood_notes", "view_matrix"]
+__all__ = [
+    "Conditioner",
+    "check_density_options",
+    "distances",
+    "domain_conditioned_score",
+    "local_density_score",
+    "neighbourhood_notes",
+    "prepare_vectors",
+    "view_matrix",
+]
 
 METRICS = ("euclidean", "cosine")
 MATCHES = ("nearest", "ratio")
@@ -38,8 +47,8 @@ def local_density_score(
     UserError: an empty bank, widths that differ, values that are not finite, an unknown option.
     """
     query, bank = as_vectors(query, "query vectors"), as_vectors(bank, "reference vectors")
-    _check_options(query, bank, k, metric, match, scale, eps)
-    query, bank = _prepare(query, metric), _prepare(bank, metric)
+    check_density_options(query, bank, k, metric, match, scale, eps)
+    query, bank = prepare_vectors(query, metric), prepare_vectors(bank, metric)
     if match == "ratio":
         density = _neighbourhood_scale(bank, np.arange(len(bank)), k, metric, scale) + eps
         return _smallest_ratio(query, bank, density, metric)
@@ -92,7 +101,9 @@ def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5))
     return notes
 
 
-def _check_options(query: NDArray, bank: NDArray, k: int, metric: str, match: str, scale: str, eps: float) -> None:
+def check_density_options(
+    query: NDArray, bank: NDArray, k: int, metric: str, match: str, scale: str, eps: float
+) -> None:
     """UserError for what `local_density_score` cannot use."""
     if not len(bank):
         raise UserError("the bank is empty: a local-density score needs at least one normal reference")
@@ -114,7 +125,7 @@ def _check_count(k: object) -> None:
         raise UserError(f"K is {k!r}: give a whole number of neighbours from 1")
 
 
-def _prepare(x: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+def prepare_vectors(x: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     """Vectors whose half squared distance is 1 - cos: unit vectors, in one dimension more where all zero vectors point.
 
     1 - cos computed so has no cancellation for vectors that nearly coincide, and is exactly 0 for equal ones.
@@ -128,7 +139,7 @@ def _prepare(x: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     return np.concatenate([x / np.where(zero, 1.0, norm), zero], axis=1)
 
 
-def _distances(a: NDArray[np.float64], b: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+def distances(a: NDArray[np.float64], b: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     """(n, d) and (m, d) prepared vectors -> (n, m)."""
     return cdist(a, b) if metric == "euclidean" else 0.5 * cdist(a, b, "sqeuclidean")
 
@@ -137,9 +148,9 @@ def _nearest_reference(query: NDArray, bank: NDArray, metric: str) -> tuple[NDAr
     """Distance to and index of the nearest reference, each (n,); on a tie the lowest index."""
     distance, index = np.empty(len(query)), np.empty(len(query), dtype=np.intp)
     for rows in blocks(len(query), len(bank)):
-        distances = _distances(query[rows], bank, metric)
-        index[rows] = distances.argmin(axis=1)
-        distance[rows] = distances.min(axis=1)
+        of_rows = distances(query[rows], bank, metric)
+        index[rows] = of_rows.argmin(axis=1)
+        distance[rows] = of_rows.min(axis=1)
     return distance, index
 
 
@@ -147,7 +158,7 @@ def _smallest_ratio(query: NDArray, bank: NDArray, density: NDArray, metric: str
     """Minimum over the references of distance / density (m,): (n,)."""
     ratio = np.empty(len(query))
     for rows in blocks(len(query), len(bank)):
-        ratio[rows] = (_distances(query[rows], bank, metric) / density).min(axis=1)
+        ratio[rows] = (distances(query[rows], bank, metric) / density).min(axis=1)
     return ratio
 
 
@@ -158,8 +169,8 @@ def _neighbourhood_scale(bank: NDArray, rows: NDArray[np.intp], k: int, metric: 
     if not n_neighbours:
         return sums
     for block in blocks(len(rows), len(bank)):
-        distances = _distances(bank[rows[block]], bank, metric)
-        np.put_along_axis(distances, rows[block, None], np.inf, axis=1)  # by index: an identical copy is a neighbour
-        nearest = np.sort(np.partition(distances, n_neighbours - 1, axis=1)[:, :n_neighbours], axis=1)
+        others = distances(bank[rows[block]], bank, metric)
+        np.put_along_axis(others, rows[block, None], np.inf, axis=1)  # by index: an identical copy is a neighbour
+        nearest = np.sort(np.partition(others, n_neighbours - 1, axis=1)[:, :n_neighbours], axis=1)
         sums[block] = np.cumsum(nearest, axis=1)[:, -1]
     return sums / n_neighbours if scale == "mean" else sums

@@ -19,18 +19,33 @@ def write_scores(path: Path, table: ScoreTable) -> None:
 
 def read_scores(path: str | Path) -> ScoreTable:
     """Read a score table, ours or another's; UserError that says what is wrong with which clips."""
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({error}): write columns {','.join(COLUMNS)}") from None
+    rows = _rows(Path(path))
     if not rows:
         raise UserError(f"{path}: no clips: write a header {','.join(COLUMNS)} and one line per test clip")
-    missing = [name for name in COLUMNS if name not in rows[0]]
-    if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}: the header must be {','.join(COLUMNS)}")
     return ScoreTable.from_any(rows, str(path))
+
+
+def read_normal_scores(path: str | Path) -> ScoreTable:
+    """Read scores of normal training clips, which may be none; UserError for a clip that is labelled an anomaly."""
+    table = ScoreTable.from_any(_rows(Path(path)) or {name: [] for name in COLUMNS}, str(path))
+    anomalies = table.clip[table.anomaly == 1]
+    if len(anomalies):
+        raise UserError(f"{path}: {anomalies[0]} is an anomaly: only normal training clips belong there")
+    return ScoreTable(table.clip, table.domain, [0] * len(table.clip), table.score)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a score table by column; UserError for a column that is missing."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({error}): write columns {','.join(COLUMNS)}") from None
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing and (rows or reader.fieldnames):
+        raise UserError(f"{path}: no column {', '.join(missing)}: the header must be {','.join(COLUMNS)}")
+    return rows
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,0 +1,37 @@
+"""Check a submission package: a line for each fault and exit status 1, or one line `valid` and 0."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from workflow_lib.errors import UserError
+from workflow_lib.submission.form import expected_in
+from workflow_lib.submission.validation import has_report, package_faults
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the number is its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m workflow_lib.submission", description=__doc__)
+    parser.add_argument("package", type=Path, help="zip or folder, of any team")
+    parser.add_argument(
+        "--recordings", type=Path, help="folder with <machine>/test/*.wav to compare with, instead of the clips of 2026"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        expected = expected_in(options.recordings) if options.recordings else None
+    except UserError as error:
+        print(error)
+        return 1
+    faults = package_faults(options.package, expected)
+    for fault in faults:
+        print(" ".join(fault.splitlines()))
+    if faults:
+        return 1
+    remark = "" if has_report(options.package) else " (no technical report in it; the challenge asks for one)"
+    print(f"{options.package}: valid{remark}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

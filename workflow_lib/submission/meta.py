@@ -1,0 +1,136 @@
+"""The meta file of one system: what the configuration and the run say of it, in the fields of 2026.
+
+What neither says is null, or comes from `submission.meta` of the configuration; nothing is made up.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from workflow_lib.submission.form import DESCRIPTION, FIGURES
+
+EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
+RESULTS = """# Official figures on the development set, in percent, under the protocol complete_dev: calibration,
+# weights and adaptation were chosen on these same machines, so they are no estimate for new ones."""
+NO_RESULTS = "# No development results under the protocol complete_dev in this run."
+UNTRAINED = "# A model with random weights takes part: this is a test of the workflow, not a system to submit."
+
+
+@dataclass(frozen=True)
+class SystemFacts:
+    """What a meta file is made of."""
+
+    label: str
+    system: str
+    branches: Mapping[str, Mapping[str, Any]]  # of the system, by name
+    models: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, Any]  # the section `submission`
+    threshold: Mapping[str, Any]
+    sample_rate: int
+    parameters: int | None
+    not_counted: Sequence[str]
+    results: Mapping[str, Mapping[str, float | None]]  # machine -> figures in percent
+    untrained: bool
+
+
+def meta_text(facts: SystemFacts) -> str:
+    """The meta file."""
+    own = facts.settings["meta"].get(facts.system, {})
+    complexity = {"total_parameters": own.get("total_parameters", facts.parameters)}
+    system = {
+        "description": {**_description(facts), **own.get("description", {})},
+        "complexity": complexity | ({"MACS": own["macs"]} if "macs" in own else {}),
+        "external_datasets": facts.settings["external_datasets"] or [{"name": None, "url": None}],
+        "source_code": facts.settings["source_code"],
+    }
+    lines = ["# Submission information", _yaml("submission", _submission(facts, own)), "# System information"]
+    lines += [UNTRAINED] if facts.untrained else []
+    if facts.not_counted and "total_parameters" not in own:
+        counted = f"# total_parameters: not counted, {', '.join(facts.not_counted)} cannot be read as safetensors."
+        lines.append(counted)
+    results = {"development_dataset": dict(facts.results)}
+    lines += [_yaml("system", system), RESULTS if facts.results else NO_RESULTS, _yaml("results", results)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _yaml(name: str, section: Mapping[str, Any]) -> str:
+    return yaml.safe_dump({name: section}, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _submission(facts: SystemFacts, own: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "label": facts.label,
+        "name": own.get("name", facts.system),
+        "abbreviation": own.get("abbreviation", facts.system),
+        "authors": [_author(author) for author in facts.settings["authors"]],
+    }
+
+
+def _author(author: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that are filled in, in the order of the template; copied, or YAML would write references."""
+    affiliation = {key: value for key, value in author["affiliation"].items() if value}
+    names = {key: author[key] for key in ("firstname", "lastname", "email")}
+    corresponding = {"corresponding": True} if author.get("corresponding") else {}
+    return {**names, **corresponding, "affiliation": affiliation}
+
+
+def _description(facts: SystemFacts) -> dict[str, Any]:
+    """All fields of the description; null where nothing is used or nothing is known."""
+    models = [facts.models[branch["model"]] for branch in facts.branches.values() if "model" in branch]
+    bases = [facts.models[model["base"]] if model["kind"] == "adapted" else model for model in models]
+    encoders = [base for base in bases if base["kind"] == "frozen"]
+    adapted = any(model["kind"] == "adapted" for model in models)
+    several = len(facts.branches) > 1
+    known = all("model" in branch for branch in facts.branches.values()) and all(
+        base["kind"] == "autoencoder" or base["encoder"] in EMBEDDED_LOG_MEL for base in bases
+    )
+    values = {
+        "input_sampling_rate": f"{facts.sample_rate / 1000:g}kHz",
+        "data_augmentation": "time masking, frequency masking" if adapted else None,
+        "acoustic_features": "log-mel energies" if known else None,
+        "embeddings": ", ".join(dict.fromkeys(base["encoder"].upper() for base in encoders)) or None,
+        "machine_learning_method": _methods(facts, adapted),
+        "aggregation_method": _aggregations(models),
+        "domain_generalization_method": _domains(facts),
+        "ensemble_method_subsystem_count": len(facts.branches) if several else None,
+        "decision_making": _decision(facts, several),
+        "attribute_usage": "classes of the adaptation" if adapted else None,
+        "external_data_usage": "pre-trained model" if any(e["checkpoint"] != "random" for e in encoders) else None,
+        "development_data_usage": "development, training" if adapted else "development",
+    }
+    return {name: values.get(name) for name in DESCRIPTION}
+
+
+def _methods(facts: SystemFacts, adapted: bool) -> str | None:
+    words = {"mse": "AE", "mahalanobis": "AE, Mahalanobis distance", "local_density": "k-NN, local density"}
+    found = [words[branch["scorer"]["kind"]] for branch in facts.branches.values() if "scorer" in branch]
+    return ", ".join(dict.fromkeys([*found, *(["LoRA", "ArcFace"] if adapted else [])])) or None
+
+
+def _aggregations(models: Sequence[Mapping[str, Any]]) -> str | None:
+    words = ["average" if model["kind"] == "autoencoder" else "average, standard deviation" for model in models]
+    return max(words, key=len, default=None)
+
+
+def _domains(facts: SystemFacts) -> str | None:
+    """Scores that are the smaller of a source and a target score."""
+    scorers = {branch["scorer"]["kind"] for branch in facts.branches.values() if "scorer" in branch}
+    return "minimum of source and target score" if scorers & {"mahalanobis", "local_density"} else None
+
+
+def _decision(facts: SystemFacts, several: bool) -> str:
+    quantile = f"{100 * facts.threshold['quantile']:g} %"
+    fitted = "of a gamma distribution fitted to" if facts.threshold["method"] == "gamma" else "of"
+    threshold = f"threshold at the {quantile} quantile {fitted} the scores of normal training clips"
+    return f"weighted average, {threshold}" if several else threshold
+
+
+def percent(figures: Mapping[str, str]) -> dict[str, float | None]:
+    """Figures of a machine from a row of machines.csv."""
+    columns = ("source_auc", "target_auc", "pauc")
+    return {
+        name: round(100 * float(figures[column]), 4) if figures[column] else None
+        for name, column in zip(FIGURES, columns, strict=True)
+    }

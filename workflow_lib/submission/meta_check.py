@@ -1,0 +1,126 @@
+"""What can be wrong with a meta file: fields of 2026 that are missing or of the wrong type."""
+
+import reprlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import yaml
+
+from workflow_lib.submission.form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, FIGURES, LABEL
+
+Test = Callable[[Any], bool]
+
+
+def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
+    """Faults of the meta file of the system `label`, which is the name of its folder."""
+    try:
+        meta = yaml.safe_load(content.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        yield f"{name}: cannot be read as YAML ({' '.join(str(error).split())[:150]})"
+        return
+    if not isinstance(meta, dict):
+        yield f"{name}: no mapping with submission, system and results, but {reprlib.repr(meta)}"
+        return
+    for section, faults in (("submission", _submission), ("system", _system), ("results", _results)):
+        if not isinstance(meta.get(section), dict):
+            yield f"{name}: {section}: missing, or no mapping of fields"
+        else:
+            yield from (f"{name}: {section}.{fault}" for fault in faults(meta[section]))
+    found = meta["submission"].get("label") if isinstance(meta.get("submission"), dict) else None
+    if isinstance(found, str) and found != label:
+        yield f"{name}: submission.label is {reprlib.repr(found)}, its folder {label}: write the same in both"
+
+
+def _submission(section: dict) -> Iterator[str]:
+    yield from _wrong(section, ("label", "name", "abbreviation"), _is_text, "text")
+    label, short = section.get("label"), section.get("abbreviation")
+    if _is_text(label) and not LABEL.fullmatch(label):
+        yield f"label: {reprlib.repr(label)} is not <Lastname>_<Inst>_task2_<1 to 4>"
+    if _is_text(short) and len(short) > ABBREVIATION:
+        yield f"abbreviation: {len(short)} characters, at most {ABBREVIATION}: {reprlib.repr(short)}"
+    authors = section.get("authors")
+    if not isinstance(authors, list) or not authors:
+        yield "authors: missing, or no list of authors"
+        return
+    for number, author in enumerate(authors, 1):
+        yield from (f"authors[{number}]{fault}" for fault in _author(author))
+    corresponding = [author for author in authors if isinstance(author, dict) and author.get("corresponding") is True]
+    if len(corresponding) != 1:
+        yield f"authors: {len(corresponding)} have `corresponding: true`: exactly one must"
+
+
+def _author(author: Any) -> Iterator[str]:
+    if not isinstance(author, dict):
+        yield ": no mapping of fields"
+        return
+    yield from (f".{fault}" for fault in _wrong(author, AUTHOR, _is_text, "text"))
+    places = author.get("affiliation")
+    for place in places if isinstance(places, list) and places else [places]:
+        if not isinstance(place, dict):
+            yield ".affiliation: missing, or no mapping of fields"
+            continue
+        # Older templates say institute.
+        place = {"institution": place.get("institute"), **place}
+        yield from (f".affiliation.{fault}" for fault in _wrong(place, AFFILIATION, _is_text, "text"))
+
+
+def _system(section: dict) -> Iterator[str]:
+    description, complexity = section.get("description"), section.get("complexity")
+    if isinstance(description, dict):
+        tested = (_is_scalar, "text, a number or null")
+        yield from (f"description.{fault}" for fault in _wrong(description, DESCRIPTION, *tested))
+    else:
+        yield "description: missing, or no mapping of fields"
+    if isinstance(complexity, dict):
+        tested = (_is_count_or_null, "a whole number or null")
+        yield from (f"complexity.{fault}" for fault in _wrong(complexity, ("total_parameters",), *tested))
+    else:
+        yield "complexity: missing, or no mapping of fields"
+    yield from _wrong(section, ("source_code",), lambda v: v is None or _is_text(v), "an address or null")
+    datasets = section.get("external_datasets", "missing")
+    if datasets is not None and not (isinstance(datasets, list) and all(isinstance(d, dict) for d in datasets)):
+        yield "external_datasets: missing, or no list of data sets with name and url"
+
+
+def _results(section: dict) -> Iterator[str]:
+    machines = section.get("development_dataset", "missing")
+    if machines is None:
+        return
+    if not isinstance(machines, dict):
+        yield "development_dataset: missing, or no mapping of machines"
+        return
+    figures = []
+    for machine, values in machines.items():
+        place = f"development_dataset.{str(machine)[:40]}"
+        if not isinstance(values, dict):
+            yield f"{place}: no mapping with {', '.join(FIGURES)}"
+            continue
+        tested = (_is_percent_or_null, "a number from 0 to 100, or null")
+        yield from (f"{place}.{fault}" for fault in _wrong(values, FIGURES, *tested))
+        figures += [v for v in values.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+    if figures and max(figures) <= 1:
+        yield "development_dataset: all figures are at most 1: they are given in percent"
+
+
+def _wrong(section: dict, names: tuple[str, ...], test: Test, wanted: str) -> Iterator[str]:
+    for name in names:
+        if name not in section:
+            yield f"{name}: missing: write {wanted}"
+        elif not test(section[name]):
+            yield f"{name}: {reprlib.repr(section[name])} is not {wanted}"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+
+
+def _is_count_or_null(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+
+
+def _is_percent_or_null(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100)

@@ -1,0 +1,81 @@
+"""What can be wrong with score and decision files: no header, file name and value, one row per test clip."""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+SHOWN = 3  # clips or lines named before a message says how many more there are
+DECISIONS = ("0", "1")
+
+
+def output_faults(name: str, content: bytes, kind: str, clips: Collection[str]) -> Iterator[str]:
+    """Faults of one file; `clips` are the names that it must hold, once each."""
+    rows, fault = _rows(content)
+    if fault:
+        yield f"{name}: {fault}"
+        return
+    if header := _is_header(rows):
+        yield f"{name}: line 1 is a header ({','.join(rows[0])[:60]}): leave it out"
+    rows_by_line = {line: row for line, row in enumerate(rows, 1) if line > header}
+    wrong = [str(line) for line, row in rows_by_line.items() if len(row) != 2]
+    if wrong:
+        yield f"{name}: not two columns (file name,value) in line {_some(wrong)}"
+    pairs = {line: row for line, row in rows_by_line.items() if len(row) == 2}
+    bad = [f"{line} ({row[1][:20]!r})" for line, row in pairs.items() if not _is_value(row[1], kind)]
+    if bad:
+        wanted = "a finite number" if kind == "anomaly_score" else "0 or 1"
+        yield f"{name}: the value must be {wanted}, but is not in line {_some(bad)}"
+    yield from _clip_faults(name, [row[0] for row in pairs.values()], clips)
+
+
+def clips_of(content: bytes) -> set[str]:
+    """Clip names of a file, as far as it can be read."""
+    rows, _ = _rows(content)
+    return {row[0] for row in rows[_is_header(rows) :] if len(row) == 2}
+
+
+def _clip_faults(name: str, found: list[str], clips: Collection[str]) -> Iterator[str]:
+    twice = sorted(clip for clip, count in Counter(found).items() if count > 1)
+    missing, unknown = sorted(set(clips) - set(found)), sorted(set(found) - set(clips))
+    if twice:
+        yield f"{name}: more than one row for {_some(twice)}"
+    if missing:
+        yield f"{name}: no row for {_some(missing)}"
+    if unknown:
+        yield f"{name}: no such test clip: {_some([clip[:60] for clip in unknown])}"
+
+
+def _rows(content: bytes) -> tuple[list[list[str]], str]:
+    """Rows and, if there are none to be had, why."""
+    if content.startswith(b"\xef\xbb\xbf"):
+        return [], "it begins with a byte order mark: save it as plain UTF-8"
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        return [], f"cannot be read as CSV ({error})"
+    return rows, "" if rows else "it is empty"
+
+
+def _is_header(rows: list[list[str]]) -> bool:
+    """Whether the first row names columns: no clip and no number in it."""
+    return bool(rows) and len(rows[0]) > 1 and not _is_number(rows[0][1]) and "." not in rows[0][0]
+
+
+def _is_value(text: str, kind: str) -> bool:
+    return _is_number(text) and math.isfinite(float(text)) if kind == "anomaly_score" else text in DECISIONS
+
+
+def _is_number(text: str) -> bool:
+    """As other programs read numbers: Python alone takes 1_000."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more

@@ -1,0 +1,118 @@
+"""Files of a package in memory, from a zip or a folder; nothing is ever unpacked to disk.
+
+A zip is somebody else's: names that leave the folder, links, encryption and bombs are faults, and such entries are not
+read.
+"""
+
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MOST_ENTRIES = 1000
+LARGEST_FILE = 8 << 20  # bytes of one table or meta file; 200 rows have 10 kB
+LARGEST_REPORT = 64 << 20
+LARGEST_PACKAGE = 256 << 20
+MOST_COMPRESSED, SMALL = 200, 1 << 20  # times; a file up to SMALL may be as compressible as it likes
+READ = (".csv", ".yaml", ".yml")
+
+
+@dataclass
+class Package:
+    """Content of the files that matter, by path within the package, None for all others; and what is wrong."""
+
+    files: dict[str, bytes | None] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+def read_package(path: Path) -> Package:
+    """All files of a zip or folder."""
+    if path.is_dir():
+        return _read_folder(path)
+    package = Package()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _read_zip(archive, package)
+    except FileNotFoundError:
+        package.faults.append(f"{path}: there is no such file or folder")
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        package.faults.append(f"{path}: cannot be read as a zip ({error})")
+    return package
+
+
+def _read_folder(root: Path) -> Package:
+    package = Package()
+    for folder, folders, names in os.walk(root):  # links to folders are listed and not followed
+        for name in sorted([*names, *folders]):
+            path = Path(folder, name)
+            inside = path.relative_to(root).as_posix()
+            if path.is_symlink():
+                package.faults.append(f"{inside}: a symbolic link: put the file itself there")
+            elif path.is_file():
+                _keep(package, inside, path.stat().st_size, path)
+    return package
+
+
+def _keep(package: Package, inside: str, size: int, path: Path) -> None:
+    if not inside.endswith(READ):
+        package.files[inside] = None
+    elif size > LARGEST_FILE:
+        package.faults.append(f"{inside}: {size:,} bytes, at most {LARGEST_FILE:,} make sense")
+    else:
+        package.files[inside] = path.read_bytes()
+
+
+def _read_zip(archive: zipfile.ZipFile, package: Package) -> None:
+    entries = archive.infolist()
+    if len(entries) > MOST_ENTRIES:
+        package.faults.append(f"{len(entries):,} entries, at most {MOST_ENTRIES:,} make sense: none was read")
+        return
+    if (total := sum(entry.file_size for entry in entries)) > LARGEST_PACKAGE:
+        package.faults.append(f"{total:,} bytes unpacked, at most {LARGEST_PACKAGE:,} make sense: none was read")
+        return
+    for entry in entries:
+        name = entry.orig_filename  # ZipInfo.filename hides what follows a NUL, and backslashes on some systems
+        faults = list(_entry_faults(entry, name))
+        if not entry.is_dir() and not faults and name in package.files:
+            faults = [f"{name}: twice in the zip: leave one of the two out"]
+        package.faults += faults
+        if not faults and not entry.is_dir():
+            package.files[name] = _content(archive, entry, package)
+
+
+def _entry_faults(entry: zipfile.ZipInfo, name: str) -> Iterator[str]:
+    shown = name if name.isprintable() else repr(name)
+    parts = name.split("/")
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        yield f"{shown}: an absolute path: name files within the package"
+    elif ".." in parts or "\\" in name or not name.isprintable():
+        yield f"{shown}: a path that may lead out of the package: no '..', no backslash, no control character"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        yield f"{shown}: a symbolic link: put the file itself there"
+    if entry.flag_bits & 0x1:
+        yield f"{shown}: encrypted: store it without a password"
+    largest = LARGEST_FILE if name.endswith(READ) else LARGEST_REPORT
+    if entry.file_size > largest:
+        yield f"{shown}: {entry.file_size:,} bytes unpacked, at most {largest:,} make sense"
+    elif entry.file_size > SMALL and entry.file_size > MOST_COMPRESSED * max(1, entry.compress_size):
+        yield f"{shown}: compressed {entry.file_size // max(1, entry.compress_size):,} times, as a zip bomb is"
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, package: Package) -> bytes | None:
+    """Content of a file that matters, never more than the zip says and allows; None for others and broken ones."""
+    if not entry.filename.endswith(READ):
+        return None
+    try:
+        with archive.open(entry) as file:
+            content = file.read(LARGEST_FILE + 1)
+            if len(content) != entry.file_size or file.read(1):
+                package.faults.append(f"{entry.filename}: not as long as the zip says: pack it again")
+                return None
+            return content
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        package.faults.append(f"{entry.filename}: cannot be unpacked ({error}): pack it again")
+        return None

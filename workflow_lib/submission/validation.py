@@ -1,0 +1,118 @@
+"""All that is wrong with a package, one line a fault."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from workflow_lib.errors import nearest
+from workflow_lib.submission.form import (
+    LABEL,
+    MAX_SYSTEMS,
+    META,
+    OUTPUT,
+    REPORT,
+    Expected,
+    expected_2026,
+    output_name,
+)
+from workflow_lib.submission.meta_check import meta_faults
+from workflow_lib.submission.outputs import clips_of, output_faults
+from workflow_lib.submission.reading import Package, read_package
+
+KINDS = ("anomaly_score", "decision_result")
+Files = dict[str, bytes | None]
+
+
+def package_faults(path: Path, expected: Expected | None = None) -> list[str]:
+    """Everything that is wrong with a zip or folder; `expected`: clips it must score, by default those of 2026."""
+    package = read_package(path)
+    return [*package.faults, *_faults(package, expected or expected_2026())]
+
+
+def has_report(path: Path) -> bool:
+    """Whether a technical report lies in a package."""
+    return any(name.endswith(REPORT) for name in read_package(path).files)
+
+
+def _faults(package: Package, expected: Expected) -> Iterator[str]:
+    systems = _systems(package.files)
+    if not systems:
+        if not package.faults or package.files:
+            yield "no system in it: put each in a folder <Lastname>_<Inst>_task2_<1 to 4>, below task2"
+        return
+    yield from _label_faults(list(systems))
+    yield from _stray_faults(package.files, systems)
+    for folder, files in systems.items():
+        yield from _system_faults(folder, files, expected)
+
+
+def _systems(files: Files) -> dict[str, Files]:
+    """Folders that hold a meta file or outputs, or are called like a system, with their files."""
+    parents = {PurePosixPath(name).parent for name in files}
+    named = {parent for parent in parents if LABEL.fullmatch(parent.name)}
+    telling = {PurePosixPath(n).parent for n in files if n.endswith(META) or OUTPUT.fullmatch(PurePosixPath(n).name)}
+    return {
+        folder.as_posix(): {
+            PurePosixPath(n).name: c for n, c in sorted(files.items()) if PurePosixPath(n).parent == folder
+        }
+        for folder in sorted(named | telling)
+    }
+
+
+def _label_faults(folders: list[str]) -> Iterator[str]:
+    if len(folders) > MAX_SYSTEMS:
+        yield f"{len(folders)} systems, at most {MAX_SYSTEMS}: {', '.join(folders)}"
+    found = {folder: LABEL.fullmatch(PurePosixPath(folder).name) for folder in folders}
+    for folder, match in found.items():
+        if match is None or not 1 <= int(match["index"]) <= MAX_SYSTEMS:
+            yield f"{folder}: no label: call the folder <Lastname>_<Inst>_task2_<1 to {MAX_SYSTEMS}>"
+    labels = [PurePosixPath(folder).name for folder in folders]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        yield f"more than one folder of {', '.join(twice)}: leave one out"
+    if len(teams := sorted({match["team"] for match in found.values() if match})) > 1:
+        yield f"labels of more than one team: {', '.join(teams)}"
+    if len({PurePosixPath(folder).parent for folder in folders}) > 1:
+        yield f"the systems do not lie side by side: {', '.join(folders)}"
+
+
+def _stray_faults(files: Files, systems: dict[str, Files]) -> Iterator[str]:
+    for name in sorted(files):
+        if PurePosixPath(name).parent.as_posix() not in systems and not name.endswith(REPORT):
+            yield f"{name}: not part of a submission: leave it out"
+
+
+def _system_faults(folder: str, files: Files, expected: Expected) -> Iterator[str]:
+    label = PurePosixPath(folder).name
+    wanted = {output_name(kind, *place): (kind, place) for place in expected for kind in KINDS}
+    meta = label + META
+    for name in (meta, *wanted):
+        if name not in files:
+            yield f"{folder}/{name}: missing"
+    for name in files:
+        if name not in wanted and name != meta and not name.endswith(REPORT):
+            yield f"{folder}/{name}: not part of a submission: {_instead(name, [meta, *wanted])}"
+    for name, content in files.items():
+        if content is None:
+            continue
+        if name in wanted:
+            kind, place = wanted[name]
+            yield from output_faults(f"{folder}/{name}", content, kind, expected[place])
+        elif name.endswith(META):
+            yield from meta_faults(f"{folder}/{name}", content, label)
+    for place in expected:
+        yield from _disagreement(folder, files, place)
+
+
+def _instead(name: str, wanted: list[str]) -> str:
+    advice = nearest(name, wanted)
+    return "leave it out" if advice.startswith("write one of") else f"leave it out, or {advice}"
+
+
+def _disagreement(folder: str, files: Files, place: tuple[str, str]) -> Iterator[str]:
+    """Score and decision files of one machine that do not hold the same clips."""
+    score, decision = (files.get(output_name(kind, *place)) for kind in KINDS)
+    if not score or not decision:
+        return
+    only = sorted(clips_of(score) ^ clips_of(decision))
+    if only:
+        more = f" and {len(only) - 1} more" if len(only) > 1 else ""
+        yield f"{folder}: scores and decisions of {place[0]} differ in clips: only one has {only[0][:60]}{more}"
