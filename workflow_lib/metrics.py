@@ -10,8 +10,8 @@ from workflow_lib.errors import UserError
 
 MAX_FPR = 0.1  # the challenge's p of pAUC
 BLOCK_ELEMENTS = 1 << 15  # scores ranked at once: a block's temporaries stay in the processor's cache
-FIELD_BITS = 21  # three counters side by side in one 63-bit number: up to two million clips
-FIELD_MASK = (1 << FIELD_BITS) - 1
+NARROW, WIDE = (10, np.int32), (21, np.int64)  # bits of each of three counters in one number: 1,023 clips, 2 million
+LABEL_BITS = 3  # the last two bits of a sorting key, which hold the clip's label
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ def column_metrics(scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max
     rows = _as_floats(scores, "scores").T
     if rows.ndim != 2:
         raise UserError(f"score columns have the shape {rows.T.shape}: expected (clips, columns)")
-    step = _clip_steps(rows, anomaly, domain)
+    label = _clip_labels(rows, anomaly, domain)
     if not 0 < max_fpr <= 1:
         raise UserError(f"max_fpr is {max_fpr}: expected a false-positive rate above 0 and up to 1")
     figures = np.empty((3, len(rows)))
     for block in blocks(len(rows), rows.shape[1]):
-        figures[:, block] = _curve_figures(_roc_counts(np.ascontiguousarray(rows[block]), step), max_fpr)
+        figures[:, block] = _curve_figures(_roc_counts(np.ascontiguousarray(rows[block]), label), max_fpr)
     return ColumnMetrics(*figures)
 
 
@@ -106,16 +106,18 @@ def resampled_metrics(
     repeated, to the last bit. UserError as there, and for counts that are not whole or below 0.
     """
     row = _as_floats(score, "scores")[None]
-    step = _clip_steps(row, anomaly, domain)
+    label = _clip_labels(row, anomaly, domain)
     counts = _checked_counts(counts, row.shape[1])
     order = np.argsort(-row[0], kind="stable")
     ranked = row[0][order]
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of the runs of equal scores
+    bits, dtype = WIDE
+    step = _steps(bits, dtype)[label[order]]
     figures = np.empty((3, len(counts)))
     for block in blocks(*counts.shape):
         packed = np.zeros((len(counts[block]), len(ends) + 1), dtype=np.int64)
-        packed[:, 1:] = np.cumsum(counts[block].take(order, axis=1) * step[order], axis=1)[:, ends]
-        figures[:, block] = _curve_figures(_unpacked(packed), max_fpr)
+        packed[:, 1:] = np.cumsum(counts[block].take(order, axis=1) * step, axis=1)[:, ends]
+        figures[:, block] = _curve_figures(_unpacked(packed, bits), max_fpr)
     return ColumnMetrics(*figures)
 
 
@@ -145,26 +147,53 @@ def _curve_figures(counts: Sequence[NDArray[np.int64]], max_fpr: float) -> NDArr
         )
 
 
-def _roc_counts(rows: NDArray[np.float64], step: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _roc_counts(rows: NDArray[np.float64], label: NDArray[np.int64]) -> list[NDArray]:
     """Anomalies, source normals and target normals at or above each threshold, highest first: three times (r, n + 1).
 
     Inside a run of equal scores the counts of the run's beginning are held, so that one straight segment crosses the
     tie: this counts ties half in every area below.
     """
-    descending = -rows
-    counts = np.zeros((rows.shape[0], rows.shape[1] + 1), dtype=np.int64)
-    np.cumsum(step.take(np.argsort(descending, axis=1)), axis=1, out=counts[:, 1:])
-    ranked = np.sort(descending, axis=1)
-    inside_tie = ranked[:, 1:] == ranked[:, :-1]
-    if inside_tie.any():
+    bits, dtype = NARROW if rows.shape[1] < 1 << NARROW[0] else WIDE
+    ranked, inside_tie = _ranked_labels(rows, label)
+    counts = np.zeros((rows.shape[0], rows.shape[1] + 1), dtype=dtype)
+    np.cumsum(_steps(bits, dtype)[ranked], axis=1, out=counts[:, 1:])
+    if inside_tie is not None:
         counts[:, 1:-1] *= ~inside_tie
         np.maximum.accumulate(counts, axis=1, out=counts)
-    return _unpacked(counts)
+    return _unpacked(counts, bits)
 
 
-def _unpacked(packed: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _ranked_labels(
+    rows: NDArray[np.float64], label: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    """(r, n) labels by descending score and (r, n - 1) where a score equals the one before; None where none does.
+
+    Finite floats are in the order of their bits read as whole numbers, but for the sign. So scores are sorted as such,
+    with the label in the last two bits. Scores that agree in all other bits are a tie, whose labels may stand in any
+    order, or their true order is looked at.
+    """
+    bits = (rows + 0.0).view(np.int64)  # + 0.0 makes -0.0 equal to 0.0
+    keys = (~(bits ^ (bits >> 63 & np.iinfo(np.int64).max)) & ~LABEL_BITS) | label
+    keys.sort(axis=1)
+    ranked, labels = keys | LABEL_BITS, keys & LABEL_BITS
+    alike = ranked[:, 1:] == ranked[:, :-1]
+    if not alike.any():
+        return labels, None
+    descending = np.sort(-rows, axis=1)
+    inside_tie = descending[:, 1:] == descending[:, :-1]
+    if (alike != inside_tie).any():
+        labels = label[np.argsort(-rows, axis=1)]
+    return labels, inside_tie
+
+
+def _steps(bits: int, dtype: type) -> NDArray:
+    """(3,) what a clip of each label adds to the packed counters."""
+    return np.left_shift(1, bits * np.arange(3), dtype=dtype)
+
+
+def _unpacked(packed: NDArray, bits: int) -> list[NDArray]:
     """The three counters of packed counts."""
-    return [packed >> (FIELD_BITS * field) & FIELD_MASK for field in range(3)]
+    return [packed >> bits * field & (1 << bits) - 1 for field in range(3)]
 
 
 def _partial_auc(anomalies: NDArray[np.int64], normals: NDArray[np.int64], max_fpr: float) -> NDArray[np.float64]:
@@ -172,7 +201,7 @@ def _partial_auc(anomalies: NDArray[np.int64], normals: NDArray[np.int64], max_f
     n_anomalies, n_normals = anomalies[:, -1].astype(np.float64), normals[:, -1].astype(np.float64)
     limit = max_fpr * n_normals
     # Segments that end within the limit come first, for normals only grow; the next one, if there is one, crosses it.
-    crossing = (normals[:, 1:] <= limit[:, None]).sum(axis=1)
+    crossing = np.count_nonzero(normals[:, 1:] <= limit[:, None], axis=1)
     reach = int(crossing.max()) + 1
     anomalies, normals = anomalies[:, : reach + 1], normals[:, : reach + 1]
     run = np.diff(normals) * (np.arange(normals.shape[1] - 1) < crossing[:, None])
@@ -196,8 +225,8 @@ def _crossing_area(
     return width * (anomalies[rows, begin] + 0.5 * share * rise)
 
 
-def _clip_steps(rows: NDArray[np.float64], anomaly: ArrayLike, domain: ArrayLike) -> NDArray[np.int64]:
-    """(n,) what a clip adds to the packed counters: anomalies in the lowest field, then source, then target normals."""
+def _clip_labels(rows: NDArray[np.float64], anomaly: ArrayLike, domain: ArrayLike) -> NDArray[np.int64]:
+    """(n,) the counter that a clip belongs to: 0 anomalies, 1 source normals, 2 target normals."""
     anomaly, domain = _as_floats(anomaly, "anomaly labels"), np.asarray(domain, dtype=object).astype(str)
     n_clips = rows.shape[1]
     if anomaly.shape != (n_clips,) or domain.shape != (n_clips,):
@@ -214,8 +243,7 @@ def _clip_steps(rows: NDArray[np.float64], anomaly: ArrayLike, domain: ArrayLike
         )
     _require(np.isin(anomaly, (0, 1)), anomaly, "anomaly label", "0 (normal) or 1 (anomaly)")
     _require(np.isin(domain, ("source", "target")), domain, "domain", "source or target")
-    field = np.where(anomaly == 1, 0, np.where(domain == "source", 1, 2))
-    return np.int64(1) << (FIELD_BITS * field)
+    return np.where(anomaly == 1, 0, np.where(domain == "source", 1, 2))
 
 
 def _require(valid: NDArray[np.bool_], values: NDArray, what: str, expected: str) -> None:

@@ -109,11 +109,21 @@ def test_real_score_tables_give_the_expected_fusion_through_the_workflow(tmp_pat
     workflow.configure(
         suites={"real": {}},
         branches={f"real_{name}": {"scores": str(GOLDEN / name)} for name in branches},
-        systems={"four": {"branches": [f"real_{name}" for name in branches], "step": 0.1}},
-        run={"suites": ["real"], "branches": [], "systems": ["four"], "protocols": ["complete_dev", "cross_fitted"]},
+        systems={
+            "four": {"branches": [f"real_{name}" for name in branches], "step": 0.1},
+            "ranked": {"branches": [f"real_{name}" for name in branches], "search": "linear_program"},
+        },
+        run={
+            "suites": ["real"],
+            "branches": [],
+            "systems": ["four", "ranked"],
+            "protocols": ["complete_dev", "cross_fitted"],
+        },
+        evidence={"bootstrap": {"replicates": 200}},
     )
     workflow.make()
     found = omegas(workflow, "real")
+    _check_differences(workflow.folder / "results/real", found)
     for name in branches:
         assert float(found[(f"real_{name}", "complete_dev")]) == pytest.approx(expected["single"][name], abs=1e-9)
     assert float(found[("four", "cross_fitted")]) == pytest.approx(expected["cross_fitted_omega"], abs=1e-9)
@@ -121,6 +131,22 @@ def test_real_score_tables_give_the_expected_fusion_through_the_workflow(tmp_pat
         path = workflow.folder / f"results/real/fusion/cross_fitted/four/noseed/{machine}.json"
         weights = json.loads(path.read_text(encoding="utf-8"))["weights"]
         assert weights == {f"real_{name}": weight for name, weight in fold["weights"].items()}
+
+
+def _check_differences(folder, omega):
+    """Each pair of systems and each system's with the best branch, under its protocol; folds say how they chose."""
+    with (folder / "tables" / "differences.csv").open(encoding="utf-8", newline="") as file:
+        rows = {(row["protocol"], row["name_a"], row["name_b"]): row for row in csv.DictReader(file)}
+    pairs = [("four", "real_alignment"), ("four", "ranked"), ("ranked", "real_alignment")]
+    assert list(rows) == [(protocol, *pair) for protocol in ("complete_dev", "cross_fitted") for pair in pairs]
+    for (protocol, a, b), row in rows.items():
+        difference = float(row["difference"])
+        assert difference == pytest.approx(float(omega[a, protocol]) - float(omega[b, protocol]), rel=0, abs=1e-12)
+        assert float(row["low"]) <= difference <= float(row["high"])
+        assert (row["replicates"], row["level"], row["bootstrap_seed"]) == ("200", "0.95", "13711")
+    for system, search in (("four", "grid"), ("ranked", "linear_program")):
+        facts = json.loads((folder / f"fusion/cross_fitted/{system}/noseed/fan.json").read_text(encoding="utf-8"))
+        assert (facts["search"], facts["protocol"]) == (search, "cross_fitted")
 
 
 def test_recordings_written_again_under_the_same_names_are_seen(small_run, tmp_path):

@@ -11,6 +11,7 @@ from workflow_lib.fusion import fit_fusion
 from workflow_lib.tables import write_scores
 
 PAIR = list(BRANCHES[1:3])
+THEMSELVES = {branch: [branch] for branch in PAIR}  # every branch is its only candidate
 CHOOSING = MACHINES[:2]
 
 
@@ -31,7 +32,8 @@ def paths(tables, tmp_path_factory):
 
 
 def fitted(paths, protocol="cross_fitted", **system):
-    return fit_fold([p for m in CHOOSING for p in paths[m]], CHOOSING, {"branches": PAIR, **system}, protocol)
+    chosen = [p for m in CHOOSING for p in paths[m]]
+    return fit_fold(chosen, CHOOSING, {"branches": PAIR, **system}, THEMSELVES, protocol)
 
 
 @pytest.mark.parametrize(
@@ -44,27 +46,27 @@ def fitted(paths, protocol="cross_fitted", **system):
     ],
 )
 def test_a_fold_is_read_as_it_was_written(paths, tables, tmp_path, system, search, step):
-    fusion = fitted(paths, **system)
-    write_fold(tmp_path / "fold.json", fusion, suite="dev", system="pair", held_out=MACHINES[2])
+    fold = fitted(paths, **system)
+    write_fold(tmp_path / "fold.json", fold, suite="dev", system="pair", held_out=MACHINES[2])
     facts = json.loads((tmp_path / "fold.json").read_text(encoding="utf-8"))
     assert (facts["search"], facts["step"], facts["protocol"]) == (search, step, "cross_fitted")
     assert (facts["suite"], facts["system"], facts["held_out"]) == ("dev", "pair", MACHINES[2])
-    assert read_fold(tmp_path / "fold.json") == fusion
-    fused = fuse_machine(paths[MACHINES[2]], PAIR, [str(tmp_path / "fold.json")])
-    assert fused.score.tolist() == fusion.apply(tables[MACHINES[2]]).score.tolist()
+    assert read_fold(tmp_path / "fold.json") == fold
+    fused = fuse_machine(paths[MACHINES[2]], THEMSELVES, [str(tmp_path / "fold.json")], MACHINES[2])
+    assert fused.score.tolist() == fold.fusion.apply(tables[MACHINES[2]]).score.tolist()
 
 
 @pytest.mark.parametrize("search", ["grid", "linear_program"])
 def test_a_fold_of_files_is_the_fold_of_tables(paths, tables, search):
     selection = {machine: tables[machine] for machine in CHOOSING}
     wanted = fit_fusion(selection, PAIR, 0.25, search=search, protocol="nested_lomo")
-    assert fitted(paths, "nested_lomo", search=search, step=0.25) == wanted
+    assert fitted(paths, "nested_lomo", search=search, step=0.25).fusion == wanted
 
 
 def test_fixed_weights_are_kept_and_measured(paths, tables):
     given = {PAIR[0]: 0.25, PAIR[1]: 0.75}
-    fusion, chosen = fitted(paths, weights=given), fitted(paths, step=0.25)
+    fusion, chosen = fitted(paths, weights=given).fusion, fitted(paths, step=0.25).fusion
     assert fusion.weights == given and fusion.calibration == chosen.calibration
     assert fusion.selection_score <= chosen.selection_score + 1e-12
-    on_grid = fitted(paths, weights=chosen.weights)
+    on_grid = fitted(paths, weights=chosen.weights).fusion
     assert math.isclose(on_grid.selection_score, chosen.selection_score, rel_tol=0, abs_tol=1e-12)

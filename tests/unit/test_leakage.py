@@ -14,17 +14,54 @@ from real_scores import BRANCHES, MACHINES, real_tables
 
 from workflow_lib.ablation import leave_one_branch_out
 from workflow_lib.fusion import Fold, cross_fit, fit_fusion
+from workflow_lib.nesting import choose_candidates, chosen_tables, fit_nested_fold
 from workflow_lib.score_table import ScoreTable
 
 Tables = Mapping[str, Mapping[str, ScoreTable]]
 Folds = Callable[[Tables], Mapping[str, Fold]]
 HELD_OUT = MACHINES[3]
-EVIDENCE = ("fusion", "fusing", "bootstrap", "protocols", "ablation", "evaluation", "seeds", "linear_program")
+CANDIDATES = {"reconstruction": BRANCHES[:2], "embedding": BRANCHES[2:]}  # what nested_lomo chooses among
+EVIDENCE = (
+    "fusion",
+    "fusing",
+    "bootstrap",
+    "protocols",
+    "ablation",
+    "evaluation",
+    "seeds",
+    "linear_program",
+    "nesting",
+)
 
 
 def folds_of(search: str, branches: Sequence[str] = BRANCHES) -> Folds:
     """The library's own fitting function."""
     return lambda tables: cross_fit(tables, branches, 0.2, search=search).folds
+
+
+def nested_folds(search: str) -> Folds:
+    """The library's nested folds: a candidate of each branch is chosen first."""
+
+    def fit(tables: Tables) -> dict[str, Fold]:
+        folds = {}
+        for machine in tables:
+            others = {m: of_machine for m, of_machine in tables.items() if m != machine}
+            nested = fit_nested_fold(others, tables[machine], machine, CANDIDATES, 0.2, search=search)
+            folds[machine] = nested.fold
+        return folds
+
+    return fit
+
+
+def leaky_candidates(search: str) -> Folds:
+    """A planted leak: candidates are chosen on the held-out machine as well, calibration and weights are not."""
+
+    def fit(tables: Tables) -> dict[str, Fold]:
+        choices = choose_candidates(tables, CANDIDATES)
+        chosen = {m: chosen_tables(of_machine, choices) for m, of_machine in tables.items()}
+        return cross_fit(chosen, list(CANDIDATES), 0.2, search=search).folds
+
+    return fit
 
 
 def leaky_calibration(search: str) -> Folds:
@@ -124,15 +161,17 @@ def tables():
     return real_tables(machines=[*MACHINES[:3], HELD_OUT])
 
 
+@pytest.mark.parametrize("folds", [folds_of, nested_folds])
 @pytest.mark.parametrize("search", ["grid", "linear_program"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_held_out_machine_changes_nothing_of_its_fold(tables, search, change):
-    check_fold_ignores(folds_of(search), tables, CHANGES[change](tables[HELD_OUT]), HELD_OUT)
+def test_the_held_out_machine_changes_nothing_of_its_fold(tables, folds, search, change):
+    check_fold_ignores(folds(search), tables, CHANGES[change](tables[HELD_OUT]), HELD_OUT)
 
 
+@pytest.mark.parametrize("folds", [folds_of, nested_folds])
 @pytest.mark.parametrize("search", ["grid", "linear_program"])
-def test_no_clip_of_the_held_out_machine_changes_the_score_of_another(tables, search):
-    check_clips_are_independent(folds_of(search), tables, HELD_OUT)
+def test_no_clip_of_the_held_out_machine_changes_the_score_of_another(tables, folds, search):
+    check_clips_are_independent(folds(search), tables, HELD_OUT)
 
 
 @pytest.mark.parametrize("search", ["grid", "linear_program"])
@@ -145,6 +184,15 @@ def test_a_planted_leak_is_caught(tables, search):
     for leak in (leaky_calibration, leaky_weights, ranked_with_the_others):
         with pytest.raises(AssertionError, match="depends on which other clips"):
             check_clips_are_independent(leak(search), tables, HELD_OUT)
+
+
+def test_a_candidate_chosen_on_the_held_out_machine_is_caught(tables):
+    preferred = {choice.candidate for choice in choose_candidates(tables, CANDIDATES).values()}
+    # Where all machines choose, one on which a candidate is always wrong turns the choice.
+    spoilt = {b: replace(t, score=-t.anomaly) if b in preferred else t for b, t in tables[HELD_OUT].items()}
+    check_fold_ignores(nested_folds("grid"), tables, spoilt, HELD_OUT)
+    with pytest.raises(AssertionError, match="the held-out machine"):
+        check_fold_ignores(leaky_candidates("grid"), tables, spoilt, HELD_OUT)
 
 
 def test_removing_a_branch_lets_nothing_in_either(tables):

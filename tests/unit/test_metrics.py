@@ -53,6 +53,23 @@ def test_many_columns_give_the_figures_of_each_column_alone():
     assert np.array_equal(columns.T, alone)
 
 
+@pytest.mark.parametrize("n_clips", [40, 1023, 1024, 1500])
+@pytest.mark.parametrize("kind", ["neighbours", "zeros", "signs", "ties and neighbours"])
+def test_scores_that_differ_in_their_last_bit_are_told_apart(kind, n_clips):
+    score, anomaly, domain = random_clips(5, n_clips, 10**9)
+    anomaly[:4], domain[:4] = [1, 0, 0, 1], ["source", "source", "target", "target"]
+    rng = np.random.default_rng(0)
+    if kind == "zeros":
+        score = np.where(rng.random(n_clips) < 0.4, rng.choice([0.0, -0.0], n_clips), score - score.mean())
+    elif kind == "signs":
+        score = score * rng.choice([1e-300, -1e300, 1.0], n_clips)
+    else:
+        steps = rng.integers(0, 3 if kind == "neighbours" else 7, n_clips)
+        score = (1.0 + steps * np.finfo(float).eps) * rng.choice([1.0, -1.0, 3.0], n_clips)
+    expected = sklearn_figures(np.unique(score, return_inverse=True)[1].astype(float), anomaly, domain)
+    assert machine_metrics(score, anomaly, domain).figures == pytest.approx(expected, rel=0, abs=1e-12)
+
+
 def test_source_auc_takes_the_anomalies_of_both_domains():
     # the source's own anomaly is below its normal, the target's anomaly above it
     metrics = machine_metrics([1.0, 0.0, 2.0, 3.0], [0, 1, 1, 0], ["source", "source", "target", "target"])
