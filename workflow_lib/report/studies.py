@@ -196,7 +196,7 @@ def _change_chart(rows: Sequence[StudyRow]) -> list[Figure]:
     told = "; ".join(f"{bar.label} {'unknown' if bar.value is None else f'{bar.value:+.4f}'}" for bar in bars)
     return [
         Figure(
-            name=f"study-{rows[0].suite}-{rows[0].study}",
+            name=f"study-{rows[0].suite}-{rows[0].study}-{rows[0].protocol}",
             caption=(
                 f"{_named(found)}. Bars: ours, with the interval where there is one; hollow diamonds: the paper. "
                 "Left of 0, the system is worse without the branch."
@@ -225,7 +225,7 @@ def _heat_chart(rows: Sequence[StudyRow]) -> list[Figure]:
         return []
     return [
         Figure(
-            name=f"study-{rows[0].suite}-{rows[0].study}",
+            name=f"study-{rows[0].suite}-{rows[0].study}-{rows[0].protocol}",
             caption=f"{_named(rows)}. Teal is better than guessing (0.5), orange worse.",
             description=f"Heat map of {_named(rows)}. The numbers are in the table above.",
             drawing=heat_map(
