@@ -19,6 +19,8 @@ from workflow_lib.submission.meta import meta_text, percent
 from workflow_lib.submission.package import output_files, zip_bytes
 from workflow_lib.submission.parameters import count_parameters
 from workflow_lib.submission.validation import package_faults
+from workflow_lib.submission.writing import Submission, write_submission
+from workflow_lib.tables import write_scores
 from workflow_lib.thresholds import Threshold
 
 NAMES = Path(__file__).parents[1] / "golden" / "dcase2026" / "filenames.txt.gz"
@@ -479,3 +481,60 @@ def test_parameters_are_counted_from_the_header(tmp_path):
 def test_the_baselines_network_has_266_thousand_weights():
     golden = Path(__file__).parents[1] / "golden" / "baseline_ae" / "fan" / "weights.safetensors"
     assert 260_000 < count_parameters([golden]) < 272_000
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def tables_of(folder: Path, rows: list[str]) -> Path:
+    folder.mkdir()
+    header = "suite,protocol,kind,name,seed,untrained,machine,method,quantile,threshold,normal_clips,note"
+    (folder / "thresholds.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+def submission_of(tmp_path: Path, rows: list[str], machines=("fan", "valve")) -> Submission:
+    system = {"system": "NearMah", "index": 1, "label": "Lei_CRRC_task2_1", "seed": "noseed"}
+    paths = {}
+    for machine in machines:
+        paths[machine] = str(tmp_path / f"{machine}.csv")
+        write_scores(tmp_path / f"{machine}.csv", table([f"section_00_{i:04d}.wav" for i in range(4)]))
+    return Submission(
+        suite="eval",
+        systems=[{**system, "tables": paths, "branches": facts().branches, "weights": ["branch elsewhere"]}],
+        settings={**SETTINGS, "technical_report": None},
+        threshold={"method": "gamma", "quantile": 0.9},
+        models=MODELS,
+        sample_rate=16000,
+        tables=tables_of(tmp_path / "tables", rows),
+        development_tables=None,
+        afterwards=False,
+    )
+
+
+def test_each_missing_threshold_is_a_line_with_what_to_do_and_nothing_is_written(tmp_path):
+    row = "eval,complete_dev,system,NearMah,,no,{},gamma,0.9,{},{},{}"
+    rows = [row.format("fan", "", 40, "gamma fit failed: why"), row.format("pump", "", 0, "no normal scores")]
+    submission = submission_of(tmp_path, rows, ("fan", "pump", "valve"))
+    with pytest.raises(UserError) as caught:
+        write_submission(submission, tmp_path / "package")
+    fan, pump, valve = str(caught.value).splitlines()
+    assert fan.startswith("suite eval: no threshold of NearMah for fan: gamma fit failed: why: ")
+    assert fan.endswith("write evidence.threshold.method: quantile")
+    assert pump.endswith(
+        "no normal scores: put its normal scores into the folder `normal` beside its tables (docs/fusion.md)"
+    )
+    assert valve.endswith("not evaluated under complete_dev: add complete_dev to run.protocols")
+    assert not (tmp_path / "package").exists()
+
+
+def test_the_technical_report_is_packed_with_every_system(tmp_path):
+    row = "eval,complete_dev,system,NearMah,,no,{},gamma,0.9,2.0,40,"
+    submission = submission_of(tmp_path, [row.format("fan"), row.format("valve")])
+    report = tmp_path / "report.pdf"
+    report.write_bytes(b"%PDF-1.7")
+    submission.settings["technical_report"] = str(report)
+    write_submission(submission, tmp_path / "package")
+    packed = tmp_path / "package" / ONE / "Lei_CRRC_task2_1.technical_report.pdf"
+    assert packed.read_bytes() == b"%PDF-1.7"
+    assert sorted(path.name for path in (tmp_path / "package").iterdir()) == ["Lei_CRRC_task2.zip", "task2"]

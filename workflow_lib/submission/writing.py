@@ -24,6 +24,7 @@ AFTERWARDS_HEADER = (
     *("suite", "protocol", "system", "label", "seed", "untrained", "machine"),
     *("source_auc", "target_auc", "pauc", "harmonic_mean", "omega", "remark"),
 )
+NOT_EVALUATED = f"the suite is not evaluated under {PROTOCOL}"
 Row = Mapping[str, str]
 
 
@@ -86,13 +87,15 @@ def _thresholds(rows: Sequence[Row], system: Mapping[str, Any]) -> dict[str, Thr
 
 def _faults(suite: str, system: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, Threshold]]) -> Iterator[str]:
     for machine in system["tables"]:
-        threshold = thresholds[system["system"]][machine]
+        threshold = thresholds[system["system"]].get(machine, Threshold(math.nan, 0, NOT_EVALUATED))
         if math.isnan(threshold.value):
             what = f"no threshold of {system['system']} for {machine}: {threshold.note}"
             yield f"suite {suite}: {what}: {_advice(threshold)}"
 
 
 def _advice(threshold: Threshold) -> str:
+    if threshold.note == NOT_EVALUATED:
+        return f"add {PROTOCOL} to run.protocols"
     if threshold.normal_clips:
         return "look at its normal scores, or write evidence.threshold.method: quantile"
     return "put its normal scores into the folder `normal` beside its tables (docs/fusion.md)"
