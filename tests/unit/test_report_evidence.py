@@ -19,9 +19,11 @@ from workflow_lib.report import Material, build_report
 from workflow_lib.report.clips import read_illustrations
 from workflow_lib.report.entries import rankings_of, shown_clips, wrong_clips
 from workflow_lib.report.illustration import illustrate_clips, small_sound, spectrogram_db
+from workflow_lib.report.overview import models_told
 from workflow_lib.report.provenance import package_versions
 from workflow_lib.report.reading import read_suite
 from workflow_lib.report.roc import roc, rocs_of
+from workflow_lib.report.rows import ModelRow
 from workflow_lib.report.runtime import stages_of
 from workflow_lib.report.studies import studies_section
 
@@ -445,6 +447,23 @@ def test_the_run_time_is_all_that_differs_between_two_runs(tmp_path):
 @pytest.mark.parametrize("folder", [None, Path("nowhere")])
 def test_no_run_times_no_section(tmp_path, folder):
     assert "Run time per stage" not in page_of(tmp_path, bare(), benchmarks=folder)
+
+
+def test_the_first_screen_says_where_the_models_are_from():
+    rows = [
+        ModelRow("demo", name, kind, trained, "", "", (), "")
+        for name, kind, trained in (
+            ("ae", "autoencoder", "yes"),
+            ("eat", "frozen", "yes"),
+            ("ced", "frozen", "no"),
+            ("dualmic@full-seed7", "adapted", "yes"),
+            ("dualmic@without-fan-seed7", "adapted", "yes"),
+            ("other@full-seed7", "adapted", "no"),
+        )
+    ]
+    assert models_told(rows) == (
+        "adapted: dualmic (2 models); adapted from untrained: other; published: eat; trained here: ae; untrained: ced"
+    )
 
 
 def test_provenance_names_the_packages_that_numbers_come_from():

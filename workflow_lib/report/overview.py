@@ -1,6 +1,6 @@
 """The first screen: what was run on what, what to be careful about, and the headline figures; and the last lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from workflow_lib.report.content import (
     Block,
@@ -64,7 +64,7 @@ def _flagged_line(suite: SuiteTables) -> list[str]:
 
 def _overview_table(suites: Sequence[SuiteTables]) -> Table:
     counted = (Column("Training clips", numeric=True), Column("Test clips", numeric=True))
-    columns = (Column("Suite"), Column("Result"), *counted, Column("Machines"))
+    columns = (Column("Suite"), Column("Result"), *counted, Column("Machines"), Column("Models"))
     return Table("What was run", columns, tuple(_overview_row(suite) for suite in suites))
 
 
@@ -72,7 +72,32 @@ def _overview_row(suite: SuiteTables) -> tuple[Cell, ...]:
     machines = machines_of(suite)
     result = "evaluated" if is_evaluated(suite) else NOT_EVALUATED
     told = f"{len(machines)}: {', '.join(machines)}"
-    return (text(suite.name), text(result), count(clips_of(suite, "train")), count(clips_of(suite, "test")), text(told))
+    counts = (count(clips_of(suite, "train")), count(clips_of(suite, "test")))
+    return (text(suite.name), text(result), *counts, text(told), text(models_told(suite.models)))
+
+
+def models_told(models: Iterable[ModelRow]) -> str:
+    """'published: eat; adapted: dualmic (16 models)': with which models a suite was scored, by where they are from."""
+    found: dict[str, dict[str, int]] = {}
+    for row in models:
+        names = found.setdefault(_origin(row), {})
+        family = row.model.split("@")[0]
+        names[family] = names.get(family, 0) + 1
+    return "; ".join(f"{origin}: {', '.join(map(_counted, names.items()))}" for origin, names in sorted(found.items()))
+
+
+def _origin(row: ModelRow) -> str:
+    """Adapted here, trained here, published, or any of these on random weights."""
+    known = {"adapted": "adapted", "autoencoder": "trained here", "frozen": "published", "external": "made elsewhere"}
+    origin = known.get(row.kind, row.kind or "of unknown kind")
+    if row.trained == "no":
+        return "adapted from untrained" if row.kind == "adapted" else "untrained"
+    return origin
+
+
+def _counted(named: tuple[str, int]) -> str:
+    name, models = named
+    return name if models == 1 else f"{name} ({models} models)"
 
 
 def _cards(suite: SuiteTables, key: str) -> list[Card]:
