@@ -142,6 +142,7 @@ def write_page(folder: Path) -> Path:
         tables = folder / example.suite / "tables"
         illustrate_clips(example.suite, tables, manifests, READING, clips[example.suite], wrong_clips=2, audio=True)
     studies = write_studies(folder / "demo" / "studies")
+    clips = {suite: str(place) for suite, place in clips.items()}  # as Snakemake hands folders over
     material = Material({}, clips, studies, write_benchmarks(folder / "benchmarks"), wrong_clips=2)
     tables = {example.suite: folder / example.suite / "tables" for example in (labelled, unlabelled)}
     page = folder / "report.html"

@@ -31,8 +31,9 @@ class Shelf:
 
     def __init__(self, folder: Path | None, key: str) -> None:
         """`folder` is None for a suite without recordings; `key` is the anchor of the suite."""
-        self._folder = folder
-        self._clips = {(clip.machine, clip.clip): clip for clip in read_illustrations(folder)} if folder else {}
+        self._folder = None if folder is None else Path(folder)
+        clips = [] if self._folder is None else read_illustrations(self._folder)
+        self._clips = {(clip.machine, clip.clip): clip for clip in clips}
         self._anchors = {clip: f"{key}-clip-{place}" for place, clip in enumerate(self._clips, 1)}
         self._given: set[tuple[str, str]] = set()
 

@@ -13,6 +13,7 @@ from workflow_lib.report.figures import short, strips
 from workflow_lib.report.rows import RankingRow
 
 PAUC_LIMIT = 0.1  # largest false-positive rate of the challenge's pAUC
+_SMALLEST_STEP = 0.004  # of an axis: less than a pixel
 _STYLES = {
     "all clips": {"color": INK, "linewidth": 1.8},
     "source": {"color": NORMAL, "linewidth": 1.3},
@@ -98,11 +99,12 @@ def draw_rocs(axes: Axes, curves: Mapping[str, Roc], *, legend: bool) -> None:
     """Curves by name on square axes; the area below `all clips` up to the limit of the pAUC is shaded."""
     axes.axvspan(0, PAUC_LIMIT, color=FAINT, alpha=0.45, linewidth=0)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
-    if whole := curves.get("all clips"):
+    drawn = {name: _thinned(curve) for name, curve in curves.items()}
+    if whole := drawn.get("all clips"):
         _shade(axes, whole)
     for name, style in _STYLES.items():
-        if name in curves:
-            axes.plot(curves[name].false_positive, curves[name].true_positive, label=name, **style)
+        if name in drawn:
+            axes.plot(drawn[name].false_positive, drawn[name].true_positive, label=name, **style)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
     axes.set_xlabel("false-positive rate", size=8)
     axes.set_ylabel("true-positive rate", size=8)
@@ -111,6 +113,17 @@ def draw_rocs(axes: Axes, curves: Mapping[str, Roc], *, legend: bool) -> None:
     axes.tick_params(labelsize=8)
     if legend:
         axes.legend(loc="lower right", frameon=False, fontsize=8, handlelength=1.6)
+
+
+def _thinned(curve: Roc) -> Roc:
+    """Without steps that nobody could see: thousands of clips would make the page several times larger."""
+    points = np.column_stack([curve.false_positive, curve.true_positive])
+    kept = [0]
+    for place in range(1, len(points) - 1):
+        if np.abs(points[place] - points[kept[-1]]).max() >= _SMALLEST_STEP:
+            kept.append(place)
+    shown = points[[*kept, len(points) - 1]]
+    return Roc(shown[:, 0], shown[:, 1])
 
 
 def _shade(axes: Axes, curve: Roc) -> None:
