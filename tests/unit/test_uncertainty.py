@@ -56,7 +56,7 @@ def test_every_entry_has_its_interval():
         assert (row["replicates"], row["bootstrap_seed"]) == (40, 5)
 
 
-def test_systems_of_one_protocol_are_compared_and_each_with_the_best_branch_of_it():
+def test_systems_and_branches_of_one_protocol_are_compared_and_each_system_with_the_best_branch():
     entries = [
         entry("branch", "good", gain=2),
         entry("branch", "poor", gain=0),
@@ -68,14 +68,15 @@ def test_systems_of_one_protocol_are_compared_and_each_with_the_best_branch_of_i
     ]
     _, rows, notes = tabulated(entries)
     assert pairs_of(rows) == [
+        ("complete_dev", ("branch", "good", ""), ("branch", "poor", "")),
         ("complete_dev", ("system", "S", ""), ("branch", "good", "")),
         ("complete_dev", ("system", "S", ""), ("system", "T", "")),
         ("complete_dev", ("system", "T", ""), ("branch", "good", "")),
         ("cross_fitted", ("system", "S", ""), ("system", "T", "")),
     ]
-    assert [row["untrained"] for row in rows] == ["no", "no", "no", "yes"] and not notes
+    assert [row["untrained"] for row in rows] == ["no", "no", "no", "no", "yes"] and not notes
     found = compare(entries[3].result, entries[0].result, FEW)
-    figures = [float(rows[0][key]) for key in ("difference", "low", "high", "same_sign")]
+    figures = [float(rows[1][key]) for key in ("difference", "low", "high", "same_sign")]
     assert figures == list(vars(found).values())
     assert found.difference == entries[3].result.omega - entries[0].result.omega
 
@@ -91,8 +92,17 @@ def test_seeds_are_compared_with_their_own_and_what_has_none_with_each():
     ]
     _, rows, _ = tabulated(entries)
     plain, first, second = (("system", "Plain", ""), ("system", "Tuned", "1"), ("system", "Tuned", "2"))
-    frozen, best = ("branch", "frozen", ""), ("branch", "tuned", "1")
-    wanted = [(plain, frozen), (plain, best), (plain, first), (plain, second), (first, best), (second, frozen)]
+    frozen, best, worst = ("branch", "frozen", ""), ("branch", "tuned", "1"), ("branch", "tuned", "2")
+    wanted = [
+        (frozen, best),
+        (frozen, worst),
+        (plain, frozen),
+        (plain, best),
+        (plain, first),
+        (plain, second),
+        (first, best),
+        (second, frozen),
+    ]
     # With seed 1 the adapted branch is the best, with seed 2 the frozen one.
     assert [(a, b) for _, a, b in pairs_of(rows)] == sorted(wanted)
 

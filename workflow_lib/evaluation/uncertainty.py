@@ -53,11 +53,13 @@ def _interval_cells(one: Resampled) -> tuple[str, ...]:
 
 
 def _pairs(entries: Sequence[Entry]) -> Iterator[Pair]:
-    """All pairs of systems of one protocol, and each system with the best branch of its protocol."""
+    """All pairs of systems and all pairs of branches of one protocol, and each system with its best branch."""
     for protocol in sorted({entry.result.protocol for entry in entries}):
         places = [place for place, entry in enumerate(entries) if entry.result.protocol == protocol]
         systems = [place for place in places if entries[place].result.kind == "system"]
-        yield from (pair for pair in combinations(systems, 2) if _seeds_agree(entries, *pair))
+        branches = [place for place in places if place not in systems]
+        for group in (systems, branches):
+            yield from (pair for pair in combinations(group, 2) if _seeds_agree(entries, *pair))
         yield from dict.fromkeys(_pairs_with_best(entries, places, systems))
 
 

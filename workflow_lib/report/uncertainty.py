@@ -38,8 +38,11 @@ def interval_note(rows: Iterable[UncertaintyRow | DifferenceRow]) -> str:
 
 
 def difference_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
-    """Table of the differences between systems of one protocol, nothing where there is none to compare."""
-    rows = [row for row in suite.differences if row.protocol == protocol]
+    """Table of the differences between systems of one protocol, nothing where there is none to compare.
+
+    Those between branches are in differences.csv and in the studies that ask for them: here they would bury the rest.
+    """
+    rows = [row for row in suite.differences if row.protocol == protocol and row.a.kind == "system"]
     return [_difference_table(suite, rows)] if rows else []
 
 
