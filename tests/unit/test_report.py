@@ -372,7 +372,7 @@ def test_recordings_without_a_test_clip_count_zero_of_them(tmp_path):
 def test_untrained_models_are_announced_on_the_first_screen(full):
     text = Parsed(full[1]).text
     notice = text[text.index(UNTRAINED_HEADLINE) : text.index("What was run")]
-    assert "the model eat has random weights" in notice
+    assert "eat has random weights" in notice
     assert "Branches that use it: eat" in notice
     assert "systems that blend them: Dual" in notice
 

@@ -1,5 +1,6 @@
 """The first screen: what was run on what, what to be careful about, and the headline figures; and the last lines."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from workflow_lib.report.content import (
@@ -37,20 +38,28 @@ def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tupl
 
 
 def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
-    models = [(suite, row) for suite in suites for row in suite.models if row.trained == "no"]
-    lines = dict.fromkeys(_random_line(suite, row) for suite, row in models)
-    lines |= dict.fromkeys(line for suite in suites for line in _flagged_line(suite))
+    lines = [line for suite in suites for line in (*_random_lines(suite), *_flagged_line(suite))]
     if not lines:
         return []
     told = "Every row that depends on such a model carries the label “untrained”."
     return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))]
 
 
-def _random_line(suite: SuiteTables, row: ModelRow) -> str:
-    branches = ", ".join(row.branches) or "none"
-    systems = sorted({w.system for w in suite.weights if w.branch in row.branches})
+def _random_lines(suite: SuiteTables) -> list[str]:
+    """One line for all models of a suite with random weights: the first screen has more to say."""
+    random = [row for row in suite.models if row.trained == "no"]
+    if not random:
+        return []
+    models: dict[str, int] = Counter(row.model.split("@")[0] for row in random)
+    names = [f"{name} ({count} adapted models)" if count > 1 else name for name, count in sorted(models.items())]
+    used = {branch for row in random for branch in row.branches}
+    reported = {row.name for row in (*suite.official, *suite.ranking) if row.kind == "branch"}
+    branches = ", ".join(sorted(used & reported)) or "none that is reported"
+    systems = sorted({w.system for w in suite.weights if w.branch in used})
     blends = f"; systems that blend them: {', '.join(systems)}" if systems else ""
-    return f"On {suite.name}, the model {row.model} has random weights. Branches that use it: {branches}{blends}."
+    verb, them = ("has", "it") if len(random) == 1 else ("have", "them")
+    told = f"{', '.join(names)} {verb} random weights. Branches that use {them}: {branches}{blends}."
+    return [f"On {suite.name}, {told}"]
 
 
 def _flagged_line(suite: SuiteTables) -> list[str]:
