@@ -49,19 +49,21 @@ class Interval:
     omega: float
     low: float
     high: float
+    protocol: str = ""
 
 
 @dataclass(frozen=True)
 class Difference:
     """Omega of one result minus that of another on the same resampled clips; all NaN where one is undefined.
 
-    same_sign: the fraction of resamples whose difference has the sign of the observed one.
+    same_sign: the fraction of resamples whose difference has the sign of the observed one; NaN where that is 0.
     """
 
     difference: float
     low: float
     high: float
     same_sign: float
+    protocol: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ class Resampled:
     def interval(self) -> Interval:
         """Omega with its percentile interval."""
         low, high = np.quantile(self.omega, self.resampling.tails).tolist()
-        return Interval(self.result.omega, low, high)
+        return Interval(self.result.omega, low, high, self.result.protocol)
 
     def minus(self, other: "Resampled") -> Difference:
         """Paired difference; UserError for another protocol, other machines, clips or resamples."""
@@ -84,8 +86,9 @@ class Resampled:
             raise UserError(f"{self.result.label} and {other.result.label} were resampled differently: use one setting")
         observed, differences = self.result.omega - other.result.omega, self.omega - other.omega
         low, high = np.quantile(differences, self.resampling.tails).tolist()
-        held = float("nan") if np.isnan(observed) else float((np.sign(differences) == np.sign(observed)).mean())
-        return Difference(observed, low, high, held)
+        signed = bool(observed) and not np.isnan(observed)
+        held = float((np.sign(differences) == np.sign(observed)).mean()) if signed else float("nan")
+        return Difference(observed, low, high, held, self.result.protocol)
 
 
 def resample(results: Iterable[Result], resampling: Resampling | None = None) -> list[Resampled]:

@@ -24,7 +24,8 @@ def with_candidates(config: Mapping[str, Any]) -> dict[str, Any]:
     for name, branch in config["branches"].items():
         points = grid_branches(name, branch)
         derived |= points
-        listed = list(points) if points else list(branch.get("candidates", ()))
+        given = branch.get("candidates", ())
+        listed = list(points if isinstance(given, Mapping) else given)
         branches[name] = {**branch, "candidates": listed} if "candidates" in branch else branch
     return {**config, "branches": {**branches, **derived}}
 

@@ -244,8 +244,10 @@ def _candidate_faults(name: str, config: Mapping[str, Any]) -> Iterator[str]:
     faults = list(candidate_faults(name, branches, adapted))
     yield from faults
     if not faults:
-        for point in grid_branches(name, branches[name]).values():
-            yield from _branch_faults(f"branches.{name}.candidates", point, models)
+        points = grid_branches(name, branches[name]).values()
+        place = f"branches.{name}.candidates"
+        of_points = [fault for point in points for fault in _branch_faults(place, point, models)]
+        yield from dict.fromkeys(fault.replace(f"{place}.conditioning.", f"{place}.") for fault in of_points)
 
 
 def _view_faults(place: str, branch: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[str]:

@@ -59,7 +59,14 @@ class Fusion:
         return scores.with_score(fused(calibrated(scores, self.calibration), weights)[0])
 
     def result(self, tables: Tables, name: str, seed: str = "") -> Result:
-        """The fused scores of machines (machine -> branch -> score table) as a result of the fusion's protocol."""
+        """The fused scores of machines (machine -> branch -> score table) as a result of the fusion's protocol.
+
+        UserError where a fold's fusion is to judge a machine that chose it: that would be another protocol's figure.
+        """
+        chose = [machine for machine in tables if machine in self.machines]
+        if self.protocol != "complete_dev" and chose:
+            told = f"{', '.join(chose)} chose this fusion and cannot be judged by it under {self.protocol}"
+            raise UserError(f"{name}: {told}: give the held-out machine, or fit under complete_dev")
         scored = {machine: self.apply(of_machine, machine) for machine, of_machine in tables.items()}
         return Result("system", name, self.protocol, seed, scored)
 

@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workflow_lib.entries import possible_protocols
+from workflow_lib.errors import UserError
 from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
 from workflow_lib.plan import Plan
 from workflow_lib.studies.planned import Studies
@@ -79,7 +81,17 @@ class Inputs:
     def selection_tables(self, wildcards: Any) -> list[str]:
         """Score tables of all branches on the selection machines of a fold: machine by machine, in branch order."""
         w = wildcards
+        self._check_protocol(w.protocol, w.system)
+        if (w.held_out == NO_ONE) != (w.protocol == "complete_dev"):
+            told = "complete_dev holds no machine out, every other protocol one"
+            raise UserError(f"held out {w.held_out} under {w.protocol}: {told}: name the file of such a fold")
         return self._selection_tables(w.suite, w.protocol, w.system, w.seed, w.held_out)
+
+    def _check_protocol(self, protocol: str, system: str) -> None:
+        """UserError for a figure that the configuration refuses too: it would carry another protocol's name."""
+        possible = possible_protocols("system", self.plan.system(system))
+        if protocol not in possible:
+            raise UserError(f"{system} has no {protocol} (docs/design.md): name a file under {', '.join(possible)}")
 
     def _selection_tables(self, suite: str, protocol: str, system: str, seed: str, held_out: str) -> list[str]:
         return [
@@ -95,6 +107,7 @@ class Inputs:
     def branch_tables(self, wildcards: Any) -> list[str]:
         """Score tables of one machine, in branch order."""
         w = wildcards
+        self._check_protocol(w.protocol, w.system)
         return self._branch_tables(w.suite, w.protocol, w.system, w.seed, w.machine)
 
     def _branch_tables(self, suite: str, protocol: str, system: str, seed: str, machine: str) -> list[str]:

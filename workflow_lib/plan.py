@@ -291,9 +291,10 @@ class Plan:
         ]
 
     def is_untrained(self, evaluation: Evaluation) -> bool:
-        """Whether a model with random weights takes part."""
-        name = evaluation.name
-        branches = [name] if evaluation.kind == "branch" else self.config["systems"][name]["branches"]
+        """Whether a model with random weights takes part, or in nested_lomo may be chosen to."""
+        name, fused = evaluation.name, evaluation.fused
+        choices = self.choices(fused, evaluation.suite, evaluation.protocol) if fused else {name: [name]}
+        branches = [candidate for candidates in choices.values() for candidate in candidates]
         models = [self.config["branches"][b]["model"] for b in branches if self.branch_kind(b) == "embedding"]
         return any(self.encoder(model)["checkpoint"] == "random" for model in models)
 

@@ -13,7 +13,8 @@ __all__ = ["PROTOCOLS", "WHO_CHOSE", "Result", "known_protocol", "one_protocol"]
 
 WHO_CHOSE = {
     "complete_dev": "all machines trained the adapted model and chose calibration and weights: an optimistic figure",
-    "fixed_lomo": "the adapted model that scores a machine was trained without it; nothing was chosen in the fold",
+    "fixed_lomo": "the adapted model that scores a machine was trained without it; weights are the configuration's, "
+    "calibration comes from the other machines",
     "cross_fitted": "calibration and weights for a machine were chosen on the other machines, each of these scored by "
     "the adapted model that was trained without it",
     "nested_lomo": "as cross_fitted, and a branch's own settings too were chosen on the other machines, with models "

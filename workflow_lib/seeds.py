@@ -1,7 +1,7 @@
 """Figures over the seeds of adapted models: mean and sample standard deviation, with the number of seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ class OverSeeds:
     mean: float
     sd: float
     seeds: int
+    protocol: str = ""  # of the figures, where they are results of one
 
     def __str__(self) -> str:
         spread = "" if self.seeds < 2 else f" ± {self.sd:.4f}"
@@ -40,4 +41,5 @@ def omega_over_seeds(results: Sequence[Result]) -> OverSeeds:
     seeds = [result.seed for result in results]
     if repeated := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         raise UserError(f"{entries[0]}: more than one result of seed {', '.join(s or 'none' for s in repeated)}")
-    return over_seeds([result.omega for result in sorted(results, key=lambda result: result.seed)])
+    found = over_seeds([result.omega for result in sorted(results, key=lambda result: result.seed)])
+    return replace(found, protocol=results[0].protocol)

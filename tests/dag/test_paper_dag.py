@@ -173,13 +173,19 @@ def test_one_fold_is_one_target(workflow):
     assert (rules["fit_fusion"], rules["fuse_scores"], rules["score_branch"]) == (1, 1, 7 * 4)
 
 
+SEARCHED = ["AEM2DFuse", "DualDL4", "DualDL4Fine", "DualDL4Program", "Screen5", "PreDual4"]
+
+
 @pytest.fixture(scope="module")
 def whole(workflow, tmp_path_factory) -> Dag:
     """All jobs of the development set under all four protocols."""
     nested = Workflow(tmp_path_factory.mktemp("nested"))
     (nested.folder / "data").symlink_to(workflow.folder / "data")
     protocols = ["complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo"]
-    nested.configure(run={"suites": ["dev"], "protocols": protocols, "seeds": [13711]})
+    fixed = {"branches": ["ae_mahalanobis", "dualmic"], "weights": {"ae_mahalanobis": 0.5, "dualmic": 0.5}}
+    run = {"suites": ["dev"], "protocols": protocols, "seeds": [13711]}
+    run["systems"] = ["NearMah", *SEARCHED, "Fixed"]
+    nested.configure(run=run, systems={"Fixed": {**fixed, "protocols": ["complete_dev", "fixed_lomo"]}})
     return Dag.read(nested, "all")
 
 
@@ -221,10 +227,12 @@ def test_nested_models_are_expanded_and_only_where_a_protocol_asks_for_them(whol
 def test_every_fold_of_every_system_keeps_its_held_out_machine_out(whole):
     """Leakage rule 2 over the whole DAG: what enters weights and calibration, and what judges the held-out machine.
 
-    cross_fitted: no score and no embedding of the held-out machine is an ancestor of its fold; by definition the models
-    of other folds may have heard its normal clips. nested_lomo: no file of it is an input of any ancestor.
+    fixed_lomo (calibration of fixed weights), cross_fitted: no score and no embedding of the held-out machine is an
+    ancestor of its fold; by definition the models of other folds may have heard its normal clips. nested_lomo: no file
+    of it is an input of any ancestor.
     """
-    expected = (("cross_fitted", {"index_machine", "train_adapter"}, 5), ("nested_lomo", set(), 3 + 4))
+    normals = {"index_machine", "train_adapter"}
+    expected = (("fixed_lomo", normals, 1), ("cross_fitted", normals, 5), ("nested_lomo", set(), 3 + 4))
     for protocol, allowed, entries in expected:
         fits = folds(whole, "fit_fusion", protocol)
         assert len(fits) == 7 * entries, "systems of several branches; nested also the four branches with candidates"

@@ -44,6 +44,26 @@ def test_a_grid_becomes_branches_without_the_point_that_the_branch_is(config):
     assert with_candidates(config)["branches"]["m2d"]["candidates"] == list(derived)
 
 
+def test_a_grid_of_nothing_but_the_branch_itself_has_no_other_candidate(config):
+    config["branches"]["ced"]["candidates"] = {"block": [10]}
+    config["branches"]["block"] = {"model": "ae", "scorer": {"kind": "mse"}}  # as the grid's key is called
+    assert with_candidates(config)["branches"]["ced"]["candidates"] == []
+    config["run"] |= {"suites": "dev", "systems": [], "branches": ["ced"], "protocols": ["nested_lomo"]}
+    assert load_plan(config, DEFAULTS).candidates("ced", "dev") == ["ced"]
+
+
+def test_an_untrained_candidate_makes_the_nested_result_untrained(config):
+    config["models"]["drawn"] = {"kind": "frozen", "encoder": "ced", "checkpoint": "random", "blocks": [10]}
+    config["branches"]["drawn"] = {**config["branches"]["ced"], "model": "drawn"}
+    del config["branches"]["drawn"]["candidates"]
+    config["branches"]["ae_mahalanobis"]["candidates"] = ["drawn"]
+    run = {"suites": "dev", "systems": ["NearMah"], "branches": [], "protocols": ["complete_dev", "nested_lomo"]}
+    config["run"] |= run
+    plan = load_plan(config, DEFAULTS)
+    found = {(e.kind, e.protocol): plan.is_untrained(e) for e in plan.evaluations("dev")}
+    assert found == {(k, p): p == "nested_lomo" for k in ("branch", "system") for p in run["protocols"]}
+
+
 def test_a_reading_is_no_setting_of_the_squared_error(config):
     branch = config["branches"]["ae_mahalanobis"]
     derived = grid_branches("a", {**branch, "candidates": {"kind": ["mse", "mahalanobis"], "reading": ["per_block"]}})

@@ -2,13 +2,16 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from real_scores import BRANCHES, MACHINES, real_tables
 
 from workflow_lib.fusing import fit_fold, fuse_machine, read_fold, write_fold
 from workflow_lib.fusion import fit_fusion
-from workflow_lib.tables import write_scores
+from workflow_lib.nesting import fit_nested_fold
+from workflow_lib.score_table import ScoreTable
+from workflow_lib.tables import read_scores, write_scores
 
 PAIR = list(BRANCHES[1:3])
 THEMSELVES = {branch: [branch] for branch in PAIR}  # every branch is its only candidate
@@ -61,6 +64,30 @@ def test_a_fold_of_files_is_the_fold_of_tables(paths, tables, search):
     selection = {machine: tables[machine] for machine in CHOOSING}
     wanted = fit_fusion(selection, PAIR, 0.25, search=search, protocol="nested_lomo")
     assert fitted(paths, "nested_lomo", search=search, step=0.25).fusion == wanted
+
+
+def test_a_nested_fold_of_several_branches_judges_by_what_the_others_chose(paths, tables, tmp_path):
+    """Labels and scores of the held-out machine move no choice, weight or calibration, and pick no candidate either."""
+    candidates = {PAIR[0]: [PAIR[0], PAIR[1]], PAIR[1]: [PAIR[1], PAIR[0]]}
+    names, held_out = [c for listed in candidates.values() for c in listed], MACHINES[2]
+    files = {m: dict(zip(PAIR, of_machine, strict=True)) for m, of_machine in paths.items()}
+    chosen = [files[m][name] for m in CHOOSING for name in names]
+    stored = fit_fold(chosen, CHOOSING, {"branches": PAIR, "step": 0.25}, candidates, "nested_lomo")
+    write_fold(tmp_path / "fold.json", stored, suite="dev", system="pair", held_out=held_out)
+    judged = [files[held_out][name] for name in names]
+    fused = fuse_machine(judged, candidates, [str(tmp_path / "fold.json")], held_out)
+    selection = {machine: tables[machine] for machine in CHOOSING}
+    wanted = fit_nested_fold(selection, tables[held_out], held_out, candidates, 0.25)
+    assert {b: c.candidate for b, c in stored.choices.items()} == {b: c.candidate for b, c in wanted.choices.items()}
+    assert fused.score.tolist() == wanted.fold.table.score.tolist()
+    # With every label of the held-out machine turned round, its fused scores are the same.
+    turned = []
+    for number, path in enumerate(judged):
+        table = read_scores(path)
+        turned.append(str(tmp_path / f"{number}.csv"))
+        write_scores(Path(turned[-1]), ScoreTable(table.clip, table.domain, 1 - table.anomaly, table.score))
+    again = fuse_machine(turned, candidates, [str(tmp_path / "fold.json")], held_out)
+    assert again.score.tolist() == fused.score.tolist()
 
 
 def test_fixed_weights_are_kept_and_measured(paths, tables):

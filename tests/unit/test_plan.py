@@ -125,6 +125,31 @@ def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
     assert Inputs(plan).fold(wildcards) == ["results/dev/fusion/complete_dev/DualDL4/seed13711/none.json"]
 
 
+@pytest.mark.parametrize(
+    ("system", "protocol", "held_out", "told"),
+    [
+        ("DualDL4", "cross_fitted", "none", "complete_dev holds no machine out"),
+        ("DualDL4", "complete_dev", "fan", "complete_dev holds no machine out"),
+        ("DualDL4", "fixed_lomo", "fan", "DualDL4 has no fixed_lomo"),
+        ("DualDL4Paper", "cross_fitted", "fan", "DualDL4Paper has no cross_fitted"),
+    ],
+)
+def test_no_file_carries_the_name_of_another_protocol(config, system, protocol, held_out, told):
+    wildcards = SimpleNamespace(suite="dev", system=system, protocol=protocol, seed="seed2026", held_out=held_out)
+    with pytest.raises(UserError, match=told):
+        Inputs(load_plan(config, DEFAULTS)).selection_tables(wildcards)
+
+
+def test_the_calibration_of_fixed_weights_is_held_out_too(config):
+    config["systems"]["DualDL4Paper"]["protocols"] = ["fixed_lomo"]
+    inputs = Inputs(load_plan(config, DEFAULTS))
+    wildcards = SimpleNamespace(suite="dev", system="DualDL4Paper", protocol="fixed_lomo", seed="seed2026")
+    judged = SimpleNamespace(**vars(wildcards), machine="fan")
+    assert inputs.fold(judged) == ["results/dev/fusion/fixed_lomo/DualDL4Paper/seed2026/fan.json"]
+    tables = inputs.selection_tables(SimpleNamespace(**vars(wildcards), held_out="fan"))
+    assert len(tables) == 4 * 6 and not [path for path in tables if Path(path).stem == "fan"]
+
+
 def test_protocols_of_branches_and_systems(config):
     plan = load_plan(config, DEFAULTS)
     assert plan.protocols("dev", "system", "DualDL4") == ["complete_dev", "cross_fitted"]

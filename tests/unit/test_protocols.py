@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from real_scores import BRANCHES, MACHINES, branch_results, real_tables
 
+from workflow_lib.bootstrap import Resampling, compare, resample
 from workflow_lib.errors import UserError
 from workflow_lib.fusion import cross_fit, fit_fold, fit_fusion
 from workflow_lib.metrics import official_score
@@ -148,3 +149,29 @@ def test_seeds_of_different_things_are_refused(tables):
     with pytest.raises(UserError, match="more than one result of seed 1"):
         omega_over_seeds([first, replace(second, seed="1")])
     assert isinstance(first, Result)
+
+
+def test_a_fold_does_not_judge_a_machine_that_chose_it():
+    tables = real_tables(BRANCHES[:2], MACHINES[:3])
+    selection = {machine: tables[machine] for machine in MACHINES[:2]}
+    for protocol in ("cross_fitted", "nested_lomo"):
+        fusion = fit_fusion(selection, BRANCHES[:2], 0.5, protocol=protocol)
+        with pytest.raises(UserError, match=f"chose this fusion and cannot be judged by it under {protocol}"):
+            fusion.result(tables, "leaky")
+        assert fusion.result({MACHINES[2]: tables[MACHINES[2]]}, "pair").protocol == protocol
+    assert fit_fusion(selection, BRANCHES[:2], 0.5).result(selection, "pair").protocol == "complete_dev"
+
+
+def test_intervals_differences_and_means_over_seeds_carry_their_protocol():
+    tables = real_tables(BRANCHES[:2], MACHINES[:3])
+    results = [cross_fit(tables, BRANCHES[:2], step).result(f"step {step}") for step in (0.5, 0.25)]
+    few = Resampling(replicates=20)
+    assert resample(results, few)[0].interval().protocol == "cross_fitted"
+    assert compare(*results, few).protocol == "cross_fitted"
+    assert omega_over_seeds([replace(results[0], seed="1"), replace(results[0], seed="2")]).protocol == "cross_fitted"
+
+
+def test_the_sign_of_no_difference_is_not_counted():
+    result = cross_fit(real_tables(BRANCHES[:2], MACHINES[:3]), BRANCHES[:2], 0.5).result("itself")
+    found = compare(result, result, Resampling(replicates=20))
+    assert (found.difference, found.low, found.high) == (0, 0, 0) and math.isnan(found.same_sign)

@@ -78,6 +78,7 @@ def settings(*rows, kind="comparison", suite="dev", **more):
     return {
         **found,
         "published_suite": "dev",
+        "fewer_machines": "",
         "seeds": ["13711", "2026"],
         "bootstrap": BOOTSTRAP,
         "removal": {},
@@ -85,13 +86,21 @@ def settings(*rows, kind="comparison", suite="dev", **more):
     }
 
 
+def test_fewer_machines_than_were_published_are_said(tmp_path, tables):
+    study = settings(row(entry="ae_mse"), fewer_machines="of 2 of 7 machines: fan, valveEmu")
+    (line,), _, _ = made(tmp_path, study, tables)
+    assert line["remark"] == "of 2 of 7 machines: fan, valveEmu"
+
+
 def made(tmp_path, study, tables) -> tuple[list[dict[str, str]], str, list[str]]:
     """(rows of the CSV, the LaTeX, all file names) of a study."""
     folder = tmp_path / "study"
     make_study(study, tables, folder)
-    with (folder / "mine.csv").open(encoding="utf-8", newline="") as file:
+    (table,) = folder.glob("mine*.csv")
+    with table.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    return lines, (folder / "mine.tex").read_text(encoding="utf-8"), sorted(path.name for path in folder.iterdir())
+    tex = table.with_suffix(".tex").read_text(encoding="utf-8")
+    return lines, tex, sorted(path.name for path in folder.iterdir())
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
@@ -102,7 +111,7 @@ def test_a_row_has_ours_the_interval_and_the_papers(tmp_path, tables):
     assert (line["value"], line["low"], line["high"]) == ("0.56", repr(0.56 - 0.01), repr(0.56 + 0.02))
     assert (line["published"], line["protocol"], line["untrained"]) == ("0.561682", "complete_dev", "no")
     assert (line["seeds"], line["sd"], line["remark"]) == ("1", "", "")
-    assert files == ["mine.csv", "mine.tex"]
+    assert files == ["mine-complete_dev.csv", "mine-complete_dev.tex"]
 
 
 def test_a_figure_over_seeds_is_a_mean_with_its_deviation_and_says_whose_interval_it_shows(tmp_path, tables):
@@ -146,6 +155,23 @@ def test_a_difference_is_taken_under_one_protocol_with_its_paired_interval(tmp_p
     assert "+0.0500" in tex and "[+0.0100, +0.0800]" in tex
 
 
+def test_a_difference_says_in_how_many_replicates_its_sign_holds(tmp_path, tables):
+    rows = [row(entry=name, kind="system", protocol="cross_fitted") for name in ("one", "two")]
+    lines, tex, _ = made(tmp_path, settings(*rows, against="one"), tables)
+    assert lines[-1]["same_sign"] == "0.99"
+    assert "the sign holds in 99.0 % of the replicates" in lines[-1]["remark"] and r"99.0 \%" in tex
+
+
+def test_a_difference_over_seeds_is_a_mean_with_its_deviation(tables):
+    rows = [row(entry="dualmic"), row(entry="ae_mse")]
+    change = comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables))[-1]
+    both = [comparison_rows(settings(row(entry="dualmic", seed=s)), SuiteTables(tables))[0] for s in ("13711", "2026")]
+    values = [one.value - 0.56 for one in both]
+    assert change.seeds == "2"
+    assert change.value == pytest.approx(sum(values) / 2)
+    assert change.sd == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+
+
 def test_a_difference_without_a_paired_interval_has_none(tables):
     rows = [row(entry="ae_mse"), row(entry="dualmic", seed="13711")]
     change = comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables))[-1]
@@ -177,7 +203,7 @@ def test_a_heat_map_has_every_machine_and_the_published_figures(tmp_path, tables
     assert (found["fan", "target_auc"]["value"], found["fan", "target_auc"]["published"]) == ("0.5", "0.535")
     assert found["valve", "pauc"]["value"] == "" and "undefined" in found["valve", "pauc"]["remark"]
     assert found["gear", "pauc"]["remark"] == "not part of this run: machine gear"
-    assert files == ["mine-complete_dev.png", "mine-complete_dev.svg", "mine.csv", "mine.tex"]
+    assert files == [f"mine-complete_dev.{kind}" for kind in ("csv", "png", "svg", "tex")]
     svg = (tmp_path / "study" / "mine-complete_dev.svg").read_text(encoding="utf-8")
     assert "complete_dev" in svg and "untrained" in svg and "paper 0.535" in svg
 
@@ -227,7 +253,7 @@ def test_removing_a_branch_repeats_calibration_and_choice(tmp_path, tables, thre
     assert (change["published"], change["detail"]) == ("-0.0166", "without alignment")
     assert lines[-1]["remark"] == "not part of this run: three has no branch ced"
     assert "$-$0.0166" in tex
-    assert files == ["mine-cross_fitted.png", "mine-cross_fitted.svg", "mine.csv", "mine.tex"]
+    assert files == [f"mine-cross_fitted.{kind}" for kind in ("csv", "png", "svg", "tex")]
 
 
 def test_without_the_system_the_papers_changes_stand_alone(tmp_path, tables):
@@ -379,7 +405,8 @@ def demo(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
     found = {}
     for name in studies.names("demo"):
         make_study({**studies.settings("demo", name), "bootstrap": BOOTSTRAP}, folder / "tables", folder / name)
-        with (folder / name / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        (table,) = (folder / name).glob(f"{name}*.csv")
+        with table.open(encoding="utf-8", newline="") as file:
             found[name] = list(csv.DictReader(file))
     return found
 

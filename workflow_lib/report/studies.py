@@ -65,7 +65,8 @@ def studies_section(folders: Iterable[Path]) -> list[Section]:
 
 
 def _study(folder: Path) -> Section:
-    path, remake = folder / f"{folder.name}.csv", f"remove {folder} and make it again"
+    remake = f"remove {folder} and make it again"
+    path = next(iter(sorted(folder.glob(f"{folder.name}*.csv"))), folder / f"{folder.name}.csv")
     rows = read_rows(path, StudyRow, remake)
     _check_numbers(path, rows, remake)
     if not rows:
@@ -120,7 +121,7 @@ def _table(rows: Sequence[StudyRow]) -> Table:
         ),
         rows=tuple(_line(line, columns, detailed=detailed) for line in lines.values()),
         protocol=protocol,
-        note=f"Data: studies/{rows[0].study}/{rows[0].study}.csv; the same as LaTeX beside it.",
+        note=f"Data: studies/{rows[0].study}/, as CSV and LaTeX.",
     )
 
 

@@ -32,12 +32,15 @@ def _measured(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], 
 
 def filled(row: StudyRow, figure: Figure) -> StudyRow:
     """The row with our number, or the remark that it is undefined."""
-    told = {key: "" if getattr(figure, key) is None else getattr(figure, key) for key in ("value", "sd", "low", "high")}
+    shown = ("value", "sd", "low", "high", "same_sign")
+    told = {key: "" if getattr(figure, key) is None else getattr(figure, key) for key in shown}
     row = replace(row, **told, seeds=str(figure.seeds), untrained="yes" if figure.untrained else "no")
     if figure.value is None:
         return row.with_remark("undefined: its test clips lack a label, a domain or a class")
     several = figure.interval_seed and figure.low is not None
-    return row.with_remark(f"interval of seed {figure.interval_seed}" if several else "")
+    row = row.with_remark(f"interval of seed {figure.interval_seed}" if several else "")
+    held = figure.same_sign
+    return row if held is None else row.with_remark(f"the sign holds in {100 * held:.1f} % of the replicates")
 
 
 def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: SuiteTables) -> list[StudyRow]:
@@ -50,10 +53,6 @@ def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: SuiteTab
 
 def _change(settings: Mapping[str, Any], ours: Pair, other: Pair, tables: SuiteTables) -> StudyRow:
     row, base = ours[0], other[0]
-    ends = [
-        (r.entry_kind, r.entry, tables.seed_of(r.protocol, r.entry_kind, r.entry, s["seed"], settings["seeds"]))
-        for r, s in (ours, other)
-    ]
     change = replace(
         row,
         metric="change",
@@ -61,7 +60,7 @@ def _change(settings: Mapping[str, Any], ours: Pair, other: Pair, tables: SuiteT
         published="",
         remark="; ".join(part for part in row.remark.split("; ") if part.startswith("stand-in")),
     )
-    low, high = tables.difference(row.protocol, *ends)
-    several = "" if row.seeds == "1" else ends[0][2]
-    untrained = "yes" in (row.untrained, base.untrained)
-    return filled(change, Figure(row.value - base.value, None, low, high, int(row.seeds), several, untrained))
+    one, another = ours[1]["seed"], other[1]["seed"]
+    seeds = [(one or another, another or one)] if one or another else [(seed, seed) for seed in settings["seeds"]]
+    ends = ((row.entry_kind, row.entry), (base.entry_kind, base.entry))
+    return filled(change, tables.change(row.protocol, *ends, seeds))

@@ -9,7 +9,7 @@ from workflow_lib.report.drawing import figure_style, to_png, to_svg
 from workflow_lib.report.figures import Change, changes
 from workflow_lib.report.figures import heat_map as cells_of
 from workflow_lib.studies.latex import header
-from workflow_lib.studies.rows import METRICS, StudyRow
+from workflow_lib.studies.rows import METRICS, StudyRow, file_stem
 
 
 def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
@@ -17,7 +17,8 @@ def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
     drawing = {"heat_map": heat_map, "leave_one_branch_out": removal_chart}.get(rows[0].kind)
     if drawing is None:
         return {}
-    name = f"{rows[0].study}-{one_protocol(row.protocol for row in rows)}"
+    one_protocol(row.protocol for row in rows)
+    name = file_stem(rows)
     figure = drawing(rows)
     return {f"{name}.svg": to_svg(figure).encode("utf-8"), f"{name}.png": to_png(figure)}
 
@@ -69,4 +70,6 @@ def _note(row: StudyRow | None) -> str:
 def _title(rows: Sequence[StudyRow]) -> str:
     """Title of the study with system, protocol and what our numbers were made with, two lines."""
     first = rows[0]
-    return f"{first.title}\n{first.entry}, protocol {first.protocol}; {header(rows)}"
+    several = max((int(row.seeds) for row in rows if row.seeds), default=1)
+    over = f", mean over {several} seeds, interval of the first" if several > 1 else ""
+    return f"{first.title}\n{first.entry}, protocol {first.protocol}; {header(rows)}{over}"

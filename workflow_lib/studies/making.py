@@ -10,7 +10,7 @@ from workflow_lib.studies.heat_map import heat_map_rows
 from workflow_lib.studies.latex import latex_table
 from workflow_lib.studies.removal import removal_rows
 from workflow_lib.studies.roles import role_rows
-from workflow_lib.studies.rows import StudyRow, write_rows
+from workflow_lib.studies.rows import StudyRow, file_stem, write_rows
 from workflow_lib.studies.tables import SuiteTables
 
 BUILDERS: dict[str, Callable[[Mapping[str, Any], SuiteTables], list[StudyRow]]] = {
@@ -25,8 +25,8 @@ BUILDERS: dict[str, Callable[[Mapping[str, Any], SuiteTables], list[StudyRow]]] 
 def make_study(settings: Mapping[str, Any], tables: str | Path, folder: Path) -> None:
     """Write a study into a new folder; `settings` as `Studies.settings` gives them, `tables` those of its suite."""
     folder.mkdir(parents=True)
-    name = settings["name"]
     rows = [_foreign(row, settings) for row in BUILDERS[settings["kind"]](settings, SuiteTables(Path(tables)))]
+    name = file_stem(rows)
     write_rows(folder / f"{name}.csv", rows)
     (folder / f"{name}.tex").write_text(latex_table(rows), encoding="utf-8")
     for file_name, content in draw(rows).items():
@@ -34,7 +34,10 @@ def make_study(settings: Mapping[str, Any], tables: str | Path, folder: Path) ->
 
 
 def _foreign(row: StudyRow, settings: Mapping[str, Any]) -> StudyRow:
-    """Says that a published number is of another suite than ours."""
+    """Says that a published number is of another suite than ours, or of more machines."""
     theirs = settings["published_suite"]
-    measured = row.metric != "text" and row.published != "" and row.value != ""
-    return row.with_remark(f"published: suite {theirs}") if measured and theirs != row.suite else row
+    if row.metric == "text" or row.value == "":
+        return row
+    other = row.published != "" and theirs != row.suite
+    row = row.with_remark(f"published: suite {theirs}") if other else row
+    return row.with_remark(settings["fewer_machines"]) if row.metric in ("omega", "change") else row

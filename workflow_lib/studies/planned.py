@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from workflow_lib.fetch.sets import published_sets
 from workflow_lib.paths import NO_SEED, fill
 from workflow_lib.plan import Evaluation, Plan
-from workflow_lib.studies.settings import entry_of, protocol_of
-
-DEFAULT_SUITE = "dev"  # of the published values
+from workflow_lib.studies.settings import DEFAULT_SUITE, entry_of, protocol_of
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,19 @@ class Studies:
             "paper": study.get("paper", ""),
             "suite": suite,
             "published_suite": study.get("suite", DEFAULT_SUITE),
+            "fewer_machines": self._fewer_machines(suite),
             "bootstrap": self.plan.config["evidence"]["bootstrap"],
             "seeds": [str(seed) for seed in self.plan.config["run"]["seeds"]],
             "rows": self._rows(suite, study),
             "removal": self._removal(suite, study),
         }
+
+    def _fewer_machines(self, suite: str) -> str:
+        """Says so where a suite holds only some machines of the published set that its recordings are."""
+        here, known = self.plan.suites[suite], published_sets()
+        machines = known[here.fetch].machines if here.fetch in known else here.machines
+        missing = len(set(machines) - set(here.machines))
+        return f"of {len(here.machines)} of {len(machines)} machines: {', '.join(here.machines)}" if missing else ""
 
     def score_tables(self, suite: str, name: str) -> list[str]:
         """Score tables that a study computes from; most read the tables of the suite alone."""

@@ -54,6 +54,7 @@ def _branch_rows(row: StudyRow, branch: str, ablations: Mapping[str, Ablation], 
     seed, untrained = next(iter(ablations)), whole.untrained == "yes"
     omega = _figure([(one.interval.omega, one.interval) for one in without], seed, untrained)
     changed = _figure([(one.change.difference, one.change) for one in without], seed, untrained)
+    changed = replace(changed, same_sign=defined(without[0].change.same_sign))
     return [filled(replace(change, metric="omega", published=""), omega), filled(change, changed)]
 
 

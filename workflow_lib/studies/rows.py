@@ -37,6 +37,7 @@ class StudyRow:
     sd: float | str = ""
     low: float | str = ""
     high: float | str = ""
+    same_sign: float | str = ""  # of a change: fraction of replicates with its sign
     published: float | str = ""
     untrained: str = "no"  # yes: a model with random weights stands behind `value`
     remark: str = ""
@@ -64,6 +65,12 @@ def first_row(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], 
         published="" if published is None else published,
         remark="; ".join(filter(None, (stand_in_remark(row), row.get("absent", "")))),
     )
+
+
+def file_stem(rows: Sequence[StudyRow]) -> str:
+    """Name of a study's files: with the protocol, where all its numbers have one."""
+    protocols = {row.protocol for row in rows}
+    return "-".join(filter(None, (rows[0].study, protocols.pop() if len(protocols) == 1 else "")))
 
 
 def titled(settings: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from workflow_lib.errors import nearest
 
+DEFAULT_SUITE = "dev"  # of the published values
 SECTIONS = {"branch": "branches", "system": "systems"}
 # A name becomes a folder and file names.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -27,11 +28,14 @@ def protocol_of(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 def study_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Faults of studies and stand-ins; the shape is sound."""
+    suites = [*config["suites"], DEFAULT_SUITE]
     yield from _chosen_faults(config["run"]["studies"], config["studies"])
     for name, study in config["studies"].items():
         place = f"studies.{name}"
         if not PLAIN_NAME.fullmatch(name):
             yield f"{place}: a name becomes part of file names: use letters, digits, '_', '-' and '.' only"
+        if study.get("suite", DEFAULT_SUITE) not in suites:
+            yield f"{place}.suite: there is no suite {study['suite']!r}: {nearest(study['suite'], suites)}"
         yield from _entry_faults(place, study, config)
         yield from _row_faults(place, study, config)
         yield from _column_faults(place, study)
@@ -61,8 +65,8 @@ def _row_faults(place: str, study: Mapping[str, Any], config: Mapping[str, Any])
             yield f"{where}: write either branch or system: a row shows one of them"
         for kind in kinds:
             yield from _name_faults(f"{where}.{kind}", kind, row[kind], config)
-    if study["kind"] == "leave_one_branch_out" and study["system"] in config["systems"]:
-        yield from _removal_faults(place, study, config["systems"][study["system"]])
+    if study["kind"] == "leave_one_branch_out":
+        yield from _removal_faults(place, study, study["system"], config)
 
 
 def _name_faults(where: str, kind: str, name: str, config: Mapping[str, Any]) -> Iterator[str]:
@@ -71,11 +75,16 @@ def _name_faults(where: str, kind: str, name: str, config: Mapping[str, Any]) ->
         yield f"{where}: there is no {kind} {name!r}: {nearest(name, known)}"
 
 
-def _removal_faults(place: str, study: Mapping[str, Any], system: Mapping[str, Any]) -> Iterator[str]:
-    branches = system["branches"]
-    if len(branches) < 2 or "weights" in system:
-        what = "has one branch" if len(branches) < 2 else "has fixed weights"
-        yield f"{place}.system: {study['system']} {what}: name a system of several branches, weights chosen"
+def _removal_faults(place: str, study: Mapping[str, Any], name: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """Also of the system that stands in, which is the one whose branches are removed."""
+    stand_in = config["stand_ins"].get(name, name)
+    for where, other in {f"{place}.system": name, f"stand_ins.{name}": stand_in}.items():
+        system = config["systems"].get(other)
+        if system and (len(system["branches"]) < 2 or "weights" in system):
+            what = "has one branch" if len(system["branches"]) < 2 else "has fixed weights"
+            yield f"{where}: {other} {what}: removing branches needs a system of several, weights chosen"
+            return
+    branches = config["systems"].get(name, {"branches": [row["branch"] for row in study["rows"]]})["branches"]
     for number, row in enumerate(study["rows"]):
         if row["branch"] not in branches:
             where = f"{place}.rows[{number}].branch: {row['branch']} is no branch of {study['system']}"

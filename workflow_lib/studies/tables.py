@@ -10,6 +10,7 @@ from pathlib import Path
 from workflow_lib.seeds import over_seeds
 
 Line = Mapping[str, str]
+Entry = tuple[str, str]  # kind and name
 End = tuple[str, str, str]  # kind, name and seed of one side of a difference
 
 
@@ -24,6 +25,7 @@ class Figure:
     seeds: int = 1
     interval_seed: str = ""  # the seed that the interval belongs to, where there are several
     untrained: bool = False
+    same_sign: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,38 @@ class SuiteTables:
             found.setdefault(line["machine"], []).append(line)
         return {machine: _over_seeds(lines, metric) for machine, lines in found.items()}
 
-    def difference(self, protocol: str, a: End, b: End) -> tuple[float | None, float | None]:
-        """Interval of Ω of `a` minus that of `b`, each (kind, name, seed); (None, None) where none was drawn."""
+    def change(self, protocol: str, a: Entry, b: Entry, seeds: Sequence[tuple[str, str]]) -> Figure:
+        """Ω of `a` minus that of `b`, mean and sample deviation over pairs of seeds; what has no seed pairs with each.
+
+        Interval and share of the same sign are those of the first pair that both have.
+        """
+        lines = [{line["seed"]: line for line in self._lines(self._official, protocol, *entry)} for entry in (a, b)]
+        pairs = [(self._of_seed(lines[0], one), self._of_seed(lines[1], other)) for one, other in seeds]
+        pairs = pairs[:1] if all("" in entry for entry in lines) else pairs
+        known = [(x, y) for x, y in pairs if x is not None and y is not None]
+        if not known:
+            return Figure(None)
+        over = over_seeds([float(x["omega"] or "nan") - float(y["omega"] or "nan") for x, y in known])
+        first, second = known[0]
+        low, high, sign = self._difference(protocol, (*a, first["seed"]), (*b, second["seed"]))
+        untrained = "yes" in (first["untrained"], second["untrained"])
+        shown = (first["seed"] or second["seed"]) if over.seeds > 1 else ""
+        return Figure(defined(over.mean), defined(over.sd), low, high, over.seeds, shown, untrained, sign)
+
+    def _of_seed(self, lines: Mapping[str, Line], seed: str) -> Line | None:
+        """The line of a seed, or of what has none; None where neither is there."""
+        return lines.get(seed, lines.get(""))
+
+    def _difference(self, protocol: str, a: End, b: End) -> tuple[float | None, float | None, float | None]:
+        """Interval and share of the same sign of a drawn difference; None where none was drawn."""
         for line in self._differences:
             ends = tuple((line[f"kind_{end}"], line[f"name_{end}"], line[f"seed_{end}"]) for end in "ab")
-            low, high = number(line["low"]), number(line["high"])
+            low, high, sign = (number(line[key]) for key in ("low", "high", "same_sign"))
             if line["protocol"] == protocol and ends == (a, b):
-                return low, high
+                return low, high, sign
             if line["protocol"] == protocol and ends == (b, a) and low is not None and high is not None:
-                return -high, -low
-        return None, None
+                return -high, -low, sign
+        return None, None, None
 
     def seed_of(self, protocol: str, kind: str, name: str, seed: str, seeds: Sequence[str]) -> str:
         """The seed whose interval is shown for an entry: the one asked for, or the first of `seeds` that it has."""
