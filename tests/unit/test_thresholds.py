@@ -198,8 +198,17 @@ def test_a_table_of_normal_scores_may_be_empty_but_holds_no_anomaly(tmp_path):
     assert len(read_normal_scores(empty).clip) == 0
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("clip,domain,anomaly,score\na.wav,source,1,0.5\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"a\.wav is an anomaly: only normal training clips"):
+    with pytest.raises(UserError, match=r"only normal training clips .* remove a\.wav \(labelled an anomaly\)"):
         read_normal_scores(wrong)
+    rows = [f"section_00_source_{part}_000{i}_x_1.wav,,,0.5" for i, part in enumerate(("test_normal", "train_anomaly"))]
+    rows += ["b.wav,source,,1", "section_00_0003.WAV,,,1", "tested/contest.wav,,0,1"]
+    wrong.write_text("\n".join(["clip,domain,anomaly,score", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_normal_scores(wrong, ["section_00_0003.wav"])
+    assert str(caught.value).endswith(
+        "remove section_00_0003.WAV (a test clip of this machine), section_00_source_test_normal_0000_x_1.wav "
+        "(its name says test), section_00_source_train_anomaly_0001_x_1.wav (its name says anomaly)"
+    )
     wrong.write_text("clip,score\n", encoding="utf-8")
     with pytest.raises(UserError, match="no column domain, anomaly"):
         read_normal_scores(wrong)
