@@ -52,8 +52,9 @@ def score_branch(source: str, branch: Mapping[str, Any], kind: str, normal_table
     normal_tables: the one table of normal training clips that an external branch may have.
     """
     if kind == "external":
-        normal = read_normal_scores(normal_tables[0]) if normal_tables else EMPTY
-        return BranchScores(read_scores(source), normal, ELSEWHERE, [])
+        table = read_scores(source)
+        normal = read_normal_scores(normal_tables[0], table.clip) if normal_tables else EMPTY
+        return BranchScores(table, normal, ELSEWHERE, [])
     scorer, normal_kind = (_score_residuals, OWN_SCORE) if kind == "autoencoder" else (_score_vectors, SELF_EXCLUDED)
     with open_store(source) as (store, clips):
         score, notes = scorer(store, clips, branch)

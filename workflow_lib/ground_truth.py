@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from workflow_lib.dataset import ClipName, parse_clip_name
+from workflow_lib.dataset import CLIP_SUFFIXES, ClipName, parse_clip_name
 from workflow_lib.errors import UserError
 
 Truth = Mapping[str, ClipName]  # published clip name -> what its true name says
@@ -22,6 +22,8 @@ def read_ground_truth(path: str | Path) -> dict[str, dict[str, ClipName]]:
     for where, cells in _rows(Path(path)):
         if len(cells) == 1:
             machine = cells[0]
+            if machine.lower().endswith(CLIP_SUFFIXES):
+                raise UserError(f"{where}: {machine} stands alone, one of its two names is lost: {FORM}")
             if machine in truth:
                 raise UserError(f"{where}: a second block of {machine}: join the two")
             truth[machine] = {}
@@ -59,11 +61,15 @@ def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 def _add(block: dict[str, ClipName], published: str, true: str, where: str) -> None:
     try:
-        name = parse_clip_name(true)
+        name, section = parse_clip_name(true), parse_clip_name(published).section
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if name.label is None or name.split != "test":
         raise UserError(f"{where}: {true} is no labelled test clip: {FORM}")
+    if name.section != section:
+        raise UserError(f"{where}: {true} is not of the section of {published}: correct one of the two")
     if published in block:
         raise UserError(f"{where}: {published} for the second time in this block: keep one of the two")
+    if name in block.values():
+        raise UserError(f"{where}: {true} for the second time in this block: two clips cannot be one")
     block[published] = name

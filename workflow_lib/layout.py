@@ -59,6 +59,7 @@ def survey_machine(
         for path in _sound_files(folder / split, faults):
             _identify(path, split, found, faults, truth)
     faults += _duplicates(found)
+    faults += _named_only(folder / "test", found, truth or {})
     faults += [Fault(str(folder / "train"), *gap) for gap in _train_gaps(folder, found, allow_no_target, suite)]
     faults += [Fault(str(folder / "test"), *gap) for gap in _test_gaps(folder, found)]
     return found, faults
@@ -136,6 +137,13 @@ def _identify(path: Path, split: str, found: list[FoundClip], faults: list[Fault
         name = None
         faults.append(Fault(str(path), error.fault.problem, error.fault.remedy))
     found.append(FoundClip(path, split, name))
+
+
+def _named_only(folder: Path, found: list[FoundClip], truth: Truth) -> Iterator[Fault]:
+    """Lines of the ground truth without a clip; where there are no test clips at all, that is the fault."""
+    there = {clip.path.name for clip in found if clip.split == "test"}
+    for name in sorted(truth.keys() - there) if there else ():
+        yield Fault(str(folder / name), "in the ground truth, but not there", "add the clip, or remove its line")
 
 
 def _misplacements(name: ClipName, split: str) -> Iterator[tuple[str, str]]:

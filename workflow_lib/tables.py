@@ -2,11 +2,12 @@
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence, Set
+from pathlib import Path, PurePosixPath
 
+from workflow_lib.dataset import fold
 from workflow_lib.errors import UserError
-from workflow_lib.score_table import COLUMNS, ScoreTable
+from workflow_lib.score_table import COLUMNS, SHOWN, ScoreTable
 
 
 def write_scores(path: Path, table: ScoreTable) -> None:
@@ -25,13 +26,33 @@ def read_scores(path: str | Path) -> ScoreTable:
     return ScoreTable.from_any(rows, str(path))
 
 
-def read_normal_scores(path: str | Path) -> ScoreTable:
-    """Read scores of normal training clips, which may be none; UserError for a clip that is labelled an anomaly."""
+def read_normal_scores(path: str | Path, tested: Iterable[str] = ()) -> ScoreTable:
+    """Read scores of normal training clips, which may be none; UserError that names those that are something else.
+
+    tested: names of the machine's test clips. A label that is empty is taken for normal, because the file says so.
+    """
     table = ScoreTable.from_any(_rows(Path(path)) or {name: [] for name in COLUMNS}, str(path))
-    anomalies = table.clip[table.anomaly == 1]
-    if len(anomalies):
-        raise UserError(f"{path}: {anomalies[0]} is an anomaly: only normal training clips belong there")
+    keys = set(map(_clip_key, tested))
+    reasons = {c: _no_normal_clip(c, label, keys) for c, label in zip(table.clip.tolist(), table.anomaly, strict=True)}
+    wrong = [f"{clip} ({reason})" for clip, reason in reasons.items() if reason]
+    if wrong:
+        named = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+        raise UserError(f"{path}: only normal training clips belong there, a threshold comes from them: remove {named}")
     return ScoreTable(table.clip, table.domain, [0] * len(table.clip), table.score)
+
+
+def _no_normal_clip(clip: str, label: float, tested: Set[str]) -> str:
+    """Why a clip is no normal training clip, or nothing."""
+    if label == 1:
+        return "labelled an anomaly"
+    if _clip_key(clip) in tested:
+        return "a test clip of this machine"
+    return next((f"its name says {word}" for word in ("test", "anomaly") if word in _clip_key(clip).split("_")), "")
+
+
+def _clip_key(clip: str) -> str:
+    """A clip's name without folders, suffix and letter case."""
+    return fold(PurePosixPath(clip).stem)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

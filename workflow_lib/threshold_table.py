@@ -1,5 +1,6 @@
 """thresholds.csv: the decision threshold of each branch and system on each machine, from its normal training clips."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,10 @@ def _rows(
         for machine, paths in evaluation["normal"].items():
             fold = read_fold(evaluation["folds"][machine]) if machine in evaluation["folds"] else None
             threshold = machine_threshold(paths, fold, machine, settings)
-            value = "" if threshold.note else repr(threshold.value)
+            value = "" if math.isnan(threshold.value) else repr(threshold.value)
             own = [branch for branch in _used(paths, fold) if branch in seen]
-            note = threshold.note or (OWN_SCORES.format(", ".join(own)) if own else "")
+            known = OWN_SCORES.format(", ".join(own)) if own and value else ""
+            note = "; ".join(filter(None, (threshold.note, known)))
             how = (settings["method"], settings["quantile"], value, threshold.normal_clips, note)
             yield (*_identity(evaluation), machine, *how)
 

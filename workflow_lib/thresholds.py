@@ -10,22 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import FitError, gamma
+from scipy.stats import FitError, binom, binomtest, gamma, kstest
 
 from workflow_lib.errors import UserError
 
 METHODS = ("gamma", "quantile")
 LEAST_FITTED = 10  # normal clips: three parameters from fewer say nothing
-FAR_OUT = 10  # ranges of the scores beyond their ends
-SHARE_OFF, SHARE_DEVIATIONS = (
-    0.05,
-    3,
-)  # how far the flagged share may be from the wanted one, and in binomial deviations
+FAR_OUT = 1  # ranges of the scores beyond their ends
+SHARE_LEVEL = 0.01  # two-sided binomial test of how many normal clips are flagged
+NONE_LEVEL = 0.05  # chance that none is, above which a threshold over all normal clips is still believed
+# Kolmogorov's critical value at 0.1 %, times the root of the clips: lenient, for the parameters come from the same
+# scores. A distance up to CLOSE is no fault, however many clips show it.
+KOLMOGOROV, CLOSE = 1.95, 0.1
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """What a score has to exceed; NaN where none could be had, and then the note says why."""
+    """What a score has to exceed; NaN where none could be had, and then the note says why.
+
+    A note beside a number says what is odd about it.
+    """
 
     value: float
     normal_clips: int
@@ -42,19 +46,29 @@ def decision_threshold(normal: ArrayLike, method: str = "gamma", quantile: float
     """Threshold that the fraction 1 - quantile of normal clips exceeds, from their finite scores (n,).
 
     gamma: the quantile of a gamma distribution fitted with free shape, location and scale, as the challenge baseline
-    does; quantile: that of the scores, linearly interpolated. UserError: an unknown method, a quantile outside 0 … 1.
+    does; quantile: that of the scores, linearly interpolated. UserError: an unknown method, a quantile outside 0 … 1, a
+    score that is no finite number.
     """
     normal = np.asarray(normal, dtype=np.float64).ravel()
     if method not in METHODS:
         raise UserError(f"threshold method {method!r} is unknown: use {' or '.join(METHODS)}")
     if not 0 < quantile < 1:
         raise UserError(f"threshold quantile is {quantile!r}: write a number between 0 and 1")
+    if unusable := int((~np.isfinite(normal)).sum()):
+        raise UserError(f"{unusable} of {len(normal)} normal scores are no finite numbers: score these clips again")
     if not len(normal):
         return Threshold(math.nan, 0, "no normal scores")
-    if method == "quantile":
-        return Threshold(float(np.quantile(normal, quantile)), len(normal))
-    value, fault = _fit_gamma(normal, quantile)
-    return Threshold(math.nan, len(normal), f"gamma fit failed: {fault}") if fault else Threshold(value, len(normal))
+    value, fault = _fit_gamma(normal, quantile) if method == "gamma" else (float(np.quantile(normal, quantile)), "")
+    if fault:
+        return Threshold(math.nan, len(normal), f"gamma fit failed: {fault}")
+    return Threshold(value, len(normal), "" if (normal > value).any() else _flags_none(normal, value))
+
+
+def _flags_none(normal: NDArray[np.float64], value: float) -> str:
+    """What to know of a threshold that no normal score exceeds: with ties at the top, a clip there counts as normal."""
+    ties = int((normal == normal.max()).sum())
+    tied = f": {ties} of them tie at the highest score, {value:.4g}" if value == normal.max() and ties > 1 else ""
+    return f"flags none of the {len(normal)} normal clips{tied}"
 
 
 def _fit_gamma(normal: NDArray[np.float64], quantile: float) -> tuple[float, str]:
@@ -82,7 +96,13 @@ def _misfit(value: float, parameters: tuple[float, ...], normal: NDArray[np.floa
     room = FAR_OUT * (high - low)
     if not low - room <= value <= high + room:
         return f"its threshold {value:.4g} is far from all normal scores, {low:.4g} to {high:.4g} ({shown})"
-    share, wanted = float((normal > value).mean()), 1 - quantile
-    if abs(share - wanted) > SHARE_OFF + SHARE_DEVIATIONS * math.sqrt(wanted * quantile / len(normal)):
+    flagged, wanted = int((normal > value).sum()), 1 - quantile
+    if not flagged and binom.pmf(0, len(normal), wanted) < NONE_LEVEL:
+        return f"its threshold {value:.4g} flags none of {len(normal)} normal clips instead of {wanted:.1%} ({shown})"
+    if binomtest(flagged, len(normal), wanted).pvalue < SHARE_LEVEL:
+        share = flagged / len(normal)
         return f"its threshold {value:.4g} flags {share:.1%} of the normal clips instead of {wanted:.1%} ({shown})"
+    distance = float(kstest(normal, gamma(*parameters).cdf).statistic)
+    if distance > max(CLOSE, KOLMOGOROV / math.sqrt(len(normal))):
+        return f"the normal scores are no gamma distribution, Kolmogorov-Smirnov distance {distance:.2f} ({shown})"
     return ""

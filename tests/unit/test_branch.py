@@ -8,6 +8,7 @@ import pytest
 from workflow_lib.branch import ELSEWHERE, OWN_SCORE, SELF_EXCLUDED, score_branch
 from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip
+from workflow_lib.score_table import ScoreTable
 from workflow_lib.scoring import Conditioner, domain_conditioned_score
 from workflow_lib.store import create_store, statistics_name
 from workflow_lib.tables import write_scores
@@ -89,3 +90,13 @@ def test_a_branch_made_elsewhere_has_the_normal_scores_that_lie_beside_it(tmp_pa
     read = score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external", [str(tmp_path / "normal.csv")])
     assert read.normal.score.tolist() == made.normal.score.tolist() and read.normal_kind == ELSEWHERE
     assert len(score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external").normal.clip) == 0
+
+
+def test_test_clips_among_normal_scores_made_elsewhere_are_refused(tmp_path):
+    """A planted leak: thresholds that have seen the test set."""
+    table = ScoreTable(["section_00_0000.wav", "section_00_0001.wav"], ["", ""], ["", ""], [1.0, 2.0])
+    write_scores(tmp_path / "fan.csv", table)
+    leak = ScoreTable(["a.wav", "section_00_0001.wav"], ["", ""], ["", ""], [1.0, 2.0])
+    write_scores(tmp_path / "normal.csv", leak)
+    with pytest.raises(UserError, match=r"normal\.csv: .* remove section_00_0001\.wav \(a test clip of this machine\)"):
+        score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external", [str(tmp_path / "normal.csv")])

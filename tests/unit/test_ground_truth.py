@@ -65,6 +65,7 @@ def test_the_published_form_is_read(truth, change):
         f"Sander\n{ROWS}{ROWS}",
         "Sander\na.wav,b.wav\n",
         "Sander\na.wav,section_00_0001.wav\n",
+        f"Sander\na.wav,{TRUE[0]}\n",
     ],
 )
 def test_a_file_that_makes_no_sense_is_one_line(truth, text):
@@ -72,6 +73,22 @@ def test_a_file_that_makes_no_sense_is_one_line(truth, text):
     with pytest.raises(UserError) as caught:
         truth_of(truth, "Sander")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (f"section_00_0004.wav,{TRUE[1]}", f"{TRUE[1]} for the second time in this block: two clips cannot be one"),
+        (f"section_01_0004.wav,{TRUE[1]}", f"{TRUE[1]} is not of the section of section_01_0004.wav"),
+        ("section_00_0004.wav", "section_00_0004.wav stands alone, one of its two names is lost"),
+        (f",{TRUE[1]}", f"{TRUE[1]} stands alone, one of its two names is lost"),
+    ],
+)
+def test_a_line_that_contradicts_the_others_is_named(truth, row, expected):
+    truth.write_text(f"Sander\n{ROWS}{row}\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_ground_truth(truth)
+    assert str(caught.value).startswith(f"{truth}, line 6: {expected}")
 
 
 def test_the_manifest_knows_what_the_file_says(root, truth):
@@ -86,6 +103,13 @@ def test_a_clip_without_a_line_is_a_fault(root, truth):
     truth.write_text(f"Sander\n{ROWS.splitlines()[0]}\n", encoding="utf-8")
     _, faults = index_machine(root, "Sander", ground_truth=str(truth))
     assert len([fault for fault in faults if "not in the ground truth" in str(fault)]) == 3
+
+
+def test_a_line_without_a_clip_is_a_fault(root, truth):
+    (root / "Sander" / "test" / "section_00_0002.wav").unlink()
+    _, (fault,) = index_machine(root, "Sander", ground_truth=str(truth))
+    path = root / "Sander" / "test" / "section_00_0002.wav"
+    assert str(fault) == f"{path}: in the ground truth, but not there: add the clip, or remove its line"
 
 
 def own(root: Path, **suite) -> dict:

@@ -3,13 +3,17 @@
 import gzip
 import io
 import json
+import os
 import stat
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT
 from submission_example import AUTHOR, MODELS, SETTINGS, facts, package, table
 
 from workflow_lib.errors import UserError
@@ -74,22 +78,24 @@ def test_what_is_written_is_valid_as_zip_and_as_folder(tmp_path, sound, capsys):
 
 
 def test_another_teams_package_in_its_own_hand_is_valid(tmp_path, sound):
-    """Other decimals, CRLF, no folder task2, directory entries, another tool's YAML: what real packages look like."""
+    """Other decimals, CRLF, directory entries, another tool's YAML: what real packages look like."""
     folder = "Xiao_HEU-HIT_task2_3"
     files = {}
     for name, content in sound.items():
         if name.startswith(ONE) and name != META:
             rows = [line.split(",") for line in content.decode().split()]
             text = "".join(f"{clip},{value if value in '01' else f'{float(value):.8f}'}\r\n" for clip, value in rows)
-            files[name.replace(ONE, folder)] = text.encode()
+            files[name.replace(ONE, f"task2/{folder}")] = text.encode()
     meta = yaml.safe_load(sound[META])
     meta["submission"] |= {"label": folder, "name": "Residual näherungsweise"}
     meta["system"]["complexity"]["MACS"] = "1.036 G"
     meta["system"]["external_datasets"] = None
-    files[f"{folder}/{folder}.meta.yaml"] = yaml.safe_dump(meta, default_flow_style=True, allow_unicode=True).encode()
+    files[f"task2/{folder}/{folder}.meta.yaml"] = yaml.safe_dump(
+        meta, default_flow_style=True, allow_unicode=True
+    ).encode()
     path = tmp_path / "theirs.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{folder}/", b"")
+        archive.writestr(f"task2/{folder}/", b"")
         for name, content in reversed(files.items()):
             archive.writestr(name, content)
     assert package_faults(path) == []
@@ -176,6 +182,9 @@ def test_a_fault_of_an_output_file_is_named(tmp_path, sound, case):
         (b"", "it is empty"),
         (b"\xef\xbb\xbfsection_00_0000.wav,1\n", "byte order mark"),
         (b"section_00_0000.wav,\xff\n", "cannot be read as CSV"),
+        (b"section_00_0000.wav,1\rsection_00_0001.wav,2\r", "its lines end with CR alone"),
+        ("section_00_0000.wav,\N{ARABIC-INDIC DIGIT ONE}\n".encode(), "the value must be a finite number"),
+        (b"\x1b[31mred.wav,1\n", r"\x1b[31mred.wav"),
     ],
 )
 def test_an_output_that_is_no_csv_is_named(tmp_path, sound, content, expected):
@@ -185,6 +194,15 @@ def test_an_output_that_is_no_csv_is_named(tmp_path, sound, content, expected):
 def test_scores_and_decisions_that_disagree_on_clips_are_named(tmp_path, sound):
     found = faults_of(tmp_path, {**sound, DECISIONS: edit(sound[DECISIONS], 7, None)})
     assert f"{ONE}: scores and decisions of Sander differ in clips: only one has section_00_0007.wav" in found
+
+
+def test_decisions_that_contradict_the_scores_are_named(tmp_path, sound):
+    """A clip that is called anomalous must not score below one that is called normal."""
+    swapped = sound[DECISIONS].replace(b",0", b",x").replace(b",1", b",0").replace(b",x", b",1")
+    (found,) = faults_of(tmp_path, {**sound, DECISIONS: swapped})
+    assert found.startswith(f"{ONE}: decisions of Sander contradict the scores, the more anomalous has 1: section_00_")
+    constant = "".join(f"{line.split(',')[0]},0.5\n" for line in sound[SCORES].decode().split()).encode()
+    assert faults_of(tmp_path, {**sound, SCORES: constant}) == []  # ties contradict nothing
 
 
 def test_all_faults_are_listed_at_once(tmp_path, sound):
@@ -230,8 +248,21 @@ def test_labels_that_do_not_fit_are_faults(tmp_path, sound):
     assert any(fault.startswith("task2/Lei_CRRC_system: no label: call the folder") for fault in found)
     found = faults_of(tmp_path, moved(sound, "Lei_CRRC_task2_2", "Xu_CRRC_task2_2"))
     assert "labels of more than one team: Lei_CRRC, Xu_CRRC" in found
-    found = faults_of(tmp_path, moved(sound, TWO, "elsewhere/Lei_CRRC_task2_2"))
-    assert any(fault.startswith("the systems do not lie side by side") for fault in found)
+    assert "more than one system with index 1" in faults_of(tmp_path, moved(sound, TWO, "task2/Xu_CRRC_task2_1"))[1]
+    for folder in ("elsewhere/Lei_CRRC_task2_2", "Lei_CRRC_task2_2", "task2/more/Lei_CRRC_task2_2"):
+        (found,) = faults_of(tmp_path, moved(sound, TWO, folder))
+        assert found == f"{folder}: not below task2: put it at task2/Lei_CRRC_task2_2"
+
+
+@pytest.mark.parametrize(
+    "label", ["Lei_CRRC_task2_02", "Lei_CRRC_task2_\N{FULLWIDTH DIGIT TWO}", "Müller_CRRC_task2_2", "L i_CRRC_task2_2"]
+)
+def test_labels_are_plain_letters_and_one_digit(tmp_path, sound, label):
+    files = {
+        n.replace("Lei_CRRC_task2_2", label): c.replace(b"Lei_CRRC_task2_2", label.encode()) for n, c in sound.items()
+    }
+    (found,) = faults_of(tmp_path, files)
+    assert found.startswith(f"task2/{label}: no label: call the folder")
 
 
 @pytest.mark.parametrize("files", [{}, {"readme.txt": b"nothing"}])
@@ -270,6 +301,9 @@ def hostile(tmp_path: Path, sound: dict[str, bytes], entry: zipfile.ZipInfo | st
         ("C:/outside.csv", "an absolute path"),
         ("task2\\outside.csv", "a path that may lead out"),
         ("task2/out\nside.csv", "no control character"),
+        (f"./{SCORES}", "not a plain path"),
+        (SCORES.replace("task2/", "task2/./"), "not a plain path"),
+        (SCORES.replace("task2/", "task2//"), "not a plain path"),
     ],
 )
 def test_names_that_leave_the_package_are_faults(tmp_path, sound, name, expected):
@@ -337,6 +371,61 @@ def test_a_damaged_entry_and_a_doubled_one_are_faults(tmp_path, sound):
     assert any("cannot be unpacked" in fault for fault in package_faults(path))
 
 
+def test_a_technical_report_is_unpacked_too(tmp_path, sound):
+    report = f"{ONE}/Lei_CRRC_task2_1.technical_report.pdf"
+    path = tmp_path / "stored.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**sound, report: b"%PDF-1.7 all of it"}.items():
+            archive.writestr(name, content)
+    assert package_faults(path) == []
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b"%PDF-1.7 all", b"%PDF-1.7 ALL"))
+    (found,) = package_faults(path)
+    assert found.startswith(f"{report}: cannot be unpacked (Bad CRC-32")
+    path.write_bytes(good.replace(report.encode(), b"../" + report.encode()[3:], 1))  # in the local header alone
+    (found,) = package_faults(path)
+    assert found.startswith(f"{report}: cannot be unpacked (File name in directory")
+
+
+def test_one_technical_report_for_each_system(tmp_path, sound):
+    name = "Lei_CRRC_task2_1.technical_report.pdf"
+    assert (
+        faults_of(tmp_path, {**sound, f"{ONE}/{name}": b"%PDF", "task2/Lei_CRRC_task2.technical_report.pdf": b"%PDF"})
+        == []
+    )
+    (found,) = faults_of(tmp_path, {**sound, f"{ONE}/{name}": b""})
+    assert found == f"{ONE}/{name}: it is empty: put the technical report there"
+    for second in (f"{ONE}/second.technical_report.pdf", f"task2/{name}"):
+        (found,) = faults_of(tmp_path, {**sound, f"{ONE}/{name}": b"%PDF", second: b"%PDF"})
+        assert found.startswith(f"{ONE}: more than one technical report: ")
+    (found,) = faults_of(tmp_path, {**sound, f"other/{name}": b"%PDF"})
+    assert found == f"other/{name}: not part of a submission: leave it out"
+
+
+def test_pipes_are_faults_and_empty_folders_are_none(tmp_path, sound, capsys):
+    root = tmp_path / "folder"
+    for name, content in sound.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    (root / ONE / "empty.csv").mkdir()
+    assert package_faults(root) == []
+    os.mkfifo(root / ONE / "pipe.csv")
+    assert package_faults(root) == [f"{ONE}/pipe.csv: no file but a pipe, socket or device: leave it out"]
+    assert main([str(root / ONE / "pipe.csv")]) == 1
+    assert capsys.readouterr().out.endswith("pipe.csv: neither a zip nor a folder\n")
+
+
+def test_names_are_harmless_on_any_terminal(tmp_path, sound):
+    path = zipped(tmp_path, {**sound, "task2/\x1b[31mrot.txt": b"", "task2/grün.txt": b""})
+    command = [sys.executable, "-m", "workflow_lib.submission", str(path)]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=ROOT)
+    assert done.returncode == 1 and done.stderr == b""
+    assert sorted(done.stdout.decode("ascii").splitlines()) == [
+        "task2/\\x1b[31mrot.txt: a path that may lead out of the package: no '..', no backslash, no control character",
+        "task2/gr\\xfcn.txt: not part of a submission: leave it out",
+    ]
+
+
 # ---- meta files ------------------------------------------------------------------------------------------------------
 
 
@@ -361,6 +450,7 @@ META_FAULTS = [
     ("submission.abbreviation", "elevenchars", "abbreviation: 11 characters, at most 10"),
     ("submission.authors", [], "authors: missing, or no list"),
     ("submission.authors.0.email", ..., "authors[1].email: missing"),
+    ("submission.authors.0.email", "nobody", "authors[1].email: 'nobody' is no address"),
     ("submission.authors.0.corresponding", False, "authors: 0 have `corresponding: true`"),
     ("submission.authors.0.affiliation", "CRRC", "authors[1].affiliation: missing, or no mapping"),
     ("submission.authors.0.affiliation.institution", ..., "affiliation.institution: None is not text"),
@@ -391,11 +481,41 @@ def test_a_field_that_is_missing_or_wrong_is_named(tmp_path, sound, path, value,
 
 
 @pytest.mark.parametrize(
-    "content", [b"submission: [", b"- a\n- b\n", b"\xff", b"a: " + b"[" * 5000, b"!!python/none x"]
+    "content",
+    [b"submission: [", b"- a\n- b\n", b"\xff", b"a: " + b"[" * 5000, b"!!python/none x", b"\0", b"a: b\n---\na: b\n"],
 )
 def test_a_meta_file_that_cannot_be_read_is_one_line(tmp_path, sound, content):
     (found,) = faults_of(tmp_path, {**sound, META: content})
     assert found.startswith(f"{META}: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("!!bool x", "'x' is no bool"),
+        ("!!timestamp x", "'x' is no timestamp"),
+        ("2026-13-45", "'2026-13-45' is no timestamp"),
+        ('!!int ""', "'' is no int"),
+        ("!!float x", "'x' is no float"),
+        ("!!timestamp [a]", ""),
+        ("0x" + "f" * 5000, "a number of 5002 characters"),
+        ("1" + ":59" * 3000, "a number of 9001 characters"),
+        ("null\n  source_code: null", "the key 'source_code' stands twice"),
+        ("{<<: {a: b}}", "merge keys (<<) are not read"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_what_yaml_cannot_make_of_a_value_is_one_line(tmp_path, sound, value, expected):
+    meta = sound[META].replace(b"source_code: null", f"source_code: {value}".encode())
+    (found,) = faults_of(tmp_path, {**sound, META: meta})
+    assert found.startswith(f"{META}: cannot be read as YAML (") and expected in found
+
+
+def test_merge_keys_that_grow_without_end_are_not_followed(tmp_path, sound):
+    lines = ["a0: &a0 {k: v}"] + [f"a{i}: &a{i} {{<<: [{','.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 12)]
+    (found,) = faults_of(tmp_path, {**sound, META: "\n".join(lines).encode()})
+    assert "merge keys (<<) are not read" in found
+    assert "at most 262,144 make sense" in faults_of(tmp_path, {**sound, META: b"a: b\n" * 60_000})[0]
 
 
 def test_yaml_that_grows_without_end_is_not_followed(tmp_path, sound):

@@ -11,6 +11,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
 from workflow_lib.planning import load_plan
 from workflow_lib.preflight import check_ready
+from workflow_lib.submission.form import LARGEST_REPORT
 from workflow_lib.submission.inputs import SubmissionInputs
 from workflow_lib.submission.planning import evaluation_suites, faults, left_out, missing_facts, submitted
 from workflow_lib.submission.summary import submission_lines
@@ -104,6 +105,35 @@ def test_a_long_name_needs_an_abbreviation(config):
     assert missing_facts(load_plan(config, DEFAULTS)) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("'t Hooft", "tHooft"), ("-Lei", "Lei"), ("Müller", "Muller"), ("O.Neil", "ONeil"), ("李", "<lastname>")],
+)
+def test_a_name_that_cannot_become_a_label_is_said_before_anything_runs(config, name, instead):
+    config["submission"]["authors"][0]["lastname"] = name
+    plan = load_plan(config, DEFAULTS)
+    (line,) = faults(plan)
+    assert line.startswith("submission.label_name: missing, ") and line.endswith(f"write for instance {instead}")
+    with pytest.raises(UserError, match=r"submission\.label_name"):
+        check_ready(plan, SUBMIT)
+    config["submission"]["label_name"] = "Hooft"
+    plan = load_plan(config, DEFAULTS)
+    assert faults(plan) == [] and submitted(plan, "eval")[0]["label"] == "Hooft_CRRC_task2_1"
+
+
+def test_a_technical_report_that_cannot_be_packed_is_said_before_anything_runs(config, tmp_path):
+    report = tmp_path / "report.pdf"
+    config["submission"]["technical_report"] = str(report)
+    for size, fault in ((0, "0 bytes"), (LARGEST_REPORT + 1, "50,331,649 bytes")):
+        with report.open("wb") as file:
+            file.truncate(size)
+        (line,) = faults(load_plan(config, DEFAULTS))
+        assert line == f"submission.technical_report: {report} has {fault}: 1 to 50,331,648 can be packed"
+    with report.open("wb") as file:
+        file.truncate(LARGEST_REPORT)
+    assert faults(load_plan(config, DEFAULTS)) == []
+
+
 def test_without_an_evaluation_suite_there_is_nothing_to_submit(config):
     config["run"]["suites"] = ["dev"]
     config["submission"]["technical_report"] = "report.pdf"
@@ -121,6 +151,8 @@ def test_without_an_evaluation_suite_there_is_nothing_to_submit(config):
         ({"systems": ["NearMah", "ResMah", "DualDL4", "AEM2DFuse", "NearRes"]}, "submission.systems"),
         ({"institute": "CR RC"}, "submission.institute"),
         ({"authors": [{"lastname": "a_b"}]}, "submission.authors"),
+        ({"authors": [{"email": "nobody"}]}, "submission.authors[0].email"),
+        ({"label_name": "'t Hooft"}, "submission.label_name"),
     ],
 )
 def test_a_fault_of_the_section_is_one_line(config, change, expected):

@@ -55,6 +55,11 @@ FAILING = {
     "few": (drawn(size=9), "9 normal clips, it needs 10"),
     "saturated": (np.clip(np.random.default_rng(0).normal(0.8, 0.3, 1000), 0, 1), "instead of 10.0%"),
     "two lumps": (np.concatenate([drawn(), np.full(10, 500.0)]), "of the normal clips instead of 10.0%"),
+    "few and saturated": (np.clip(np.random.default_rng(0).normal(0.9, 0.2, 90), 0, 1), "far from all normal scores"),
+    "two values": (np.random.default_rng(0).integers(0, 2, 90).astype(float), "flags none of 90"),
+    "two lumps of few": (np.repeat([0.0, 5.0], 50) + 0.1 * np.random.default_rng(0).normal(size=100), "flags none"),
+    "skewed the other way": (-np.random.default_rng(0).lognormal(0, 1, 100), "instead of 10.0%"),
+    "steps": (np.random.default_rng(0).poisson(3, 1000).astype(float), "Kolmogorov-Smirnov distance"),
 }
 
 
@@ -66,7 +71,43 @@ def test_a_gamma_fit_that_fails_is_said_and_not_replaced(case):
     assert threshold.note.startswith("gamma fit failed: ") and why in threshold.note
     with pytest.raises(UserError, match="gamma fit failed"):
         threshold.decide([1.0])
-    assert decision_threshold(scores, "quantile").note == ""
+    by_quantile = decision_threshold(scores, "quantile")
+    assert math.isfinite(by_quantile.value)
+    assert (by_quantile.note == "") == bool(by_quantile.decide(scores).any())
+
+
+@pytest.mark.parametrize("size", [30, 100, 300])
+@pytest.mark.parametrize("seed", range(4))
+def test_sound_fits_of_few_clips_pass(size, seed):
+    scores = gamma.rvs(8, 2, 1, size=size, random_state=seed)
+    threshold = decision_threshold(scores)
+    assert threshold.note == "" and 0 < threshold.decide(scores).mean() < 0.25
+
+
+def test_a_quantile_that_flags_no_normal_clip_is_kept_and_said(tmp_path):
+    """A clip at the ceiling is not above it."""
+    scores = np.minimum(np.linspace(0.5, 1.2, 50), 1.0)
+    threshold = decision_threshold(scores, "quantile")
+    assert threshold.value == 1.0
+    assert threshold.note == "flags none of the 50 normal clips: 15 of them tie at the highest score, 1"
+    paths = {"mse": normal_file(tmp_path / "tied.csv", scores)}
+    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": "noseed", "untrained": False}
+    write_thresholds(
+        tmp_path / "thresholds.csv",
+        [{**row, "name": "mse", "normal": {"fan": paths}, "folds": {}}],
+        QUANTILE,
+        {"models": {}, "branches": {"mse": {"scores": "f"}}},
+    )
+    with (tmp_path / "thresholds.csv").open(encoding="utf-8", newline="") as file:
+        (written,) = csv.DictReader(file)
+    assert (written["threshold"], written["note"]) == ("1.0", threshold.note)
+
+
+@pytest.mark.parametrize("method", ["gamma", "quantile"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_scores_that_are_no_finite_numbers_are_refused(method, wrong):
+    with pytest.raises(UserError, match="2 of 22 normal scores are no finite numbers"):
+        decision_threshold([wrong, wrong, *range(20)], method)
 
 
 def test_no_normal_scores_give_no_threshold():
@@ -157,8 +198,17 @@ def test_a_table_of_normal_scores_may_be_empty_but_holds_no_anomaly(tmp_path):
     assert len(read_normal_scores(empty).clip) == 0
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("clip,domain,anomaly,score\na.wav,source,1,0.5\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"a\.wav is an anomaly: only normal training clips"):
+    with pytest.raises(UserError, match=r"only normal training clips .* remove a\.wav \(labelled an anomaly\)"):
         read_normal_scores(wrong)
+    rows = [f"section_00_source_{part}_000{i}_x_1.wav,,,0.5" for i, part in enumerate(("test_normal", "train_anomaly"))]
+    rows += ["b.wav,source,,1", "section_00_0003.WAV,,,1", "tested/contest.wav,,0,1"]
+    wrong.write_text("\n".join(["clip,domain,anomaly,score", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_normal_scores(wrong, ["section_00_0003.wav"])
+    assert str(caught.value).endswith(
+        "remove section_00_0003.WAV (a test clip of this machine), section_00_source_test_normal_0000_x_1.wav "
+        "(its name says test), section_00_source_train_anomaly_0001_x_1.wav (its name says anomaly)"
+    )
     wrong.write_text("clip,score\n", encoding="utf-8")
     with pytest.raises(UserError, match="no column domain, anomaly"):
         read_normal_scores(wrong)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from workflow_lib.dataset import one_line
 from workflow_lib.errors import UserError
 from workflow_lib.submission.form import expected_in
 from workflow_lib.submission.validation import has_report, package_faults
@@ -21,16 +22,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         expected = expected_in(options.recordings) if options.recordings else None
     except UserError as error:
-        print(error)
+        _say(str(error))
         return 1
     faults = package_faults(options.package, expected)
     for fault in faults:
-        print(" ".join(fault.splitlines()))
+        _say(fault)
     if faults:
         return 1
     remark = "" if has_report(options.package) else " (no technical report in it; the challenge asks for one)"
-    print(f"{options.package}: valid{remark}")
+    _say(f"{options.package}: valid{remark}")
     return 0
+
+
+def _say(text: str) -> None:
+    """Print one line on any terminal, whatever its encoding."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(one_line(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
 if __name__ == "__main__":

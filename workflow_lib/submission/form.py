@@ -12,13 +12,16 @@ from workflow_lib.errors import UserError
 FOLDER = "task2"
 MAX_SYSTEMS = 4
 ABBREVIATION = 10  # characters
-LABEL = re.compile(r"(?P<team>[^\W_][^_/]*_[^\W_][^_/]*)_task2_(?P<index>\d+)")
-OUTPUT = re.compile(r"(?P<kind>anomaly_score|decision_result)_(?P<machine>.+)_section_(?P<section>\d\d)_test\.csv")
+NAME_IN_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+LABEL = re.compile(rf"(?P<team>{NAME_IN_LABEL.pattern}_{NAME_IN_LABEL.pattern})_task2_(?P<index>[1-{MAX_SYSTEMS}])")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+OUTPUT = re.compile(r"(anomaly_score|decision_result)_(.+)_section_([0-9][0-9])_test\.csv")
 REPORT = ".technical_report.pdf"
 META = ".meta.yaml"
+LARGEST_REPORT = 48 << 20  # bytes
 MACHINES_2026 = ("BlowerDustCollector", "Sander", "SewingMachine", "ToothBrush", "ToyDrone")
 CLIPS_2026 = 200  # of each machine: section_00_0000.wav to section_00_0199.wav
-SECTION = re.compile(r"section_(\d\d)_")
+SECTION = re.compile(r"section_([0-9][0-9])_")
 AUDIO = (".wav", ".flac")
 
 AUTHOR = ("firstname", "lastname", "email")

@@ -4,9 +4,8 @@ import reprlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import yaml
-
-from workflow_lib.submission.form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, FIGURES, LABEL
+from workflow_lib.submission.foreign_yaml import ForeignYamlError, read_foreign_yaml
+from workflow_lib.submission.form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, EMAIL, FIGURES
 
 Test = Callable[[Any], bool]
 
@@ -14,9 +13,9 @@ Test = Callable[[Any], bool]
 def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
     """Faults of the meta file of the system `label`, which is the name of its folder."""
     try:
-        meta = yaml.safe_load(content.decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        yield f"{name}: cannot be read as YAML ({' '.join(str(error).split())[:150]})"
+        meta = read_foreign_yaml(content)
+    except ForeignYamlError as error:
+        yield f"{name}: cannot be read as YAML ({error})"
         return
     if not isinstance(meta, dict):
         yield f"{name}: no mapping with submission, system and results, but {reprlib.repr(meta)}"
@@ -33,9 +32,7 @@ def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
 
 def _submission(section: dict) -> Iterator[str]:
     yield from _wrong(section, ("label", "name", "abbreviation"), _is_text, "text")
-    label, short = section.get("label"), section.get("abbreviation")
-    if _is_text(label) and not LABEL.fullmatch(label):
-        yield f"label: {reprlib.repr(label)} is not <Lastname>_<Inst>_task2_<1 to 4>"
+    short = section.get("abbreviation")
     if _is_text(short) and len(short) > ABBREVIATION:
         yield f"abbreviation: {len(short)} characters, at most {ABBREVIATION}: {reprlib.repr(short)}"
     authors = section.get("authors")
@@ -54,6 +51,9 @@ def _author(author: Any) -> Iterator[str]:
         yield ": no mapping of fields"
         return
     yield from (f".{fault}" for fault in _wrong(author, AUTHOR, _is_text, "text"))
+    email = author.get("email")
+    if _is_text(email) and not EMAIL.fullmatch(email.strip()):
+        yield f".email: {reprlib.repr(email)} is no address: write <name>@<host>"
     places = author.get("affiliation")
     for place in places if isinstance(places, list) and places else [places]:
         if not isinstance(place, dict):

@@ -3,11 +3,14 @@
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 
 SHOWN = 3  # clips or lines named before a message says how many more there are
 DECISIONS = ("0", "1")
+# As other programs read numbers: Python alone takes 1_000 and digits of other scripts.
+NUMBER = re.compile(r" *[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)? *")
 
 
 def output_faults(name: str, content: bytes, kind: str, clips: Collection[str]) -> Iterator[str]:
@@ -36,6 +39,18 @@ def clips_of(content: bytes) -> set[str]:
     return {row[0] for row in rows[_is_header(rows) :] if len(row) == 2}
 
 
+def contradiction(scores: bytes, decisions: bytes) -> str:
+    """Two clips of which the one that is decided anomalous has the lower score, in words; empty if there are none."""
+    decided = dict(row for row in _rows(decisions)[0] if len(row) == 2)
+    pairs = (row for row in _rows(scores)[0] if len(row) == 2 and _is_value(row[1], "anomaly_score"))
+    places = [(float(value), clip) for clip, value in pairs]
+    normal = max((place for place in places if decided.get(place[1]) == "0"), default=None)
+    anomalous = min((place for place in places if decided.get(place[1]) == "1"), default=None)
+    if normal is None or anomalous is None or normal[0] <= anomalous[0]:
+        return ""
+    return f"{anomalous[1][:60]} has {anomalous[0]:g} and decision 1, {normal[1][:60]} {normal[0]:g} and decision 0"
+
+
 def _clip_faults(name: str, found: list[str], clips: Collection[str]) -> Iterator[str]:
     twice = sorted(clip for clip, count in Counter(found).items() if count > 1)
     missing, unknown = sorted(set(clips) - set(found)), sorted(set(found) - set(clips))
@@ -51,6 +66,8 @@ def _rows(content: bytes) -> tuple[list[list[str]], str]:
     """Rows and, if there are none to be had, why."""
     if content.startswith(b"\xef\xbb\xbf"):
         return [], "it begins with a byte order mark: save it as plain UTF-8"
+    if b"\r" in content.replace(b"\r\n", b"\n"):
+        return [], "its lines end with CR alone, which other programs read as one line: save it with LF"
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -68,12 +85,7 @@ def _is_value(text: str, kind: str) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    """As other programs read numbers: Python alone takes 1_000."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+    return bool(NUMBER.fullmatch(text))
 
 
 def _some(items: list[str]) -> str:

@@ -1,12 +1,21 @@
 """Which suites and systems are submitted, and what the user still has to fill in. Standard library only."""
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from workflow_lib.paths import NO_SEED, fill
 from workflow_lib.plan import Plan
-from workflow_lib.submission.form import ABBREVIATION, AFFILIATION, AUTHOR, label_of
+from workflow_lib.submission.form import (
+    ABBREVIATION,
+    AFFILIATION,
+    AUTHOR,
+    LARGEST_REPORT,
+    NAME_IN_LABEL,
+    label_of,
+)
 
 PROTOCOL = "complete_dev"  # of what is submitted: everything was chosen on the whole development set
 UNLABELLED_CHOICE = "its weights would be chosen on the labels that they are submitted for: name select_on"
@@ -57,9 +66,11 @@ def seed_of(plan: Plan) -> int:
 
 
 def lastname(settings: Mapping[str, Any]) -> str:
-    """The corresponding author's, without blanks, as labels want it."""
+    """What the labels begin with: the corresponding author's, without blanks, unless another is written for them."""
+    if settings["label_name"]:
+        return settings["label_name"]
     corresponding = [author for author in settings["authors"] if author.get("corresponding")]
-    return "".join(corresponding[0]["lastname"].split()) if corresponding else ""
+    return "".join((corresponding[0].get("lastname") or "").split()) if corresponding else ""
 
 
 def faults(plan: Plan) -> list[str]:
@@ -74,10 +85,28 @@ def faults(plan: Plan) -> list[str]:
     for suite in suites:
         if not submitted(plan, suite):
             lines += left_out(plan, suite)
-    report = plan.config["submission"]["technical_report"]
-    if report and not Path(report).is_file():
-        lines.append(f"submission.technical_report: there is no file {report}: write null or where it is")
-    return lines
+    return [*lines, *_label_faults(plan.config["submission"]), *_report_faults(plan.config["submission"])]
+
+
+def _label_faults(settings: Mapping[str, Any]) -> Iterator[str]:
+    """A lastname that cannot stand in a label."""
+    name = lastname(settings)
+    if name and not NAME_IN_LABEL.fullmatch(name):
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+        proposal = re.sub(r"[^A-Za-z0-9-]", "", plain).lstrip("-") or "<lastname>"
+        why = "labels take letters A to Z, digits and '-', not at the beginning"
+        yield f"submission.label_name: missing, {name!r} cannot stand in a label ({why}): write for instance {proposal}"
+
+
+def _report_faults(settings: Mapping[str, Any]) -> Iterator[str]:
+    report = settings["technical_report"]
+    if not report:
+        return
+    size = Path(report).stat().st_size if Path(report).is_file() else None
+    if size is None:
+        yield f"submission.technical_report: there is no file {report}: write null or where it is"
+    elif not 0 < size <= LARGEST_REPORT:
+        yield f"submission.technical_report: {report} has {size:,} bytes: 1 to {LARGEST_REPORT:,} can be packed"
 
 
 def missing_facts(plan: Plan) -> list[str]:
@@ -93,9 +122,9 @@ def _missing(settings: Mapping[str, Any], systems: list[str]) -> Iterator[str]:
         yield "authors"
     for number, author in enumerate(settings["authors"]):
         place = f"authors[{number}]"
-        yield from (f"{place}.{key}" for key in AUTHOR if not author.get(key))
+        yield from (f"{place}.{key}" for key in AUTHOR if not (author.get(key) or "").strip())
         affiliation = author.get("affiliation") or {}
-        yield from (f"{place}.affiliation.{key}" for key in AFFILIATION if not affiliation.get(key))
+        yield from (f"{place}.affiliation.{key}" for key in AFFILIATION if not (affiliation.get(key) or "").strip())
     if settings["authors"] and [bool(author.get("corresponding")) for author in settings["authors"]].count(True) != 1:
         yield "authors (corresponding: true for one of them)"
     for system in systems:

@@ -13,12 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workflow_lib.dataset import one_line
+from workflow_lib.submission.form import FOLDER, LARGEST_REPORT
+
 MOST_ENTRIES = 1000
-LARGEST_FILE = 8 << 20  # bytes of one table or meta file; 200 rows have 10 kB
-LARGEST_REPORT = 64 << 20
+LARGEST_TABLE = 8 << 20  # bytes; 200 rows have 10 kB
+LARGEST_META = 256 << 10  # bytes; one has 3 kB, and a large one takes minutes to read
 LARGEST_PACKAGE = 256 << 20
 MOST_COMPRESSED, SMALL = 200, 1 << 20  # times; a file up to SMALL may be as compressible as it likes
 READ = (".csv", ".yaml", ".yml")
+AT_ONCE = 1 << 20  # bytes that are unpacked at a time
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Package:
 
     files: dict[str, bytes | None] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)  # bytes of each file
 
 
 def read_package(path: Path) -> Package:
@@ -34,6 +39,8 @@ def read_package(path: Path) -> Package:
     if path.is_dir():
         return _read_folder(path)
     package = Package()
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        return Package(faults=[f"{path}: neither a zip nor a folder"])
     try:
         with zipfile.ZipFile(path) as archive:
             _read_zip(archive, package)
@@ -46,24 +53,37 @@ def read_package(path: Path) -> Package:
 
 def _read_folder(root: Path) -> Package:
     package = Package()
-    for folder, folders, names in os.walk(root):  # links to folders are listed and not followed
+    above = root.resolve()
+    above = above.parent if above.name == FOLDER else above  # the folder task2 itself may be given
+    for folder, folders, names in os.walk(root.resolve()):  # links to folders are listed and not followed
         for name in sorted([*names, *folders]):
             path = Path(folder, name)
-            inside = path.relative_to(root).as_posix()
+            inside = path.relative_to(above).as_posix()
             if path.is_symlink():
                 package.faults.append(f"{inside}: a symbolic link: put the file itself there")
             elif path.is_file():
                 _keep(package, inside, path.stat().st_size, path)
+            elif not path.is_dir():  # an empty folder is no fault: zips do not need to have it
+                package.faults.append(f"{inside}: no file but a pipe, socket or device: leave it out")
     return package
 
 
 def _keep(package: Package, inside: str, size: int, path: Path) -> None:
-    if not inside.endswith(READ):
-        package.files[inside] = None
-    elif size > LARGEST_FILE:
-        package.faults.append(f"{inside}: {size:,} bytes, at most {LARGEST_FILE:,} make sense")
-    else:
-        package.files[inside] = path.read_bytes()
+    if size > (largest := _largest(inside)):
+        package.faults.append(f"{inside}: {size:,} bytes, at most {largest:,} make sense")
+        return
+    try:
+        package.files[inside] = path.read_bytes() if inside.endswith(READ) else None
+        package.sizes[inside] = size
+    except OSError as error:
+        package.faults.append(f"{inside}: cannot be read ({error.strerror})")
+
+
+def _largest(name: str) -> int:
+    """Bytes that a file of this name may have."""
+    if not name.endswith(READ):
+        return LARGEST_REPORT
+    return LARGEST_TABLE if name.endswith(".csv") else LARGEST_META
 
 
 def _read_zip(archive: zipfile.ZipFile, package: Package) -> None:
@@ -81,21 +101,23 @@ def _read_zip(archive: zipfile.ZipFile, package: Package) -> None:
             faults = [f"{name}: twice in the zip: leave one of the two out"]
         package.faults += faults
         if not faults and not entry.is_dir():
-            package.files[name] = _content(archive, entry, package)
+            package.files[name], package.sizes[name] = _content(archive, entry, package), entry.file_size
 
 
 def _entry_faults(entry: zipfile.ZipInfo, name: str) -> Iterator[str]:
-    shown = name if name.isprintable() else repr(name)
+    shown = one_line(name)
     parts = name.split("/")
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
         yield f"{shown}: an absolute path: name files within the package"
     elif ".." in parts or "\\" in name or not name.isprintable():
         yield f"{shown}: a path that may lead out of the package: no '..', no backslash, no control character"
+    elif not entry.is_dir() and ("" in parts or "." in parts):  # two such names may be one path
+        yield f"{shown}: not a plain path: write it without '.' and '//'"
     if stat.S_ISLNK(entry.external_attr >> 16):
         yield f"{shown}: a symbolic link: put the file itself there"
     if entry.flag_bits & 0x1:
         yield f"{shown}: encrypted: store it without a password"
-    largest = LARGEST_FILE if name.endswith(READ) else LARGEST_REPORT
+    largest = _largest(name)
     if entry.file_size > largest:
         yield f"{shown}: {entry.file_size:,} bytes unpacked, at most {largest:,} make sense"
     elif entry.file_size > SMALL and entry.file_size > MOST_COMPRESSED * max(1, entry.compress_size):
@@ -103,16 +125,20 @@ def _entry_faults(entry: zipfile.ZipInfo, name: str) -> Iterator[str]:
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, package: Package) -> bytes | None:
-    """Content of a file that matters, never more than the zip says and allows; None for others and broken ones."""
-    if not entry.filename.endswith(READ):
-        return None
+    """Content of a file that matters, None for others and broken ones; all are unpacked, so that damage is found.
+
+    Never more is unpacked than the zip says and allows.
+    """
+    content, size = bytearray(), 0
     try:
-        with archive.open(entry) as file:
-            content = file.read(LARGEST_FILE + 1)
-            if len(content) != entry.file_size or file.read(1):
-                package.faults.append(f"{entry.filename}: not as long as the zip says: pack it again")
-                return None
-            return content
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        with archive.open(entry) as file:  # refuses a name that differs from the one in the directory
+            while (part := file.read(AT_ONCE)) and size <= entry.file_size:
+                size += len(part)
+                content += part if entry.filename.endswith(READ) else b""
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         package.faults.append(f"{entry.filename}: cannot be unpacked ({error}): pack it again")
         return None
+    if size != entry.file_size:
+        package.faults.append(f"{entry.filename}: not as long as the zip says: pack it again")
+        return None
+    return bytes(content) if entry.filename.endswith(READ) else None

@@ -1,10 +1,13 @@
 """All that is wrong with a package, one line a fault."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from workflow_lib.dataset import one_line
 from workflow_lib.errors import nearest
 from workflow_lib.submission.form import (
+    FOLDER,
     LABEL,
     MAX_SYSTEMS,
     META,
@@ -15,17 +18,19 @@ from workflow_lib.submission.form import (
     output_name,
 )
 from workflow_lib.submission.meta_check import meta_faults
-from workflow_lib.submission.outputs import clips_of, output_faults
+from workflow_lib.submission.outputs import clips_of, contradiction, output_faults
 from workflow_lib.submission.reading import Package, read_package
 
 KINDS = ("anomaly_score", "decision_result")
+LONGEST_LINE = 1000  # characters: names in a zip may have 65,535
 Files = dict[str, bytes | None]
 
 
 def package_faults(path: Path, expected: Expected | None = None) -> list[str]:
     """Everything that is wrong with a zip or folder; `expected`: clips it must score, by default those of 2026."""
     package = read_package(path)
-    return [*package.faults, *_faults(package, expected or expected_2026())]
+    faults = [*package.faults, *_faults(package, expected or expected_2026())]
+    return [one_line(fault[:LONGEST_LINE]) for fault in faults]
 
 
 def has_report(path: Path) -> bool:
@@ -41,6 +46,7 @@ def _faults(package: Package, expected: Expected) -> Iterator[str]:
         return
     yield from _label_faults(list(systems))
     yield from _stray_faults(package.files, systems)
+    yield from _report_faults(package, systems)
     for folder, files in systems.items():
         yield from _system_faults(folder, files, expected)
 
@@ -63,21 +69,43 @@ def _label_faults(folders: list[str]) -> Iterator[str]:
         yield f"{len(folders)} systems, at most {MAX_SYSTEMS}: {', '.join(folders)}"
     found = {folder: LABEL.fullmatch(PurePosixPath(folder).name) for folder in folders}
     for folder, match in found.items():
-        if match is None or not 1 <= int(match["index"]) <= MAX_SYSTEMS:
-            yield f"{folder}: no label: call the folder <Lastname>_<Inst>_task2_<1 to {MAX_SYSTEMS}>"
+        if match is None:
+            label = f"<Lastname>_<Inst>_task2_<1 to {MAX_SYSTEMS}>"
+            yield f"{folder}: no label: call the folder {label}, of letters A to Z, digits and '-'"
+        elif folder != f"{FOLDER}/{match[0]}":
+            yield f"{folder}: not below {FOLDER}: put it at {FOLDER}/{match[0]}"
     labels = [PurePosixPath(folder).name for folder in folders]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
         yield f"more than one folder of {', '.join(twice)}: leave one out"
     if len(teams := sorted({match["team"] for match in found.values() if match})) > 1:
         yield f"labels of more than one team: {', '.join(teams)}"
-    if len({PurePosixPath(folder).parent for folder in folders}) > 1:
-        yield f"the systems do not lie side by side: {', '.join(folders)}"
+    indices = Counter(match["index"] for match in found.values() if match)
+    if twice := sorted(index for index, count in indices.items() if count > 1):
+        yield f"more than one system with index {', '.join(twice)}: number them from 1"
 
 
 def _stray_faults(files: Files, systems: dict[str, Files]) -> Iterator[str]:
+    beside = _reports_beside(systems)
     for name in sorted(files):
-        if PurePosixPath(name).parent.as_posix() not in systems and not name.endswith(REPORT):
+        if PurePosixPath(name).parent.as_posix() not in systems and name not in beside:
             yield f"{name}: not part of a submission: leave it out"
+
+
+def _reports_beside(systems: Iterable[str]) -> set[str]:
+    """Where technical reports may lie outside the systems' folders: beside them, one for each or one of the team."""
+    labels = [PurePosixPath(folder).name for folder in systems]
+    return {f"{FOLDER}/{name}{REPORT}" for label in labels for name in (label, label.rpartition("_")[0])}
+
+
+def _report_faults(package: Package, systems: Iterable[str]) -> Iterator[str]:
+    for name in sorted(name for name in package.files if name.endswith(REPORT)):
+        if package.sizes[name] == 0:
+            yield f"{name}: it is empty: put the technical report there"
+    for folder in systems:
+        reports = [n for n in package.files if n.endswith(REPORT) and PurePosixPath(n).parent.as_posix() == folder]
+        reports += [name for name in (f"{folder}{REPORT}",) if name in package.files]
+        if len(reports) > 1:
+            yield f"{folder}: more than one technical report: {', '.join(sorted(reports))}: leave one"
 
 
 def _system_faults(folder: str, files: Files, expected: Expected) -> Iterator[str]:
@@ -116,3 +144,5 @@ def _disagreement(folder: str, files: Files, place: tuple[str, str]) -> Iterator
     if only:
         more = f" and {len(only) - 1} more" if len(only) > 1 else ""
         yield f"{folder}: scores and decisions of {place[0]} differ in clips: only one has {only[0][:60]}{more}"
+    if clips := contradiction(score, decision):
+        yield f"{folder}: decisions of {place[0]} contradict the scores, the more anomalous has 1: {clips}"

@@ -1,0 +1,49 @@
+"""Reading YAML of other people: only plain data, and whatever is wrong with it is one exception.
+
+PyYAML's safe loader runs no code, but expands merge keys without end, keeps the last of two equal keys and lets its
+constructors raise whatever they like.
+"""
+
+from typing import Any
+
+import yaml
+from yaml.constructor import ConstructorError
+
+LONGEST_NUMBER = 40  # characters: Python needs very long for long ones, and cannot print them
+MERGE = "tag:yaml.org,2002:merge"
+
+
+class ForeignYamlError(Exception):
+    """Why a text is no YAML that can be read."""
+
+
+def read_foreign_yaml(content: bytes) -> Any:
+    """The one document of a UTF-8 text; ForeignYamlError in words for whatever is wrong with it."""
+    try:
+        return yaml.load(content.decode("utf-8"), _Loader)
+    except Exception as error:  # constructors raise anything: KeyError for !!bool x, RecursionError for [[[[...
+        reason = " ".join(str(error).split())[:150] or type(error).__name__
+        raise ForeignYamlError(reason) from None
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag.endswith((":int", ":float")) and len(node.value) > LONGEST_NUMBER:
+            raise ConstructorError(None, None, f"a number of {len(node.value)} characters", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+            value = repr(node.value[:30]) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+            problem = f"{value} is no {node.tag.rpartition(':')[2]}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Instead of merging: say what is not read, and which key stands twice."""
+        seen = set()
+        for key, _ in node.value:
+            if key.tag == MERGE:
+                raise ConstructorError(None, None, "merge keys (<<) are not read: write the fields out", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise ConstructorError(None, None, f"the key {key.value[:30]!r} stands twice", key.start_mark)
+                seen.add((key.tag, key.value))
