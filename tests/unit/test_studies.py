@@ -180,6 +180,8 @@ def test_a_heat_map_has_every_machine_and_the_published_figures(tmp_path, tables
     assert files == ["mine-complete_dev.png", "mine-complete_dev.svg", "mine.csv", "mine.tex"]
     svg = (tmp_path / "study" / "mine-complete_dev.svg").read_text(encoding="utf-8")
     assert "complete_dev" in svg and "untrained" in svg and "paper 0.535" in svg
+    title = re.search(r"<title>(.*?)</title>", svg)[1]
+    assert title == "Table 9: a_b &amp; c: dualmic, protocol complete_dev; ours (dev, untrained)"
 
 
 # ---- leave one branch out --------------------------------------------------------------------------------------------

@@ -246,7 +246,7 @@ def _change_line(axes: Axes, place: int, bar: Change) -> None:
         axes.annotate("not part of this run", (0, place), (4, -9), textcoords="offset points", color=MUTED, size=7)
     else:
         axes.barh(place, bar.value, height=0.5, color=UNKNOWN if bar.untrained else ACCENT)
-        ends = [bar.value, *(bar.interval or ())]
+        ends = [bar.value, *(bar.interval or ()), *([] if bar.published is None else [bar.published])]
         side = 4 if bar.value >= 0 else -4
         at = {"ha": "left" if side > 0 else "right", "va": "center", "size": 8}
         end = (max(ends) if side > 0 else min(ends), place)

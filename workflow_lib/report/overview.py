@@ -37,8 +37,7 @@ def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tupl
 
 
 def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
-    models = [(suite, row) for suite in suites for row in suite.models if row.trained == "no"]
-    lines = dict.fromkeys(_random_line(suite, row) for suite, row in models)
+    lines = dict.fromkeys(line for suite in suites for line in _random_line(suite))
     lines |= dict.fromkeys(line for suite in suites for line in _flagged_line(suite))
     if not lines:
         return []
@@ -46,11 +45,19 @@ def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
     return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))]
 
 
-def _random_line(suite: SuiteTables, row: ModelRow) -> str:
-    branches = ", ".join(row.branches) or "none"
-    systems = sorted({w.system for w in suite.weights if w.branch in row.branches})
+def _random_line(suite: SuiteTables) -> list[str]:
+    """One line for all random models of a suite: with many of them, a line for each would push the results away."""
+    rows = [row for row in suite.models if row.trained == "no"]
+    families: dict[str, int] = {}
+    for row in rows:
+        family = row.model.split("@")[0]
+        families[family] = families.get(family, 0) + 1
+    branches = sorted({branch for row in rows for branch in row.branches})
+    systems = sorted({w.system for w in suite.weights if w.branch in branches})
     blends = f"; systems that blend them: {', '.join(systems)}" if systems else ""
-    return f"On {suite.name}, the model {row.model} has random weights. Branches that use it: {branches}{blends}."
+    models = ", ".join(map(_counted, families.items()))
+    used = ", ".join(branches) or "none"
+    return [f"On {suite.name}, random weights: {models}. Branches that use them: {used}{blends}."] if rows else []
 
 
 def _flagged_line(suite: SuiteTables) -> list[str]:
