@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from page_example import write_page
+from page_example import write_long_page, write_page
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")  # Debian's and Ubuntu's package, and Google's
@@ -72,6 +72,17 @@ def opened(request, browser) -> Iterator[Opened]:
     else:
         path = request.getfixturevalue("small_run").folder / "results" / "report.html"
     yield from open_page(browser, path)
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory) -> Path:
+    """A page on very long names."""
+    return write_long_page(tmp_path_factory.mktemp("a page"))
+
+
+@pytest.fixture
+def long_names(browser, long_page) -> Iterator[Opened]:
+    yield from open_page(browser, long_page)
 
 
 @pytest.fixture
@@ -139,6 +150,7 @@ def test_a_click_sorts_numbers_by_value_and_says_so(opened):
     place = column(table, "Ω")
     button = table.locator("thead button").nth(place)
     first = values(table, place)
+    assert sorts(table) == ["descending" if number == place else "none" for number in range(len(sorts(table)))]
     assert len(first) >= 3 and first == sorted(first, reverse=True)
     button.click()
     assert values(table, place) == sorted(first)
@@ -212,6 +224,48 @@ def test_nothing_scrolls_sideways_on_a_phone(opened):
         "(all) => all.filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.textContent)"
     )
     assert beyond == []
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_long_names_do_not_widen_the_page_on_a_phone(long_names, width):
+    page = long_names.page
+    page.set_viewport_size({"width": width, "height": 740})
+    for script in ("0", OPEN_ALL):
+        page.evaluate(script)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1077, 718])  # A3 and A4 between ordinary margins
+@pytest.mark.parametrize("shown", ["example", "long_names"])
+def test_no_table_is_cut_at_the_edge_of_the_paper(request, shown, width):
+    page = request.getfixturevalue(shown).page
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.evaluate(OPEN_ALL)
+    page.emulate_media(media="print")
+    cut = page.locator("table").evaluate_all(
+        """(tables) => tables.filter((t) => t.offsetWidth > t.parentElement.clientWidth + 1)
+          .map((t) => t.caption.textContent)"""
+    )
+    assert cut == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_table_in_order_says_so_at_load(long_names):
+    assert sorts(long_names.table("System Dual, seed 13711 by machine"))[0] == "ascending"
+    ranking = long_names.table("Ranking by Ω")
+    places = values(ranking, column(ranking, "Place"))
+    assert places == sorted(places)  # in order too, but it is Ω that ranks: only one column may say so
+    assert sorts(ranking)[column(ranking, "Ω")] == "descending"
+    assert sorts(ranking).count("none") == len(sorts(ranking)) - 1
+    assert set(sorts(long_names.table("Clips of demo"))) == {"none"}  # nothing in it is in any order
+
+
+def test_an_empty_table_can_be_sorted(long_names):
+    table = long_names.table("Clips of demo")
+    assert table.locator("tbody tr").count() == 1
+    for button in table.locator("thead button").all():
+        button.click()
+    assert "nothing to show" in table.inner_text()
 
 
 def test_the_page_prints_with_everything_open(opened, tmp_path):

@@ -13,6 +13,7 @@ from workflow_lib.report import Material, build_report
 from workflow_lib.report.illustration import illustrate_clips
 
 READING = {"sample_rate": 16000, "channels": 2, "resample": False}
+LONG = "machine_" * 15 + "hidden"  # 126 letters: as long as a name may be
 STUDY_HEADER = (
     "study,kind,title,row,label,detail,metric,suite,protocol,entry_kind,entry,seeds,value,sd,low,high,published,"
     "untrained,remark"
@@ -127,6 +128,23 @@ def _recorded(path: Path, machine: str, seconds: float) -> Clip:
     noise = random.normal(0, 0.05, (len(time_s), 2))
     soundfile.write(path, (0.3 * hum[:, None] + noise) * [0.5, 0.2], 16000, subtype="PCM_16")
     return Clip(machine, path.name, "test", None, None, "", 2, 16000, len(time_s), path.as_posix())
+
+
+def write_long_page(folder: Path) -> Path:
+    """A page on names as long as they may be, with a table that has no rows."""
+    example = labelled_example(machines=[LONG, "fan"], protocols=["cross_fitted"])
+    example.rows["clips"] = []
+    for rows in example.rows.values():
+        rows[:] = [["dualmic_untrained_near_difference" if cell == "ae" else cell for cell in row] for row in rows]
+    studies = write_studies(folder / "studies")
+    renamed = studies[1].with_name("weight_search_complete_" * 3)
+    studies[1].rename(renamed)
+    (renamed / f"{studies[1].name}.csv").rename(renamed / f"{renamed.name}.csv")
+    material = Material(studies=[studies[0], renamed, *studies[2:]])
+    page = folder / "report.html"
+    told = {"configuration digest": "0123abcd" * 8}
+    build_report({"demo": example.write(folder / "tables")}, page, title=LONG, provenance=told, material=material)
+    return page
 
 
 def write_page(folder: Path) -> Path:

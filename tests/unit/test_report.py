@@ -2,12 +2,17 @@
 
 import csv
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pytest
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from PIL import Image
 from report_example import (
     HEADERS,
     MACHINES,
@@ -25,8 +30,10 @@ from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.protocols import one_protocol
 from workflow_lib.report import build_report
 from workflow_lib.report.content import Cell, number
+from workflow_lib.report.drawing import inline_svg, to_svg
 from workflow_lib.report.entries import by_omega
 from workflow_lib.report.evaluated import omega_table
+from workflow_lib.report.heading import wrapped
 from workflow_lib.report.reading import read_suite
 from workflow_lib.report.words import (
     NOT_EVALUATED,
@@ -191,6 +198,60 @@ def test_every_chart_is_in_the_page_and_in_two_files(full):
         "plant-complete_dev-Dual-scores",
     } <= names
     assert not list(figures.glob(".*"))
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn_words(path: Path) -> tuple[str, str]:
+    """Title of an SVG file and all that is written in its drawing."""
+    root = ElementTree.parse(path).getroot()
+    return root.find(f"{SVG}title").text, " ".join(text.text or "" for text in root.iter(f"{SVG}text"))
+
+
+def test_every_drawing_says_by_itself_whose_numbers_it_shows(full):
+    files = sorted((full[0] / "report" / "figures").glob("*.svg"))
+    assert len(files) >= 10
+    for path in files:
+        suite, protocol, *entry = path.stem.split("-")
+        title, drawn = drawn_words(path)
+        assert title in drawn or all(word in drawn.split() for word in title.split()), path.name
+        assert f"suite {suite}, protocol {protocol}" in title
+        if entry[0] != "omega":
+            assert f"{entry[0]}" in title
+            assert ("(untrained)" in title) == (suite == "demo" and entry[0] in ("Dual", "eat"))
+        with Image.open(path.with_suffix(".png")) as picture:
+            assert picture.info["Title"] == title
+
+
+def test_marks_are_explained_where_they_are_used(full, tmp_path):
+    figures = full[0] / "report" / "figures"
+    _, drawn = drawn_words(figures / "demo-cross_fitted-omega.svg")
+    assert {"filled: system", "hollow: branch", "grey: untrained", "line: interval"} <= set(
+        re.findall(r"\w+: \w+", drawn)
+    )
+    report(tmp_path, small_example(), figures=True)
+    _, drawn = drawn_words(tmp_path / "report" / "figures" / "demo-cross_fitted-omega.svg")
+    assert "hollow: branch" in drawn and "grey" not in drawn
+
+
+def test_long_titles_are_wrapped_and_long_names_cut_to_the_width():
+    name = "machine_" * 16
+    lines = wrapped(f"System {name}, suite demo, protocol complete_dev", 300)
+    assert "".join(lines).replace(" ", "") == f"System{name},suitedemo,protocolcomplete_dev"
+    assert len(lines) > 3
+    for line in lines:
+        assert TextPath((0, 0), line, size=9, prop=FontProperties(family="DejaVu Sans")).get_extents().width <= 300
+
+
+def test_a_drawing_in_the_page_keeps_its_words_and_no_idle_ids(full):
+    svgs = re.findall(r"<svg.*?</svg>", full[1], re.DOTALL)
+    for svg in svgs:
+        assert all(f"#{name}" in svg for name in re.findall(r' id="([^"]+)"', svg))
+        assert not re.search(r' (d|x|y)="[^"]*\.\d{3}', svg)
+    figure = matplotlib.figure.Figure()
+    figure.text(0.123456, 0.5, '0.123456 x="0.123456"')
+    assert '>0.123456 x="0.123456"<' in inline_svg(to_svg(figure, "t"), "p", "d")
 
 
 # --- numbers and protocols ----------------------------------------------------------------------------------------
@@ -375,6 +436,15 @@ def test_untrained_models_are_announced_on_the_first_screen(full):
     assert "eat has random weights" in notice
     assert "Branches that use it: eat" in notice
     assert "systems that blend them: Dual" in notice
+
+
+def test_many_untrained_models_are_one_line_so_that_the_results_stay_on_the_first_screen(tmp_path):
+    example = labelled_example(machines=["fan"], protocols=["cross_fitted"], untrained=True)
+    for model in adapted_models(["fan"], [7]):
+        example.add("models", model, "adapted", "no", "on random weights", "ef" * 32, "ae", "MIT")
+    text = Parsed(report(tmp_path, example)).text
+    assert text.count("random weights: ") == 1
+    assert "random weights: eat, dualmic (2 models). Branches that use them: ae, eat;" in text
 
 
 def test_every_row_that_depends_on_an_untrained_model_says_so(full):

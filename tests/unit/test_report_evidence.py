@@ -386,6 +386,7 @@ def test_figures_3a_and_3b_are_drawn(studied):
     drawn = [v["aria-label"] for tag, v in studied.elements if tag == "svg"]
     (bars,) = [label for label in drawn if label.startswith("Bar chart: Change of Ω")]
     assert "AE -0.0125" in bars and "CED unknown" in bars
+    assert ": system Dual (untrained), suite demo, protocol cross_fitted" in bars
     assert len([label for label in drawn if label.startswith("Heat map of The screening system")]) == 1
     rows = by_head(find_table(studied, "The screening system by held-out machine"))
     assert [row["Target AUC, paper"]["value"] for row in rows] == ["0.54"] * 3

@@ -206,6 +206,8 @@ def test_a_heat_map_has_every_machine_and_the_published_figures(tmp_path, tables
     assert files == [f"mine-complete_dev.{kind}" for kind in ("csv", "png", "svg", "tex")]
     svg = (tmp_path / "study" / "mine-complete_dev.svg").read_text(encoding="utf-8")
     assert "complete_dev" in svg and "untrained" in svg and "paper 0.535" in svg
+    title = re.search(r"<title>(.*?)</title>", svg)[1]
+    assert title == "Table 9: a_b &amp; c: dualmic, protocol complete_dev; ours (dev, untrained)"
 
 
 # ---- leave one branch out --------------------------------------------------------------------------------------------

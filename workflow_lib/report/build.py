@@ -64,9 +64,10 @@ def build_report(
     page = _page(tables, title, provenance, material or Material())
     charts = list(figures_of([*page.opening, *page.sections]))
     drawings = dict(zip(_unique(_file_name(chart.name) for chart in charts), map(_drawn, charts), strict=True))
+    numbered = enumerate(zip(charts, drawings.values(), strict=True), 1)
     if figures is not None:
         _write_figures(Path(figures), drawings)
-    inline = {id(chart): _inline(name, drawings[name]) for name, chart in zip(drawings, charts, strict=True)}
+    inline = {id(chart): _inline(f"drawing{place}", drawing) for place, (chart, drawing) in numbered}
     _write_whole(Path(output_html), _html(page, inline).encode("utf-8"))
     log.info("Report on %s with %d figures: %s", ", ".join(suites), len(charts), output_html)
 
@@ -88,12 +89,12 @@ def _suite_part(suite: SuiteTables, key: str, material: Material) -> Section:
 
 
 def _drawn(chart: Figure) -> tuple[Figure, str]:
-    return chart, to_svg(chart.drawing)
+    return chart, to_svg(chart.drawing, chart.title)
 
 
-def _inline(name: str, drawing: tuple[Figure, str]) -> Markup:
+def _inline(prefix: str, drawing: tuple[Figure, str]) -> Markup:
     chart, svg = drawing
-    return inline_svg(svg, name, chart.description)
+    return inline_svg(svg, prefix, chart.description)
 
 
 def _html(page: Page, inline: Mapping[int, Markup]) -> str:
@@ -108,7 +109,7 @@ def _html(page: Page, inline: Mapping[int, Markup]) -> str:
 def _write_figures(folder: Path, drawings: Mapping[str, tuple[Figure, str]]) -> None:
     for name, (chart, svg) in drawings.items():
         _write_whole(folder / f"{name}.svg", svg.encode("utf-8"))
-        _write_whole(folder / f"{name}.png", to_png(chart.drawing))
+        _write_whole(folder / f"{name}.png", to_png(chart.drawing, chart.title))
 
 
 def _write_whole(path: Path, content: bytes) -> None:

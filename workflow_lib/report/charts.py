@@ -9,10 +9,11 @@ from workflow_lib.report.calibration import calibration_curves
 from workflow_lib.report.content import Figure, entry_label, entry_title
 from workflow_lib.report.curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
 from workflow_lib.report.figures import GROUPS, Bar, comparison, distributions, heat_map
+from workflow_lib.report.heading import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
 from workflow_lib.report.reading import SuiteTables
 from workflow_lib.report.roc import Roc, machine_panels, roc_panels, rocs_of
 from workflow_lib.report.rows import Entry, MachineRow, OfficialRow, RankingRow, UncertaintyRow, WeightRow
-from workflow_lib.report.runs import Run, groups_of
+from workflow_lib.report.runs import Run, caveat, groups_of
 from workflow_lib.report.uncertainty import interval_head, intervals_of
 from workflow_lib.report.words import METRICS, UNTRAINED_BASE
 
@@ -22,13 +23,27 @@ def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialR
     intervals = intervals_of(suite, protocol)
     bars = [_bar(suite, row, intervals.get(row.entry)) for row in rows]
     told = "; ".join(f"{bar.label} {_bar_told(bar)}" for bar in bars)
+    untrained = " (untrained)" if all(bar.untrained for bar in bars) else ""
+    title = f"Ω of systems and branches{untrained}, suite {suite.name}, protocol {protocol}"
     lines = f"Lines: {interval_head(intervals.values())}. " if any(bar.interval for bar in bars) else ""
     return Figure(
         name=f"{suite.name}-{protocol}-omega",
-        caption=f"Ω, suite {suite.name}, protocol {protocol}. {lines}Filled: system; hollow: branch; grey: untrained.",
-        description=f"Dot chart of Ω, suite {suite.name}, protocol {protocol}: {told}.",
-        drawing=comparison(bars),
+        title=title,
+        caption=f"{title}. {lines}Filled: system; hollow: branch; grey: untrained.",
+        description=f"Dot chart of {title}: {told}.",
+        drawing=headed(comparison(bars), title, _comparison_marks(bars)),
+        protocol=protocol,
     )
+
+
+def _comparison_marks(bars: Sequence[Bar]) -> list[str]:
+    """The key of what is there."""
+    return [
+        *_if(any(bar.system for bar in bars), SYSTEM),
+        *_if(not all(bar.system for bar in bars), BRANCH),
+        *_if(any(bar.untrained for bar in bars), UNTRAINED),
+        *_if(any(bar.interval for bar in bars), INTERVAL),
+    ]
 
 
 def _bar(suite: SuiteTables, row: OfficialRow, interval: UncertaintyRow | None) -> Bar:
@@ -51,9 +66,11 @@ def heat_map_chart(suite: SuiteTables, protocol: str, entry: Entry, rows: Sequen
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
     return Figure(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-machines",
+        title=f"{title}: figures by machine",
         caption=f"{title}: figures by machine. Teal is better than guessing (0.5), orange worse.",
         description=f"Heat map of {title}. The numbers are in the table with the same name.",
-        drawing=heat_map([row.machine for row in rows], figures),
+        drawing=headed(heat_map([row.machine for row in rows], figures), f"{title}: figures by machine"),
+        protocol=protocol,
     )
 
 
@@ -66,15 +83,18 @@ def distribution_chart(
 ) -> Figure:
     """The scores of one entry by machine, domain and label; `machines` are its rows of ranking.csv."""
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
+    drawing = distributions({machine: _groups(rows) for machine, rows in machines.items()}, thresholds)
     return Figure(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-scores",
+        title=f"{title}: anomaly scores",
         caption=(
             f"{title}: anomaly scores of the test clips; further right is more anomalous. Every dot is a clip "
             "(of more than 200 in a group, 200 evenly spaced in rank); the upright mark is the median, "
             f"the line the middle half.{_dashed(thresholds.values())} Each machine has its own scale."
         ),
         description=f"Scores of {title}, one panel for each of: {', '.join(machines)}.",
-        drawing=distributions({machine: _groups(rows) for machine, rows in machines.items()}, thresholds),
+        drawing=headed(drawing, f"{title}: anomaly scores", _if(_dashed(thresholds.values()) != "", THRESHOLD)),
+        protocol=protocol,
     )
 
 
@@ -87,9 +107,11 @@ def roc_chart(suite: SuiteTables, protocol: str, entry: Entry, curves: Mapping[s
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
     return Figure(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-roc",
+        title=f"{title}: ROC by machine",
         caption=f"{title}: ROC by machine. {_ROC_READING}",
         description=f"ROC curves of {title}, one panel for each of: {', '.join(curves)}. {_ROC_NUMBERS}",
-        drawing=roc_panels(curves),
+        drawing=headed(roc_panels(curves), f"{title}: ROC by machine"),
+        protocol=protocol,
     )
 
 
@@ -103,9 +125,11 @@ def machine_chart(
     reading = f" {_ROC_READING}" if curves else ""
     return Figure(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-machine-{machine}",
+        title=title,
         caption=f"{title}. {clips}{_dashed([threshold])}{reading}",
         description=f"{'Anomaly scores and ROC curves' if curves else 'Anomaly scores'} of {title}.",
-        drawing=machine_panels(_groups(rows), threshold, curves),
+        drawing=headed(machine_panels(_groups(rows), threshold, curves), title),
+        protocol=protocol,
     )
 
 
@@ -121,12 +145,14 @@ def calibration_chart(suite: SuiteTables, rows: Sequence[WeightRow]) -> list[Fig
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
     figure = Figure(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-calibration",
+        title=f"{title}: calibration",
         caption=(
             f"{title}: calibration g of each branch, 1 / (1 + exp(-(score - median) / IQR)), a line for each held-out "
             "machine. Where the lines lie together, the calibration does not depend on who was held out."
         ),
         description=f"Calibration curves of {title}. Median and IQR of each are in the table below.",
-        drawing=calibration_curves(curves),
+        drawing=headed(calibration_curves(curves), f"{title}: calibration"),
+        protocol=protocol,
     )
     return [figure]
 
@@ -159,12 +185,15 @@ def _group(row: RankingRow) -> str:
 def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Figure:
     """Loss by step of all adapted models, and accuracy by epoch where clips were withheld; a row for each group."""
     groups = {_group_title(name, members): members for name, members in groups_of(runs).items()}
-    told = "; ".join(f"{title}: {_group_told(members)}" for title, members in groups.items())
+    told = "; ".join(f"{name}: {_group_told(members)}" for name, members in groups.items())
+    grey = _if(any(run.untrained for run in runs), UNTRAINED)
+    title = f"Training of adapted models, suite {suite.name}{caveat(runs)}"
     return Figure(
         name=f"{suite.name}-training",
+        title=title,
         caption=_training_caption(suite, runs),
         description=f"Line chart of the training of adapted models, suite {suite.name}. {told}.",
-        drawing=training_curves([_group_panel(title, members) for title, members in groups.items()]),
+        drawing=headed(training_curves([_group_panel(name, members) for name, members in groups.items()]), title, grey),
     )
 
 

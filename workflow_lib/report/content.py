@@ -42,18 +42,24 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     protocol: str | None = None
     head: int = 0  # the column whose cell names the row
+    ordered_by: int | None = None  # the column that put the rows in order, where others may be in order too
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with the words that stand for it; `name` becomes the file name."""
+    """A drawing with the words that stand for it; `name` becomes the file name, `title` stands in the drawing too.
+
+    `protocol` is the one protocol of all that is drawn, None where nothing drawn depends on one.
+    """
 
     block: ClassVar[str] = "figure"
     name: str
+    title: str
     caption: str
     description: str
     drawing: matplotlib.figure.Figure = field(compare=False)
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
         ),
         protocol=protocol,
         head=1,
+        ordered_by=columns.index("Ω"),
         note=(
             f"The place is by Ω within this table only. {interval_note(intervals.values())} "
             "Data: official.csv, uncertainty.csv"

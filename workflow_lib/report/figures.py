@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from workflow_lib.report.drawing import ACCENT, ANOMALY, FAINT, INK, MUTED, NORMAL, PAPER, UNKNOWN, figure_style
+from workflow_lib.report.heading import INTERVAL, PAPERS, UNTRAINED
 from workflow_lib.report.words import METRICS
 
 _WIDTH_IN = 7.0
 _LONGEST_LABEL = 34
+_LONGEST_ENTRY = 58  # with its seed, and whether it is untrained
 _DOTS_PER_GROUP = 200
 _GUESSING = 0.5
 
@@ -44,14 +46,14 @@ class Bar:
 @figure_style()
 def comparison(bars: Sequence[Bar]) -> Figure:
     """Scores Ω of one protocol as dots with their intervals, in the given order from the top, and guessing marked."""
-    figure = Figure(figsize=(0.8 * _WIDTH_IN, 0.75 + 0.29 * len(bars)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_IN, 0.75 + 0.27 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
     low, high = _omega_range([value for bar in bars for value in bar.values])
     axes.axvline(_GUESSING, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
     for place, bar in enumerate(bars):
         _comparison_line(axes, place, bar, low)
     axes.set(xlim=(low, high), ylim=(len(bars) - 0.4, -0.8), xlabel="Ω (dashed: guessing)")
-    axes.set_yticks(range(len(bars)), [short(bar.label) for bar in bars])
+    axes.set_yticks(range(len(bars)), [short(bar.label, _LONGEST_ENTRY) for bar in bars], size=8)
     return figure
 
 
@@ -198,9 +200,9 @@ def _thinned(scores: np.ndarray) -> np.ndarray:
     return scores[np.linspace(0, len(scores) - 1, _DOTS_PER_GROUP).round().astype(int)]
 
 
-def short(label: str) -> str:
+def short(label: str, longest: int = _LONGEST_LABEL) -> str:
     """A label that fits beside a chart."""
-    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -222,10 +224,20 @@ def changes(bars: Sequence[Change]) -> Figure:
     axes.axvline(0, color=MUTED, linewidth=0.9)
     for place, bar in enumerate(bars):
         _change_line(axes, place, bar)
-    axes.set(ylim=(len(bars) - 0.4, -0.6), xlabel="change of Ω (bar: ours; hollow diamond: paper)")
+    axes.set(ylim=(len(bars) - 0.4, -0.6), xlabel="change of Ω (bar: ours)")
     axes.margins(x=0.2)
     axes.set_yticks(range(len(bars)), [f"without {short(bar.label)}" for bar in bars])
     return figure
+
+
+def change_marks(bars: Sequence[Change]) -> list[str]:
+    """The key of what is drawn."""
+    there = {
+        UNTRAINED: any(bar.untrained for bar in bars),
+        INTERVAL: any(bar.interval for bar in bars),
+        PAPERS: any(bar.published is not None for bar in bars),
+    }
+    return [mark for mark, drawn in there.items() if drawn]
 
 
 def _change_line(axes: Axes, place: int, bar: Change) -> None:
@@ -234,7 +246,7 @@ def _change_line(axes: Axes, place: int, bar: Change) -> None:
         axes.annotate("not part of this run", (0, place), (4, -9), textcoords="offset points", color=MUTED, size=7)
     else:
         axes.barh(place, bar.value, height=0.5, color=UNKNOWN if bar.untrained else ACCENT)
-        ends = [bar.value, *(bar.interval or ())]
+        ends = [bar.value, *(bar.interval or ()), *([] if bar.published is None else [bar.published])]
         side = 4 if bar.value >= 0 else -4
         at = {"ha": "left" if side > 0 else "right", "va": "center", "size": 8}
         end = (max(ends) if side > 0 else min(ends), place)

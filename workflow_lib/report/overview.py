@@ -51,7 +51,7 @@ def _random_lines(suite: SuiteTables) -> list[str]:
     if not random:
         return []
     models: dict[str, int] = Counter(row.model.split("@")[0] for row in random)
-    names = [f"{name} ({count} adapted models)" if count > 1 else name for name, count in sorted(models.items())]
+    names = list(map(_counted, sorted(models.items())))
     used = {branch for row in random for branch in row.branches}
     reported = {row.name for row in (*suite.official, *suite.ranking) if row.kind == "branch"}
     branches = ", ".join(sorted(used & reported)) or "none that is reported"
@@ -104,11 +104,6 @@ def _origin(row: ModelRow) -> str:
     return origin
 
 
-def _counted(named: tuple[str, int]) -> str:
-    name, models = named
-    return name if models == 1 else f"{name} ({models} models)"
-
-
 def _cards(suite: SuiteTables, key: str) -> list[Card]:
     if not is_evaluated(suite):
         clips = clips_of(suite, "test")
@@ -155,3 +150,8 @@ def provenance_section(provenance: Mapping[str, str]) -> Section:
     rows = tuple((text(key), text(value)) for key, value in provenance.items())
     table = Table("What made this page", (Column("Item"), Column("Value")), rows)
     return Section("provenance", "Provenance", (table,))
+
+
+def _counted(named: tuple[str, int]) -> str:
+    name, models = named
+    return name if models == 1 else f"{name} ({models} models)"

@@ -1,13 +1,14 @@
 """The training of adapted models, model by model: what training.csv, validation.csv and models.csv say together."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeVar
 
 from workflow_lib.report.reading import SuiteTables
 from workflow_lib.report.rows import TrainingRow, ValidationRow
+from workflow_lib.report.words import UNTRAINED_BASE
 
 Row = TypeVar("Row", TrainingRow, ValidationRow)
 
@@ -99,3 +100,10 @@ def _on_random_weights(model: str, states: Mapping[str, str]) -> bool:
         return states[model] == "no"
     family = model.split("@")[0]
     return any(state == "no" for other, state in states.items() if other.split("@")[0] == family)
+
+
+def caveat(runs: Sequence[Run]) -> str:
+    """Which of the runs started from random weights, in brackets; nothing where none did."""
+    if not any(run.untrained for run in runs):
+        return ""
+    return f" ({UNTRAINED_BASE})" if all(run.untrained for run in runs) else f" (some: {UNTRAINED_BASE})"

@@ -19,7 +19,8 @@ from workflow_lib.report.content import (
     number,
     text,
 )
-from workflow_lib.report.figures import Change, changes, heat_map
+from workflow_lib.report.figures import Change, change_marks, changes, heat_map
+from workflow_lib.report.heading import headed
 from workflow_lib.report.parsing import any_text, column, filled, known, one_of, whole
 from workflow_lib.report.reading import read_rows
 from workflow_lib.report.words import METRICS
@@ -185,7 +186,9 @@ def _pair(row: StudyRow) -> tuple[Cell, Cell]:
 
 def _named(rows: Sequence[StudyRow]) -> str:
     untrained = " (untrained)" if any(row.untrained == "yes" for row in rows) else ""
-    return f"{rows[0].title}{untrained}, suite {rows[0].suite}, protocol {rows[0].protocol}"
+    whose = next(row for row in rows if row.value)
+    entry = f"{whose.entry_kind} {whose.entry}{untrained}"
+    return f"{whose.title}: {entry}, suite {whose.suite}, protocol {one_protocol(row.protocol for row in rows)}"
 
 
 def _change_chart(rows: Sequence[StudyRow]) -> list[Figure]:
@@ -198,12 +201,14 @@ def _change_chart(rows: Sequence[StudyRow]) -> list[Figure]:
     return [
         Figure(
             name=f"study-{rows[0].suite}-{rows[0].study}-{rows[0].protocol}",
+            title=_named(found),
             caption=(
                 f"{_named(found)}. Bars: ours, with the interval where there is one; hollow diamonds: the paper. "
                 "Left of 0, the system is worse without the branch."
             ),
             description=f"Bar chart: {_named(found)}: {told}.",
-            drawing=changes(bars),
+            drawing=headed(changes(bars), _named(found), change_marks(bars)),
+            protocol=found[0].protocol,
         )
     ]
 
@@ -224,13 +229,15 @@ def _heat_chart(rows: Sequence[StudyRow]) -> list[Figure]:
         notes.setdefault(row.label, {})[row.metric] = "" if paper is None else f"paper {paper:.3f}"
     if not any(value is not None for figures in machines.values() for value in figures.values()):
         return []
+    below = list(notes.values())
+    cells = heat_map(list(machines), list(machines.values()), metrics, notes=below, missing="none here")
     return [
         Figure(
             name=f"study-{rows[0].suite}-{rows[0].study}-{rows[0].protocol}",
+            title=_named(rows),
             caption=f"{_named(rows)}. Teal is better than guessing (0.5), orange worse.",
             description=f"Heat map of {_named(rows)}. The numbers are in the table above.",
-            drawing=heat_map(
-                list(machines), list(machines.values()), metrics, notes=list(notes.values()), missing="none here"
-            ),
+            drawing=headed(cells, _named(rows)),
+            protocol=rows[0].protocol,
         )
     ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from workflow_lib.report.charts import training_chart
 from workflow_lib.report.content import DASH, Block, Cell, Column, Details, Prose, Table, count, number, text
 from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.runs import Run, runs_of
+from workflow_lib.report.runs import Run, caveat, runs_of
 from workflow_lib.report.words import UNTRAINED_BASE
 
 _READING = (
@@ -37,7 +37,7 @@ def _training_table(suite: SuiteTables, runs: Sequence[Run]) -> Table:
     counted = ("Steps", "Epochs", "First loss", "Last loss", "Withheld clips", *_HEADS, "Chance", "Clips per second")
     columns = (Column("Model"), Column("Seed"), Column("Held out"), *(Column(title, numeric=True) for title in counted))
     return Table(
-        caption=f"Training of adapted models, suite {suite.name}{_caveat(runs)}",
+        caption=f"Training of adapted models, suite {suite.name}{caveat(runs)}",
         columns=columns,
         rows=tuple(_training_row(run) for run in runs),
         note=(
@@ -46,12 +46,6 @@ def _training_table(suite: SuiteTables, runs: Sequence[Run]) -> Table:
             "Data: training.csv, validation.csv"
         ),
     )
-
-
-def _caveat(runs: Sequence[Run]) -> str:
-    if not any(run.untrained for run in runs):
-        return ""
-    return f" ({UNTRAINED_BASE})" if all(run.untrained for run in runs) else f" (some: {UNTRAINED_BASE})"
 
 
 def _training_row(run: Run) -> tuple[Cell, ...]:

@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 
 from workflow_lib.protocols import one_protocol
 from workflow_lib.report.drawing import figure_style, to_png, to_svg
-from workflow_lib.report.figures import Change, changes
+from workflow_lib.report.figures import Change, change_marks, changes
 from workflow_lib.report.figures import heat_map as cells_of
+from workflow_lib.report.heading import headed
 from workflow_lib.studies.latex import header
 from workflow_lib.studies.rows import METRICS, StudyRow, file_stem
 
@@ -20,7 +21,7 @@ def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
     one_protocol(row.protocol for row in rows)
     name = file_stem(rows)
     figure = drawing(rows)
-    return {f"{name}.svg": to_svg(figure).encode("utf-8"), f"{name}.png": to_png(figure)}
+    return {f"{name}.svg": to_svg(figure, _title(rows)).encode("utf-8"), f"{name}.png": to_png(figure, _title(rows))}
 
 
 @figure_style()
@@ -33,26 +34,19 @@ def heat_map(rows: Sequence[StudyRow]) -> Figure:
     values = [{metric: _value(cells.get(metric)) for metric in metrics} for cells in machines.values()]
     notes = [{metric: _note(cells.get(metric)) for metric in metrics} for cells in machines.values()]
     figure = cells_of(list(machines), values, metrics, notes=notes, missing="none here")
-    return _headed(figure, rows)
+    return headed(figure, _title(rows))
 
 
 @figure_style()
 def removal_chart(rows: Sequence[StudyRow]) -> Figure:
     """Change of Ω by removed branch: ours as bars with their interval, the paper's as diamonds."""
-    return _headed(changes([_change(row) for row in rows if row.metric == "change"]), rows)
+    bars = [_change(row) for row in rows if row.metric == "change"]
+    return headed(changes(bars), _title(rows), change_marks(bars))
 
 
 def _change(row: StudyRow) -> Change:
     interval = None if row.low == "" or row.high == "" else (row.low, row.high)
     return Change(row.label, _value(row), interval, _known(row.published), row.untrained == "yes")
-
-
-def _headed(figure: Figure, rows: Sequence[StudyRow]) -> Figure:
-    """The figure, higher by the two lines of its title."""
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.5)
-    figure.suptitle(_title(rows), x=0.01, ha="left", size=9)
-    return figure
 
 
 def _value(row: StudyRow | None) -> float | None:
@@ -68,8 +62,8 @@ def _note(row: StudyRow | None) -> str:
 
 
 def _title(rows: Sequence[StudyRow]) -> str:
-    """Title of the study with system, protocol and what our numbers were made with, two lines."""
+    """Title of the study with system, protocol and what our numbers were made with."""
     first = rows[0]
     several = max((int(row.seeds) for row in rows if row.seeds), default=1)
     over = f", mean over {several} seeds, interval of the first" if several > 1 else ""
-    return f"{first.title}\n{first.entry}, protocol {first.protocol}; {header(rows)}{over}"
+    return f"{first.title}: {first.entry}, protocol {first.protocol}; {header(rows)}{over}"
