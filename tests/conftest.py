@@ -45,7 +45,7 @@ class Workflow:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=540)
+        output, _ = process.communicate(timeout=1500)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def make(self, *arguments: str) -> str:

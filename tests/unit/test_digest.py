@@ -77,7 +77,7 @@ def test_relative_and_package_imports_are_followed(library):
 def test_every_script_and_module_named_in_the_rules_exists():
     rules = " ".join(path.read_text(encoding="utf-8") for path in sorted((LIBRARY.parent / "rules").glob("*.smk")))
     calls = [re.findall(r'(?<!f)"([\w.]+)"', call) for call in re.findall(r"code_digest\(([^)]*)\)", rules)]
-    assert len(calls) == rules.count("\nrule ")
+    assert len(calls) == rules.count("    script:")  # target rules run nothing
     for script, *modules in calls:
         assert (LIBRARY.parent / "scripts" / f"{script}.py").is_file(), script
         for name in modules:
