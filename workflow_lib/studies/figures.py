@@ -65,5 +65,6 @@ def _title(rows: Sequence[StudyRow]) -> str:
     """Title of the study with system, protocol and what our numbers were made with."""
     first = rows[0]
     several = max((int(row.seeds) for row in rows if row.seeds), default=1)
-    over = f", mean over {several} seeds, interval of the first" if several > 1 else ""
+    interval = ", interval of the first" if any(row.low != "" for row in rows) else ""
+    over = f", mean over {several} seeds{interval}" if several > 1 else ""
     return f"{first.title}: {first.entry}, protocol {first.protocol}; {header(rows)}{over}"
