@@ -458,10 +458,14 @@ def test_a_random_encoder_tells_clips_apart():
 
 
 def test_the_position_table_is_the_authors(golden):
-    # Angles up to 800 are rounded to 6e-5 in float32, and CPUs differ in the last digits of their sines.
-    np.testing.assert_allclose(sincos_table(800, 96)[0, ::13], golden["sincos96"], rtol=0, atol=1e-5)
-    table = sincos_table(6144, 768)[0, golden["sincos768_rows"]]
-    np.testing.assert_allclose(table, golden["sincos768"], rtol=0, atol=1e-5)
+    """To one rounding of the frequencies: CPUs differ in the last bit of float32 powers, and an angle multiplies it."""
+    small, rows = np.arange(800)[::13], golden["sincos768_rows"]
+    for table, row, wanted in (
+        (sincos_table(800, 96)[0, small], small, golden["sincos96"]),
+        (sincos_table(6144, 768)[0, rows], rows, golden["sincos768"]),
+    ):
+        bound = 1e-6 + np.finfo(np.float32).eps * np.maximum(row % 8, row // 8)
+        assert (np.abs(table.numpy() - wanted) <= bound[:, None]).all()
 
 
 def test_full_size_is_the_published_one():
