@@ -32,4 +32,6 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an allocation failed: a GPU has an error of its own for it, a CPU only a text."""
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or any(text in str(error) for text in ("allocate memory", "ALLOC_FAILED", "out of memory"))
+    return known or any(
+        text in str(error) for text in ("allocate memory", "ALLOC_FAILED", "out of memory", "bad_alloc")
+    )

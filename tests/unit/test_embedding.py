@@ -125,9 +125,14 @@ def short_of_memory(seconds, megabytes):
 def test_out_of_memory_halves_the_batch_says_so_and_goes_on():
     plenty, errors = short_of_memory(20, 8000)
     assert plenty.startswith("sum 8 "), errors
-    short, errors = short_of_memory(20, 120)
-    *said, result = short.splitlines()
-    assert said[0] == "out of memory with 8 clips at once: going on with 4", errors
+    tried = []
+    for megabytes in (120, 180, 240, 80):  # what the libraries take for themselves differs by processor
+        short, errors = short_of_memory(20, megabytes)
+        tried.append((megabytes, short, errors))
+        if "sum" in short and not short.startswith("sum 8"):
+            break
+    assert short.startswith("out of memory with 8 clips at once: going on with 4\n"), tried
+    result = short.splitlines()[-1]
     assert int(result.split()[1]) < 8
     np.testing.assert_allclose(
         [float(v) for v in result.split()[2:]], [float(v) for v in plenty.split()[2:]], rtol=1e-4
