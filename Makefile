@@ -11,7 +11,7 @@ demo: setup ## the whole workflow on simulated machines; prints the path of the 
 
 test: .venv/dev.done ## unit, DAG and end-to-end tests, and the style gates
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.done
 	@$(BIN)/ruff check --quiet .

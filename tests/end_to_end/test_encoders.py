@@ -47,7 +47,7 @@ def settings() -> dict:
 def run(tmp_path_factory) -> Workflow:
     workflow = Workflow(tmp_path_factory.mktemp("encoders"))
     workflow.configure(**settings())
-    workflow.make()
+    workflow.make("results/small/tables")
     return workflow
 
 

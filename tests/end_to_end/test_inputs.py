@@ -122,7 +122,7 @@ def test_real_score_tables_give_the_expected_fusion_through_the_workflow(tmp_pat
         },
         evidence={"bootstrap": {"replicates": 200}},
     )
-    workflow.make()
+    workflow.make("results/real/tables")
     found = omegas(workflow, "real")
     _check_differences(workflow.folder / "results/real", found)
     for name in branches:
@@ -196,7 +196,7 @@ def test_silent_clips_and_mixed_rates_go_through_both_paths(tmp_path):
         models=tiny,
         branches={"tiny_whitened": SMALL["branches"]["tiny_whitened"]},
     )
-    workflow.make()
+    workflow.make("results/mine/tables")
     notes = (workflow.folder / "results/mine/tables/notes.csv").read_text(encoding="utf-8")
     assert "no PCA and no whitening: 10 normal training clips with one and the same vector" in notes
     assert "nan" not in (workflow.folder / "results/mine/tables/ranking.csv").read_text(encoding="utf-8")
