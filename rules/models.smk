@@ -8,6 +8,7 @@ rule train_autoencoder:
     output:
         weights=paths.autoencoder,
         training_log=paths.training_log,
+        batch_values=paths.batch_values,
     log:
         paths.log(paths.autoencoder),
     benchmark:

@@ -1,7 +1,8 @@
 # What the challenge takes: per evaluation suite scores, decisions and meta files of the submitted systems, zipped.
+from workflow_lib.baseline_inputs import BaselineInputs
 from workflow_lib.submission.inputs import SubmissionInputs
 
-submission = SubmissionInputs(plan)
+submission, baseline = SubmissionInputs(plan), BaselineInputs(plan)
 
 
 rule write_submission:
@@ -51,3 +52,36 @@ rule submission:
         "What is ready to be submitted"
     script:
         "../scripts/print_submission.py"
+
+
+rule write_baseline_files:
+    input:
+        residuals=baseline.residuals,
+        batch_values=baseline.batch_values,
+    output:
+        files=directory(paths.baseline),
+    log:
+        paths.log(paths.baseline),
+    benchmark:
+        paths.benchmark(paths.baseline)
+    conda:
+        "../envs/conda.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        machines=lambda w: plan.suites[w.suite].machines,
+        seed=lambda w: plan.model(w.model)["seed"],
+        evaluation=lambda w: plan.suites[w.suite].select_on is not None,
+        code=code_digest("write_baseline_files"),
+    message:
+        "Write the files of the official baseline for {wildcards.model} ({wildcards.suite})"
+    script:
+        "../scripts/write_baseline_files.py"
+
+
+rule baseline:
+    input:
+        files=baseline.folders,
+    message:
+        "Files as the official baseline writes them: {input.files}"

@@ -8,6 +8,7 @@ def main(job):
         read_manifest(job.input.manifest),
         job.output.weights,
         job.output.training_log,
+        job.output.batch_values,
         model=job.params.model,
         reading=job.params.reading,
     )

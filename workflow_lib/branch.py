@@ -105,7 +105,7 @@ def _score_residuals(
     scorer = branch["scorer"]
     if scorer["kind"] == "mse":
         return residuals["mse"], []
-    score, notes = score_residuals(residuals, scorer.get("reading", "official"))
+    score, notes = score_residuals(residuals, scorer.get("reading", "official"), scorer.get("shrinkage", 0.0))
     return score, [*store.attrs["notes"].splitlines(), *notes]
 
 

@@ -53,7 +53,8 @@ def _with_settings(branch: Mapping[str, Any], point: Mapping[str, Any]) -> dict[
         else:
             derived["conditioning" if key in IN_CONDITIONING else "scorer"][key] = value
     if derived["scorer"].get("kind") == "mse":
-        derived["scorer"].pop("reading", None)  # a reading of the Mahalanobis score only
+        for key in ("reading", "shrinkage"):  # of the Mahalanobis score only
+            derived["scorer"].pop(key, None)
     return derived
 
 

@@ -230,8 +230,9 @@ def _adaptation_faults(place: str, model: Mapping[str, Any], depth: int | None) 
 
 def _branch_faults(place: str, branch: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[str]:
     kind = branch_kind(branch, models)
-    if kind == "autoencoder" and branch["scorer"]["kind"] != "mahalanobis" and "reading" in branch["scorer"]:
-        yield f"{place}.scorer.reading: only for `kind: mahalanobis`: leave it out"
+    if kind == "autoencoder" and branch["scorer"]["kind"] != "mahalanobis":
+        for key in sorted({"reading", "shrinkage"} & set(branch["scorer"])):
+            yield f"{place}.scorer.{key}: only for `kind: mahalanobis`: leave it out"
     if kind == "embedding":
         yield from _view_faults(place, branch, models[branch["model"]])
         if branch["conditioning"]["whiten"] and branch["conditioning"]["components"] is None:

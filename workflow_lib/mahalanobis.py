@@ -64,8 +64,11 @@ def invert_covariance(
 
 def shrink(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
     """(1 - s) C + s tr(C) / n I: towards equal, uncorrelated variances (scikit-learn's shrunk_covariance)."""
-    mean_variance = np.trace(covariance) / len(covariance)
-    return (1.0 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(len(covariance))
+    if not shrinkage:
+        return covariance
+    from sklearn.covariance import shrunk_covariance  # takes a second, which most scoring jobs need not spend
+
+    return shrunk_covariance(covariance, shrinkage=shrinkage)
 
 
 def official_distance(mean_residual: ArrayLike, precision: ArrayLike) -> NDArray[np.float64]:

@@ -55,6 +55,11 @@ class Paths:
         return f"{self.results}/{{suite}}/autoencoders/{{model}}/{{machine}}.csv"
 
     @property
+    def batch_values(self) -> str:
+        """CSV: scores of whole training batches, which the baseline fits its thresholds to."""
+        return f"{self.results}/{{suite}}/autoencoders/{{model}}/batches/{{machine}}.csv"
+
+    @property
     def residuals(self) -> str:
         """HDF5: residuals of one autoencoder and machine."""
         return f"{self.results}/{{suite}}/residuals/{{model}}/{{machine}}.h5"
@@ -116,6 +121,11 @@ class Paths:
     def submission(self) -> str:
         """Folder of what is submitted for one evaluation suite."""
         return f"{self.results}/submission/{{suite}}"
+
+    @property
+    def baseline(self) -> str:
+        """Folder of the files that the official baseline would have written for one autoencoder."""
+        return f"{self.results}/baseline/{{suite}}/{{model}}"
 
     @property
     def report(self) -> str:

@@ -23,15 +23,23 @@ from workflow_lib.tables import write_csv
 from workflow_lib.tensors import digest_tensors
 
 log = logging.getLogger(__name__)
+BATCH_COLUMNS = ("score", "value")
 NOTES = "notes"  # what training had to say, carried to the scores in the metadata of the weights
 
 
 def train_on_machine(
-    clips: Sequence[Clip], weights: Path, training_log: Path, *, model: Mapping[str, Any], reading: Mapping[str, Any]
+    clips: Sequence[Clip],
+    weights: Path,
+    training_log: Path,
+    batch_values: Path,
+    *,
+    model: Mapping[str, Any],
+    reading: Mapping[str, Any],
 ) -> None:
     """Train the autoencoder of one machine on its normal training clips; `model` is its config entry.
 
-    Writes the weights (safetensors, with the residual covariances of both domains) and the training log (CSV).
+    Writes the weights (safetensors, with the residual covariances of both domains), the training log and the scores of
+    whole batches that the baseline fits its thresholds to (CSV).
     """
     chosen = [clip for clip in clips if clip.split == "train" and clip.label == "normal"]
     trained = train_autoencoder(
@@ -47,6 +55,8 @@ def train_on_machine(
     columns = [column.name for column in fields(EpochLog)]
     rows = ([number, *astuple(epoch)] for number, epoch in enumerate(trained.log, 1))
     write_csv(training_log, ["epoch", *columns], rows)
+    samples = {"mse": trained.mse_sample, "mahalanobis": trained.mahalanobis_sample}
+    write_csv(batch_values, BATCH_COLUMNS, ((name, repr(float(v))) for name, values in samples.items() for v in values))
 
 
 def reconstruct_machine(

@@ -64,6 +64,20 @@ def decision_threshold(normal: ArrayLike, method: str = "gamma", quantile: float
     return Threshold(value, len(normal), "" if (normal > value).any() else _flags_none(normal, value))
 
 
+def baseline_threshold(sample: ArrayLike, quantile: float = 0.9) -> Threshold:
+    """The challenge baseline's own threshold: the quantile of a gamma distribution fitted to its batch values (n,).
+
+    The baseline fits averages over whole batches and takes what comes out; so does this, for equality, and the note
+    says what `decision_threshold` would have held against it. A fit that gives no number gives no threshold.
+    """
+    sample = np.asarray(sample, dtype=np.float64).ravel()
+    if not np.isfinite(sample).all():
+        return Threshold(math.nan, len(sample), "gamma fit failed: batch values that are no finite numbers")
+    value, fault = _fit_gamma(sample, quantile, least=1)
+    note = f"{fault}; kept as the baseline keeps it" if fault and math.isfinite(value) else fault
+    return Threshold(value, len(sample), note if math.isfinite(value) else f"gamma fit failed: {fault}")
+
+
 def _flags_none(normal: NDArray[np.float64], value: float) -> str:
     """What to know of a threshold that no normal score exceeds: with ties at the top, a clip there counts as normal."""
     ties = int((normal == normal.max()).sum())
@@ -71,10 +85,10 @@ def _flags_none(normal: NDArray[np.float64], value: float) -> str:
     return f"flags none of the {len(normal)} normal clips{tied}"
 
 
-def _fit_gamma(normal: NDArray[np.float64], quantile: float) -> tuple[float, str]:
+def _fit_gamma(normal: NDArray[np.float64], quantile: float, least: int = LEAST_FITTED) -> tuple[float, str]:
     """The fitted quantile and what is wrong with the fit, empty if nothing is."""
-    if len(normal) < LEAST_FITTED:
-        return math.nan, f"{len(normal)} normal clips, it needs {LEAST_FITTED}"
+    if len(normal) < least:
+        return math.nan, f"{len(normal)} normal clips, it needs {least}"
     if normal.min() == normal.max():
         return math.nan, "all normal clips have the same score"
     try:

@@ -1,0 +1,16 @@
+from workflow_lib.baseline_suite import write_baseline_suite
+from workflow_lib.job import run_job
+
+
+def main(job):
+    write_baseline_suite(
+        job.output.files,
+        job.params.machines,
+        job.input.residuals,
+        job.input.batch_values,
+        seed=job.params.seed,
+        evaluation=job.params.evaluation,
+    )
+
+
+run_job(snakemake, main)
