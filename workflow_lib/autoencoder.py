@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -85,6 +85,12 @@ class Autoencoder(nn.Module):
         save_file(state, path, metadata=dict(metadata) if metadata else None)
 
 
+class Reconstructing(Protocol):
+    """What leaves residuals: the network, or the network made ready for scoring (workflow_lib.autoencoder_folded)."""
+
+    def residuals(self, vectors: Tensor) -> Tensor: ...
+
+
 class ClipResidual(NamedTuple):
     """What the scores need of a clip's residuals (reconstruction minus input, dB)."""
 
@@ -110,7 +116,7 @@ def log_mel_vectors(waveform: ArrayLike) -> NDArray[np.float32]:
     return five_frame_vectors(log_mel(waveform))
 
 
-def clip_residuals(network: Autoencoder, vectors: ArrayLike | Tensor, *, second_moment: bool = True) -> ClipResidual:
+def clip_residuals(network: Reconstructing, vectors: ArrayLike | Tensor, *, second_moment: bool = True) -> ClipResidual:
     """Residual summaries of one clip's vectors (n, 640); they do not depend on other clips.
 
     The second moment, which only the reading `per_block` needs, costs a fifth of the time and most of the storage.
@@ -163,7 +169,7 @@ def _normalise(norm: nn.BatchNorm1d, inputs: Tensor) -> Tensor:
     return functional.batch_norm(inputs, *statistics, norm.weight, norm.bias, training=False, eps=NORM_EPS)
 
 
-def _residuals(network: Autoencoder, vectors: ArrayLike | Tensor) -> Tensor:
+def _residuals(network: Reconstructing, vectors: ArrayLike | Tensor) -> Tensor:
     """Reconstruction minus input (n, 640) float32 of one clip."""
     inputs = torch.as_tensor(vectors, dtype=torch.float32)
     if inputs.ndim != 2 or inputs.shape[1] != VECTOR_SIZE or len(inputs) == 0:

@@ -29,12 +29,13 @@ class TrainingVectors:
 
     def batches(self, order: Tensor, batch_size: int) -> Iterator[Tensor]:
         """Vectors (n, 640) in the given order (vectors,), batch by batch, in a buffer that the next one overwrites."""
-        rows = (self.first_row[order, None] + torch.arange(FRAMES)).view(-1)
-        buffer = torch.empty(min(len(rows), batch_size * FRAMES), MEL_BANDS)
-        for part in rows.split(batch_size * FRAMES):
+        vectors = self.frames.as_strided((len(self.frames) - FRAMES + 1, VECTOR_SIZE), (MEL_BANDS, 1))
+        chosen = self.first_row[order]
+        buffer = torch.empty(min(len(order), batch_size), VECTOR_SIZE)
+        for part in chosen.split(batch_size):
             batch = buffer[: len(part)]
-            torch.index_select(self.frames, 0, part, out=batch)
-            yield batch.view(-1, VECTOR_SIZE)
+            torch.index_select(vectors, 0, part, out=batch)
+            yield batch
 
 
 def collect_vectors(frames_per_clip: Sequence[NDArray[np.float32]], is_target: Sequence[bool]) -> TrainingVectors:

@@ -58,6 +58,9 @@ class TrainingStep:
         self.linear, self.norms = network.linear_layers(), network.norm_layers()
         self._flatten(learning_rate)
         self.weights = [layer.weight.detach() for layer in self.linear]
+        self.transposed = [
+            weight.t() for weight in self.weights
+        ]  # views, made once: a view costs as much as a small sum
         self.biases = [layer.bias.detach() for layer in self.linear]
         self.scales = [layer.weight.detach() for layer in self.norms]
         self.shifts = [layer.bias.detach() for layer in self.norms]
@@ -109,13 +112,13 @@ class TrainingStep:
             scaled, mean, inverse = torch.native_batch_norm(
                 output, self.scales[layer], self.shifts[layer], *running, True, NORM_MOMENTUM, NORM_EPS
             )
-            inputs.append(scaled.relu_())
+            inputs.append(scaled.clamp_min_(0))  # the kernel of relu, without the way there
             statistics.append((mean, inverse))
         self._linear(len(self.norms), inputs[-1], buffers)
         return inputs, statistics
 
     def _linear(self, layer: int, inputs: Tensor, buffers: _Buffers) -> Tensor:
-        return torch.addmm(self.biases[layer], inputs, self.weights[layer].t(), out=buffers.outputs[layer])
+        return torch.addmm(self.biases[layer], inputs, self.transposed[layer], out=buffers.outputs[layer])
 
     def _backward(
         self, gradient: Tensor, inputs: list[Tensor], statistics: list[tuple[Tensor, Tensor]], buffers: _Buffers

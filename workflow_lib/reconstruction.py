@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from workflow_lib import __version__
 from workflow_lib.autoencoder import Autoencoder, ClipResidual, clip_residuals, five_frame_vectors
+from workflow_lib.autoencoder_folded import FoldedAutoencoder
 from workflow_lib.autoencoder_training import EpochLog, train_autoencoder
 from workflow_lib.digest import settings_digest
 from workflow_lib.errors import UserError
@@ -72,10 +73,11 @@ def reconstruct_machine(
 ) -> None:
     """Write the residual summaries of all clips of a machine, and the covariances of its autoencoder, into a store."""
     network = Autoencoder.load(weights)
+    folded = FoldedAutoencoder(network)
 
     def summary(clip: Clip) -> ClipResidual:
         vectors = five_frame_vectors(_frames(clip, model, reading))
-        return clip_residuals(network, vectors, second_moment=second_moments)
+        return clip_residuals(folded, vectors, second_moment=second_moments)
 
     residuals = list(map(summary, clips))
     columns = {

@@ -149,3 +149,23 @@ def test_tables_are_sorted_and_have_one_header(small_run, table):
     lines = (small_run.folder / f"results/small/tables/{table}.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) > 1
     assert lines.count(lines[0]) == 1
+
+
+def test_the_baselines_own_files_hold_the_scores_of_the_tables(small_run):
+    small_run.make("baseline")
+    folder = small_run.folder / "results/baseline/small/ae"
+    for score, branch in (("MSE", "ae_mse"), ("MAHALA", "ae_mahalanobis")):
+        files = sorted((folder / f"results/dev_data/baseline_{score}").iterdir())
+        assert len(files) == 3 * 3
+        scores = read_scores(small_run.folder / f"results/small/scores/{branch}/ae/fan.csv")
+        name = "anomaly_score_DCASE2026T2fan_section_00_test_seed13711_id(0_).csv"
+        with next(path for path in files if path.name == name).open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file))
+        assert sorted(clip for clip, _ in lines) == list(scores.clip)
+        found = dict(lines)
+        expected = scores.score.astype(np.float32).astype(float)
+        assert [float(found[clip]) for clip in scores.clip] == expected.tolist()
+        assert "_anomaly_" not in lines[0][0] and "_anomaly_" in lines[-1][0]
+    with (folder / "thresholds.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2 * 3
+    assert "Nothing to be done" in small_run.make("baseline")

@@ -14,7 +14,9 @@ from workflow_lib.autoencoder import (
     mahalanobis_score,
     mse_score,
 )
+from workflow_lib.autoencoder_folded import FoldedAutoencoder
 from workflow_lib.errors import UserError
+from workflow_lib.mahalanobis import mahalanobis_scores
 
 
 @pytest.fixture(scope="module", params=MACHINES)
@@ -101,6 +103,25 @@ def test_written_out_residuals_are_those_of_the_modules_bit_for_bit(fan):
     vectors = torch.from_numpy(five_frame_vectors(random_frames(300)[0]))
     with torch.inference_mode():
         assert torch.equal(fan.residuals(vectors), fan(vectors) - vectors)
+
+
+def test_scores_of_the_folded_network_equal_the_baselines(machine, network, clips):
+    """What the jobs compute: at the tolerances of the network itself."""
+    golden, folded = EXPECTED[machine], FoldedAutoencoder(network)
+    found = [clip_residuals(folded, vectors, second_moment=False) for vectors in clips.values()]
+    np.testing.assert_allclose([one.mse for one in found], golden["mse"][list(clips)], rtol=5e-6)
+    means = np.stack([one.mean_residual for one in found])
+    scores = mahalanobis_scores(means, None, golden["inv_cov_source"], golden["inv_cov_target"], "official")
+    np.testing.assert_allclose(scores, golden["mahala"][list(clips)], rtol=2e-5)
+
+
+def test_a_folded_network_takes_clips_of_any_lengths_and_keeps_none(fan):
+    folded = FoldedAutoencoder(fan)
+    clips = [torch.from_numpy(five_frame_vectors(frames)) for frames in random_frames(30, 5000, 5, 30)]
+    alone = [FoldedAutoencoder(fan).residuals(clip).clone() for clip in clips]
+    for clip, expected in zip(clips, alone, strict=True):
+        assert torch.equal(folded.residuals(clip), expected)
+        torch.testing.assert_close(expected, fan.residuals(clip), rtol=1e-5, atol=1e-4)
 
 
 def test_long_clips_are_scored_in_parts_with_the_same_result(fan):

@@ -130,7 +130,9 @@ def test_a_whole_training_equals_the_baselines_bit_for_bit_where_processor_and_t
     if astuple(found.log[0]) != expected[0]:
         # Another BLAS kernel rounds the products otherwise; the tests above bound how far that is in the first epoch.
         np.testing.assert_allclose(astuple(found.log[0]), expected[0], rtol=3e-3)
-        pytest.skip(f"this processor rounds otherwise than the golden run's (AVX2): {found.log[0]} is not {expected[0]}")
+        pytest.skip(
+            f"this processor rounds otherwise than the golden run's (AVX2): {found.log[0]} is not {expected[0]}"
+        )
     assert [astuple(epoch) for epoch in found.log] == expected
     np.testing.assert_array_equal(found.mse_sample.astype(np.float32), FAN["ypred_mse"].astype(np.float32))
     golden = Autoencoder.load(FOLDER / "fan" / "weights.safetensors").state_dict()
