@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workflow_lib.baseline_files import MachineScores, Score, write_baseline_files
 from workflow_lib.mahalanobis import score_residuals
 from workflow_lib.score_table import ScoreTable
-from workflow_lib.store import StoredClips, open_store, read_residuals
+from workflow_lib.store import open_store, read_residuals
 from workflow_lib.tables import write_csv
 from workflow_lib.thresholds import baseline_threshold
 
@@ -61,11 +60,5 @@ def _tables(path: str) -> dict[Score, ScoreTable]:
     with open_store(path) as (store, clips):
         residuals = read_residuals(store)
     mahalanobis, _ = score_residuals(residuals, "official")
-    return {"MSE": _table(clips, residuals["mse"]), "MAHALA": _table(clips, mahalanobis)}
-
-
-def _table(clips: StoredClips, score: NDArray[np.float64]) -> ScoreTable:
-    rows = clips.split == "test"
-    label = clips.label[rows]
-    anomaly = np.where(label == "", np.nan, (label == "anomaly").astype(float))
-    return ScoreTable(clips.name[rows], clips.domain[rows], anomaly, score[rows])
+    test = clips.split == "test"
+    return {"MSE": clips.scored(test, residuals["mse"]), "MAHALA": clips.scored(test, mahalanobis)}

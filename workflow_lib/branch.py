@@ -68,7 +68,7 @@ def score_branch(source: str, branch: Mapping[str, Any], kind: str, normal_table
         if not np.isfinite(score[mask]).all():
             infinite = int((~np.isfinite(score[mask])).sum())
             raise UserError(f"{source}: {infinite} {what} clips have no finite score: check the recordings")
-    tables = (_as_table(clips, mask, score) for mask in (test, normal))
+    tables = (clips.scored(mask, score) for mask in (test, normal))
     return BranchScores(*tables, normal_kind, notes, provenance_of(source))
 
 
@@ -107,9 +107,3 @@ def _score_residuals(
         return residuals["mse"], []
     score, notes = score_residuals(residuals, scorer.get("reading", "official"), scorer.get("shrinkage", 0.0))
     return score, [*store.attrs["notes"].splitlines(), *notes]
-
-
-def _as_table(clips: StoredClips, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
-    label = clips.label[rows]
-    anomaly = np.where(label == "", np.nan, (label == "anomaly").astype(float))
-    return ScoreTable(clip=clips.name[rows], domain=clips.domain[rows], anomaly=anomaly, score=score[rows])

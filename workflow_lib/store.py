@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from workflow_lib.errors import UserError
 from workflow_lib.manifest import Clip
+from workflow_lib.score_table import ScoreTable
 
 SCHEMA_VERSION = 1
 CLIP_COLUMNS = ("name", "split", "domain", "label")
@@ -35,6 +36,12 @@ class StoredClips:
     def training(self, domain: str) -> NDArray[np.bool_]:
         """Mask of the normal training clips of a domain: all that may be fitted on."""
         return (self.split == "train") & (self.label == "normal") & (self.domain == domain)
+
+    def scored(self, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
+        """The score table of some clips, from the scores (clips,) of all."""
+        label = self.label[rows]
+        anomaly = np.where(label == "", np.nan, (label == "anomaly").astype(float))
+        return ScoreTable(clip=self.name[rows], domain=self.domain[rows], anomaly=anomaly, score=score[rows])
 
 
 @contextmanager
