@@ -142,7 +142,9 @@ def _auc(anomaly: NDArray[np.float64], values: NDArray[np.float64], max_fpr: flo
 
 
 def _decided(anomaly: NDArray[np.float64], decisions: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Precision, recall and F1 score, each denominator at least LEAST."""
+    """Precision, recall and F1 score, each denominator at least LEAST; NaN where a section has no clip of a domain."""
+    if not len(anomaly):
+        return (float("nan"),) * 3
     _, false_alarms, missed, found = (
         int(count) for count in confusion_matrix(anomaly, decisions, labels=[0, 1]).ravel()
     )

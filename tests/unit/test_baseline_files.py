@@ -80,6 +80,18 @@ def test_sections_have_files_of_their_own_and_one_of_figures():
     assert figures[1].split(",")[1:3] == ["1.0", repr(1 - 9 / 18)]
 
 
+def test_a_section_without_one_of_the_domains_has_no_figure_of_it():
+    parts = [("00", "source"), ("00", "target"), ("01", "source")]
+    names = [f"section_{s}_{d}_test_{k}_{i}.wav" for s, d in parts for k in ("normal", "anomaly") for i in range(3)]
+    table = ScoreTable(names, [n.split("_")[2] for n in names], [float("anomaly" in n) for n in names], np.arange(18.0))
+    files = baseline_files(MachineScores("fan", 7, table, Threshold(4.5, 20)))
+    lines = files["result_DCASE2026T2fan_test_seed7_id(0_)_roc.csv"].decode().splitlines()
+    header, first, second = (line.split(",") for line in lines[:3])
+    undefined = [name for name, cell in zip(header, second, strict=True) if cell == "nan"]
+    assert undefined == [name for name in header if name.endswith("(target)")]
+    assert "nan" not in first
+
+
 def test_one_domain_gives_the_columns_without_domains():
     names = [f"section_00_source_test_{label}_{i}.wav" for label in ("normal", "anomaly") for i in range(4)]
     table = ScoreTable(names, ["source"] * 8, [float("anomaly" in n) for n in names], np.arange(8.0))
