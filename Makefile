@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 BIN := .venv/bin
 
-.PHONY: demo test check setup lock
+.PHONY: demo test check setup lock dag
 
 demo: setup ## the whole workflow on simulated machines; prints the path of the report
 	@$(BIN)/snakemake --profile profiles/demo
@@ -11,13 +11,21 @@ demo: setup ## the whole workflow on simulated machines; prints the path of the 
 
 test: .venv/dev.done ## unit, DAG and end-to-end tests, and the style gates
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.done
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/snakefmt --check --compact-diff Snakefile rules
 	@$(BIN)/snakemake --profile profiles/demo --lint
+
+FOLD := results/dev/fused/cross_fitted/DualDL4/seed13711/fan.csv
+
+dag: setup ## the rule graph and the DAG of one fold as SVG, in docs/
+	@command -v dot >/dev/null || { echo "make dag: there is no dot: apt-get install graphviz" >&2; exit 1; }
+	@set -o pipefail; PYTHONHASHSEED=0 $(BIN)/snakemake --quiet all --forceall --rulegraph | dot -Tsvg -o docs/rules.svg.part
+	@set -o pipefail; PYTHONHASHSEED=0 $(BIN)/snakemake --quiet all --forceall --dag -- $(FOLD) | dot -Grankdir=LR -Tsvg -o docs/fold.svg.part
+	@mv docs/rules.svg.part docs/rules.svg; mv docs/fold.svg.part docs/fold.svg
 
 setup: .venv/runtime.done ## the pinned environment in .venv
 

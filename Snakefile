@@ -4,6 +4,9 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
+from workflow_lib.cluster.job_end import end_at_once
+from workflow_lib.cluster.refusals import refusal_lines
+from workflow_lib.cluster.site import load_site
 from workflow_lib.digest import code_digest
 from workflow_lib.errors import UserError
 from workflow_lib.inputs import Inputs
@@ -22,11 +25,18 @@ configfile: Path(workflow.basedir, "config.yaml")
 
 try:
     plan = load_plan(config, defaults=Path(workflow.basedir, "config.yaml"))
+    site = load_site(Path(workflow.basedir, plan.config["compute"]["site"]))
 except UserError as error:
     raise SystemExit(str(error)) from None
 
+if workflow.remote_exec:
+    end_at_once()
+
 paths = plan.paths
 inputs = Inputs(plan)
+
+
+container: "envs/dualmic-asd.sif"  # with --sdm apptainer only, from the root of the clone (envs/apptainer.def)
 
 
 wildcard_constraints:
@@ -44,11 +54,14 @@ include: "rules/submission.smk"
 
 onstart:
     # Imported here: a dry run needs neither numpy nor soundfile.
+    from workflow_lib.cluster.run import begin
     from workflow_lib.preflight import check_ready, hold_run_lock, remarks
 
     try:
         hold_run_lock(Path(".snakemake", "run.lock"))
         check_ready(plan, workflow.dag.needrun_jobs())
+        if workflow.executor_plugin.name == "slurm":
+            begin(site, workflow.executor_settings.partition_config)
     except UserError as error:
         raise SystemExit(str(error)) from None
     for line in remarks(plan):
@@ -61,7 +74,7 @@ onsuccess:
 
 
 onerror:
-    for line in error_lines(Path(paths.results, "logs"), since=started):
+    for line in [*refusal_lines(log), *error_lines(Path(paths.results, "logs"), since=started)]:
         logger.error(line)
 
 

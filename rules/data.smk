@@ -10,6 +10,10 @@ rule simulate_machine:
         paths.benchmark(paths.simulated)
     conda:
         "../envs/conda.yaml"
+    resources:
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(20),
     params:
         settings=lambda w: plan.suites[w.suite].simulate,
         code=lambda w: code_digest("simulate_machine", "simulation.suite", f"simulation.machines.{w.machine}"),
@@ -30,11 +34,15 @@ rule index_machine:
         paths.benchmark(paths.manifest)
     conda:
         "../envs/conda.yaml"
+    resources:
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(10),
     params:
         root=lambda w: plan.suites[w.suite].root,
         files=lambda w: plan.suites[w.suite].fingerprint(w.machine),
         rules=lambda w: plan.index_rules(w.suite),
-        code=code_digest("index_machine"),
+        code=lambda w: code_digest("index_machine"),
     message:
         "Check and list the recordings of {wildcards.machine} ({wildcards.suite})"
     script:
@@ -62,10 +70,11 @@ rule check_machine:
         "../envs/conda.yaml"
     threads: 1  # ten milliseconds a clip
     resources:
-        mem_mb=1000,
-        runtime=20,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(10),
     params:
-        code=code_digest("check_machine"),
+        code=lambda w: code_digest("check_machine"),
     message:
         "Measure level, coherence and clipping of {wildcards.machine} ({wildcards.suite})"
     script:
@@ -84,10 +93,11 @@ rule tabulate_health:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(2),
     params:
-        code=code_digest("tabulate_health"),
+        code=lambda w: code_digest("tabulate_health"),
     message:
         "Tabulate the health of suite {wildcards.suite}"
     script:
@@ -104,7 +114,7 @@ rule check:
         "../envs/conda.yaml"
     params:
         suites=inputs.recorded_suites,
-        code=code_digest("print_health"),
+        code=lambda w: code_digest("print_health"),
     message:
         "Health of the recordings"
     script:

@@ -19,7 +19,7 @@ rule list_archives:
         "../envs/conda.yaml"
     params:
         suite=lambda w: plan.fetching(w.suite),
-        code=code_digest("list_archives"),
+        code=lambda w: code_digest("list_archives"),
     message:
         "List what is published of {wildcards.suite} and look for room"
     script:
@@ -43,7 +43,7 @@ rule fetch_archive:
     params:
         suite=lambda w: plan.fetching(w.suite),
         stale=inputs.is_stale,
-        code=code_digest("fetch_archive"),
+        code=lambda w: code_digest("fetch_archive"),
     message:
         "Fetch and unpack {wildcards.machine} ({wildcards.part}, {wildcards.suite})"
     script:
@@ -60,7 +60,7 @@ rule fetch_data:
         "../envs/conda.yaml"
     params:
         suites={name: plan.fetching(name) for name in inputs.fetched_suites()},
-        code=code_digest("fetch_data"),
+        code=lambda w: code_digest("fetch_data"),
     message:
         "See what is there of the published recordings"
     script:
@@ -76,7 +76,7 @@ rule fetch_weights:
     params:
         wanted=wanted_weights(plan),
         fetch=plan.config["fetch"],
-        code=code_digest("fetch_weights"),
+        code=lambda w: code_digest("fetch_weights"),
     message:
         "See which weights are there and get the others"
     script:

@@ -1,5 +1,12 @@
 # Models are trained on normal clips, then each clip goes through them once: residuals and statistics end in HDF5 stores.
 
+from workflow_lib.gpus import visible_gpus
+
+# One process on a GPU: as many such jobs side by side here as this machine has, or the command line says (--resources gpu=2).
+if "gpu" not in workflow.global_resources and visible_gpus():
+    workflow.register_resource("gpu", visible_gpus())
+    workflow.resource_scopes["gpu"] = "local"
+
 
 rule train_autoencoder:
     input:
@@ -17,12 +24,13 @@ rule train_autoencoder:
         "../envs/conda.yaml"
     threads: 1  # training is chaotic: their number decides the result, and two machines side by side are faster
     resources:
-        mem_mb=4000,
-        runtime=120,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(3000),
+        runtime=site.runtime(60),
     params:
         model=lambda w: plan.model(w.model),
         reading=lambda w: plan.reading(w.suite),
-        code=code_digest("train_autoencoder"),
+        code=lambda w: code_digest("train_autoencoder"),
     message:
         "Train autoencoder {wildcards.model} on the normal clips of {wildcards.machine} ({wildcards.suite})"
     script:
@@ -44,13 +52,14 @@ rule apply_autoencoder:
         "../envs/conda.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(3000),
+        runtime=site.runtime(15),
     params:
         model=lambda w: plan.model(w.model),
         second_moments=lambda w: plan.needs_second_moments(w.model),
         reading=lambda w: plan.reading(w.suite),
-        code=code_digest("apply_autoencoder"),
+        code=lambda w: code_digest("apply_autoencoder"),
     message:
         "Reconstruct all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
     script:
@@ -72,14 +81,16 @@ rule train_adapter:
         "../envs/conda.yaml"
     threads: plan.config["compute"]["threads"]
     resources:
-        mem_mb=24000,
-        runtime=240,
+        **site.gpu_job,
+        mem_mb=site.mem_mb(24000),
+        runtime=site.runtime(60),
     params:
         model=lambda w: plan.model(w.model),
         encoder=lambda w: plan.encoder(w.model),
         reading=lambda w: plan.reading(w.suite),
+        held_out=lambda w: plan.unheard_machines(w.model, w.suite),
         device=plan.config["compute"]["device"],
-        code=code_digest("train_adapter", "encoders.eat"),
+        code=lambda w: code_digest("train_adapter", "encoders.eat"),
     message:
         "Adapt {wildcards.model} on the other machines' normal clips ({wildcards.suite})"
     script:
@@ -102,8 +113,9 @@ rule embed_machine:
         "../envs/conda.yaml"
     threads: plan.config["compute"]["threads"]
     resources:
-        mem_mb=12000,
-        runtime=120,
+        **site.gpu_job,
+        mem_mb=site.mem_mb(12000),
+        runtime=site.runtime(60),
     params:
         model=lambda w: plan.model(w.model),
         encoder=lambda w: plan.encoder(w.model),

@@ -18,8 +18,9 @@ rule tabulate_suite:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(2000),
+        runtime=site.runtime(20),
     params:
         evaluations=lambda w: inputs.threshold_rows(w.suite),
         threshold=plan.config["evidence"]["threshold"],
@@ -27,7 +28,7 @@ rule tabulate_suite:
         left_out=lambda w: plan.left_out(w.suite),
         labelled=lambda w: plan.suites[w.suite].labelled,
         bootstrap=plan.config["evidence"]["bootstrap"],
-        code=code_digest("tabulate_suite"),
+        code=lambda w: code_digest("tabulate_suite"),
     message:
         "Tabulate all scores of suite {wildcards.suite}"
     script:
@@ -48,13 +49,14 @@ rule illustrate_clips:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=1000,
-        runtime=20,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(5),
     params:
         reading=lambda w: plan.reading(w.suite),
         wrong_clips=plan.config["report"]["wrong_clips"],
         audio=plan.config["report"]["audio"],
-        code=code_digest("illustrate_clips"),
+        code=lambda w: code_digest("illustrate_clips"),
     message:
         "Draw and cut the clips that the systems get most wrong ({wildcards.suite})"
     script:
@@ -77,15 +79,16 @@ rule write_report:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(2000),
+        runtime=site.runtime(10),
     params:
         suites=list(plan.run_suites),
         recorded=inputs.recorded_suites,
         settings=plan.config["report"],
         benchmarks=paths.benchmarks,
         provenance=plan.provenance,
-        code=code_digest("write_report"),
+        code=lambda w: code_digest("write_report"),
     message:
         "Write {output.report}"
     script:

@@ -16,12 +16,13 @@ rule score_branch:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=4000,
-        runtime=20,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(2000),
+        runtime=site.runtime(3),
     params:
         branch=lambda w: plan.config["branches"][w.branch],
         kind=lambda w: plan.branch_kind(w.branch),
-        code=code_digest("score_branch"),
+        code=lambda w: code_digest("score_branch"),
     message:
         "Score {wildcards.machine} with {wildcards.branch} ({wildcards.model}, {wildcards.suite})"
     script:
@@ -40,13 +41,14 @@ rule fit_fusion:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(2000),
+        runtime=site.runtime(3),
     params:
         machines=lambda w: inputs.selection_machines(w.suite, w.held_out),
         system=lambda w: plan.system(w.system),
         candidates=lambda w: plan.choices(w.system, w.suite, w.protocol),
-        code=code_digest("fit_fusion"),
+        code=lambda w: code_digest("fit_fusion"),
     message:
         "Choose calibration and weights of {wildcards.system}, held out: {wildcards.held_out} ({wildcards.protocol})"
     script:
@@ -66,11 +68,12 @@ rule fuse_scores:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(2),
     params:
         candidates=lambda w: plan.choices(w.system, w.suite, w.protocol),
-        code=code_digest("fuse_scores"),
+        code=lambda w: code_digest("fuse_scores"),
     message:
         "Fuse {wildcards.system} for {wildcards.machine} ({wildcards.protocol}, {wildcards.suite})"
     script:

@@ -14,11 +14,12 @@ rule make_study:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(2000),
+        runtime=site.runtime(5),
     params:
         settings=lambda w: inputs.studies.settings(w.suite, w.study),
-        code=code_digest("make_study"),
+        code=lambda w: code_digest("make_study"),
     message:
         "Make study {wildcards.study} ({wildcards.suite})"
     script:

@@ -21,8 +21,9 @@ rule write_submission:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(10),
     params:
         systems=lambda w: submission.systems(w.suite),
         settings=plan.config["submission"],
@@ -30,7 +31,7 @@ rule write_submission:
         models=plan.config["models"],
         sample_rate=lambda w: plan.suites[w.suite].sample_rate,
         afterwards=lambda w: plan.suites[w.suite].labelled,
-        code=code_digest("write_submission"),
+        code=lambda w: code_digest("write_submission"),
     message:
         "Write the submission for suite {wildcards.suite}"
     script:
@@ -47,7 +48,7 @@ rule submission:
         "../envs/conda.yaml"
     params:
         remarks=submission.remarks(),
-        code=code_digest("print_submission"),
+        code=lambda w: code_digest("print_submission"),
     message:
         "What is ready to be submitted"
     script:
@@ -67,13 +68,14 @@ rule write_baseline_files:
     conda:
         "../envs/conda.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(10),
     params:
         machines=lambda w: plan.suites[w.suite].machines,
         seed=lambda w: plan.model(w.model)["seed"],
         evaluation=lambda w: plan.suites[w.suite].select_on is not None,
-        code=code_digest("write_baseline_files"),
+        code=lambda w: code_digest("write_baseline_files"),
     message:
         "Write the files of the official baseline for {wildcards.model} ({wildcards.suite})"
     script:

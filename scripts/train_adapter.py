@@ -11,6 +11,7 @@ def main(job):
         model=job.params.model,
         encoder_settings=job.params.encoder,
         reading=job.params.reading,
+        held_out=job.params.held_out,
         device=job.params.device,
         # Outside of the output, which Snakemake clears: a training that was killed goes on after its last epoch.
         state_folder=folder.with_name(f".{folder.name}.{job.params.code}.state"),

@@ -3,12 +3,20 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+
+# Threads that wait for each other by spinning take the cores from the tests beside them: half a second became a minute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What a shell script puts into the background ignores Ctrl-C, and so would the runs that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 # The console script: its interpreter has no space in its path, wherever the clone lies.
@@ -57,6 +65,17 @@ class Workflow:
         """Content of the result files that match, by path."""
         found = sorted((self.folder / "results").glob(pattern))
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in found if path.is_file()}
+
+
+def copy_checkout(folder: Path) -> dict[str, str]:
+    """A checkout of its own, with time stamps of now as git gives them; the environment in which its code is taken."""
+    for name in ("Snakefile", "config.yaml"):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
+    for name in ("rules", "envs", "scripts", "profiles", "workflow_lib"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored, copy_function=shutil.copyfile)
+    return {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
 
 
 SMALL_SUITE = {
@@ -129,3 +148,19 @@ def small_run(tmp_path_factory) -> Workflow:
     copy = tmp_path_factory.mktemp("flow") / "a copy"
     shutil.copytree(original.folder, copy)
     return Workflow(copy)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory) -> Iterator:
+    """A Slurm for each process of pytest, with a short path for its sockets."""
+    # Imported here, as it builds on this module.
+    from slurm_cluster import DAEMONS, Slurm
+
+    missing = [name for name in DAEMONS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
+    if missing:
+        reason = f"there is no {', '.join(missing)}: apt-get install slurm-wlm munge"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    found = Slurm(tmp_path_factory.mktemp("slurm"))
+    found.start()
+    yield found
+    found.stop()

@@ -40,15 +40,16 @@ def leave_one_branch_out(
     held_out_tables: Tables | None = None,
     *,
     protocol: str = "cross_fitted",
+    folds: Mapping[str, str] | None = None,
     resampling: Resampling | None = None,
     name: str = "whole",
     seed: str = "",
 ) -> Ablation:
     """Remove each branch in turn, choose calibration and weights anew, and measure the change of Omega.
 
-    tables, step, search, held_out_tables: as in `cross_fit`; protocol: "cross_fitted", or "complete_dev", where the
-    machines that chose are the machines that are measured. name and seed are those of the whole system. UserError: less
-    than two branches, another protocol, held-out tables where nothing is held out.
+    tables, step, search, held_out_tables, folds: as in `cross_fit`; protocol: "cross_fitted", or "complete_dev", where
+    the machines that chose are the machines that are measured. name and seed are those of the whole system. UserError:
+    less than two branches, another protocol, held-out tables where nothing is held out.
     """
     if isinstance(branches, str) or len(set(branches)) < 2:
         raise UserError(f"leaving one branch out needs at least two branches, not {branches!r}")
@@ -60,7 +61,7 @@ def leave_one_branch_out(
     kept = {name: tuple(branches)} | {f"{name} without {b}": tuple(x for x in branches if x != b) for b in branches}
     held_out_tables = tables if held_out_tables is None else held_out_tables
     fitted = [
-        Result("system", label, protocol, seed, _scores(tables, held_out_tables, rest, step, search, protocol))
+        Result("system", label, protocol, seed, _scores(tables, held_out_tables, rest, step, search, protocol, folds))
         for label, rest in kept.items()
     ]
     whole, *resampled = resample(fitted, resampling)
@@ -72,7 +73,13 @@ def leave_one_branch_out(
 
 
 def _scores(
-    tables: Tables, held_out_tables: Tables, branches: Sequence[str], step: float, search: str, protocol: str
+    tables: Tables,
+    held_out_tables: Tables,
+    branches: Sequence[str],
+    step: float,
+    search: str,
+    protocol: str,
+    folds: Mapping[str, str] | None,
 ) -> dict[str, ScoreTable]:
     """The scores by machine; a single branch keeps its own, as in the workflow: nothing is to be chosen for it."""
     if len(branches) == 1:
@@ -81,5 +88,5 @@ def _scores(
     if protocol == "complete_dev":
         fusion = fit_fusion(tables, branches, step, search=search)
         return {machine: fusion.apply(of_machine, machine) for machine, of_machine in tables.items()}
-    crossed = cross_fit(tables, branches, step, held_out_tables=held_out_tables, search=search)
+    crossed = cross_fit(tables, branches, step, held_out_tables=held_out_tables, search=search, folds=folds)
     return {machine: fold.table for machine, fold in crossed.folds.items()}

@@ -19,16 +19,17 @@ def adapt_model(
     model: Mapping[str, Any],
     encoder_settings: Mapping[str, Any],
     reading: Mapping[str, Any],
+    held_out: Sequence[str],
     device: str,
     state_folder: Path,
 ) -> None:
     """Train the adapted model `name` (`dualmic@without-fan-seed13711`) on the normal training clips of the manifests.
 
-    `model` and `encoder_settings` are config entries. An interrupted training goes on from `state_folder`.
+    `model` and `encoder_settings` are config entries; `held_out`: machines that it must not hear. An interrupted
+    training goes on from `state_folder`.
     """
     clips = [clip for path in manifests for clip in read_manifest(path) if clip.split == "train"]
-    scope, _, seed = name.split("@")[1].rpartition("-seed")
-    held_out = [] if scope == "full" else scope.removeprefix("without-").split("+")
+    seed = name.rpartition("-seed")[2]
     if not clips:
         raise UserError(f"{name}: no machine is left to adapt on: leave-one-machine-out needs two machines or more")
     train_adapter(

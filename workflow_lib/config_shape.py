@@ -10,12 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from workflow_lib.errors import nearest
+from workflow_lib.yaml_text import read_yaml
 
 SCHEMA = Path(__file__).with_name("config_schema.yaml")
 KINDS = ("autoencoder", "frozen", "adapted")
@@ -36,7 +36,7 @@ NUMBER_TEXT = re.compile(r"([+-]?)(\d+)(\.\d*)?(?:[eE]([+-]?)(\d{1,3}))?")
 
 def shape_faults(config: object) -> Iterator[str]:
     """Faults of keys and types, `place: what: what to write instead`; models and branches by their kind."""
-    yield from _validate(config, _schema(), "")
+    yield from schema_faults(config, _schema())
     if not isinstance(config, Mapping):
         return
     models = _entries(config, "models")
@@ -100,7 +100,7 @@ def _faults_of_kind(section: str, name: object, entry: Mapping[str, Any], kinds:
     elif kind not in kinds:
         yield f"{place}.kind: {_show(kind)} is no kind of {word}: {one_of(kind, kinds)}"
     else:
-        yield from _validate(entry, _definition(f"{kind}_{word}"), place)
+        yield from schema_faults(entry, _definition(f"{kind}_{word}"), place)
 
 
 def _branch_faults(
@@ -113,13 +113,13 @@ def _branch_faults(
         if "model" in branch:
             yield f"{place}.scores: stands alone: leave out {others}, or give this branch a name of its own"
         else:
-            yield from _validate(branch, _definition("external_branch"), place)
+            yield from schema_faults(branch, _definition("external_branch"), place)
     elif "model" not in branch:
         yield f"{place}: has neither model nor scores: write `model: <name>`, or `scores: <folder of tables>`"
     elif not isinstance(model, str):
         yield f"{place}.model: {_wrong_type(model, ['string'])}"
     elif model in sound:
-        yield from _validate(branch, _definition(f"{branch_kind(branch, sound)}_branch"), place)
+        yield from schema_faults(branch, _definition(f"{branch_kind(branch, sound)}_branch"), place)
     elif known is not None and model not in known:
         yield f"{place}.model: there is no model {model!r}: {nearest(model, sorted(known))}"
 
@@ -129,7 +129,7 @@ def _branch_faults(
 
 @lru_cache(maxsize=1)
 def _schema() -> dict[str, Any]:
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return read_yaml(SCHEMA)
 
 
 def _definition(name: str) -> dict[str, Any]:
@@ -148,8 +148,8 @@ _TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is_integer
 _Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
-def _validate(value: Any, schema: Mapping[str, Any], where: str) -> list[str]:
-    """One line a place at most: a value of the wrong type breaks other rules, too."""
+def schema_faults(value: Any, schema: Mapping[str, Any], where: str = "") -> list[str]:
+    """Faults of any value against a schema, one line a place at most: a wrong type breaks other rules, too."""
     errors = _Validator(schema).iter_errors(value)
     lines: dict[str, str] = {}
     for error in sorted(errors, key=lambda e: ([str(part) for part in e.absolute_path], e.validator != "type")):
@@ -219,6 +219,10 @@ def _wrong_type(value: object, wanted: Iterable[str]) -> str:
     words = " or ".join(TYPE_WORDS[name] for name in wanted)
     numeric = {"integer", "number"} & set(wanted)
     if numeric and (written := numbers_as_text(value, whole="integer" in wanted)):
+        if written == value:
+            return (
+                f"{_show(value)} is text: write {written} without quotes in a --configfile (--config {{…}} holds text)"
+            )
         return f"{_show(value)} is text for YAML: write {written}"
     if numeric and isinstance(value, float) and not math.isfinite(value):
         words = words.replace("a number", "a finite number")

@@ -178,7 +178,10 @@ def fit_fold(
         raise UserError(f"{machine} is held out and cannot be a selection machine as well")
     if protocol not in FOLD_PROTOCOLS:
         raise UserError(f"{machine} is held out: the protocol is {' or '.join(FOLD_PROTOCOLS)}, not {protocol!r}")
-    fusion = fit_fusion(selection, branches, step, search=search, protocol=protocol)
+    return _judged(fit_fusion(selection, branches, step, search=search, protocol=protocol), held_out, machine)
+
+
+def _judged(fusion: Fusion, held_out: Mapping[str, Any], machine: str) -> Fold:
     table = fusion.apply(held_out, machine)
     return Fold(machine, fusion, table, table.metrics())
 
@@ -190,12 +193,14 @@ def cross_fit(
     *,
     held_out_tables: Tables | None = None,
     search: str = "grid",
+    folds: Mapping[str, str] | None = None,
 ) -> CrossFit:
     """Hold out each machine in turn: calibration and weights come from the others only (leakage rule 2).
 
     tables: machine -> branch -> score table, as selection machine; held_out_tables: the same as held-out machine, where
     those scores differ (a branch whose model must not have seen the machine); by default the same tables.
-    search: as in `fit_fusion`. `nested_lomo`, whose selection tables differ by fold, is `fit_fold` for each machine.
+    search: as in `fit_fusion`. folds: machine -> fold; machines of one fold are held out together (config `folds`), by
+    default each is a fold of its own. `nested_lomo`, whose selection tables differ by fold, is `fit_fold` for each.
     """
     if len(tables) < 2:
         raise UserError(f"cross-fitting needs at least two labelled machines; there is {', '.join(tables) or 'none'}")
@@ -204,11 +209,14 @@ def cross_fit(
     if missing:
         raise UserError(f"no held-out score tables of {', '.join(missing)}")
     machines = _aligned_machines(tables, branches)
-    folds = {}
-    for machine in machines:
-        selection = {other: scores for other, scores in machines.items() if other != machine}
-        folds[machine] = fit_fold(selection, held_out_tables[machine], machine, branches, step, search=search)
-    return CrossFit(folds)
+    fold_of = {machine: machine if folds is None else folds[machine] for machine in machines}
+    if len(set(fold_of.values())) < 2:
+        raise UserError("cross-fitting needs at least two folds; all machines are in one: smaller folds (folds.size)")
+    fusions = {}
+    for fold in dict.fromkeys(fold_of.values()):
+        selection = {machine: scores for machine, scores in machines.items() if fold_of[machine] != fold}
+        fusions[fold] = fit_fusion(selection, branches, step, search=search, protocol="cross_fitted")
+    return CrossFit({m: _judged(fusions[fold], held_out_tables[m], m) for m, fold in fold_of.items()})
 
 
 def selection_omega(tables: Tables, fusion: Fusion) -> float:

@@ -75,8 +75,9 @@ class Inputs:
         return [str(path)] if path.is_file() else []
 
     def selection_machines(self, suite: str, held_out: str) -> list[str]:
-        """Machines that choose calibration and weights of a fold."""
-        return [machine for machine in self.plan.suites[suite].machines if machine != held_out]
+        """Machines that choose calibration and weights of a fold, by its name."""
+        unheard = set(self.plan.held_out(suite, held_out))
+        return [machine for machine in self.plan.suites[suite].machines if machine not in unheard]
 
     def selection_tables(self, wildcards: Any) -> list[str]:
         """Score tables of all branches on the selection machines of a fold: machine by machine, in branch order."""
@@ -123,7 +124,7 @@ class Inputs:
         if len(self._members(system, suite, protocol)) == 1:
             return []
         source = self.plan.suites[self.plan.suites[suite].training_suite]
-        held_out = NO_ONE if protocol == "complete_dev" else machine
+        held_out = NO_ONE if protocol == "complete_dev" else self.plan.fold_of(suite, machine)
         values = {"protocol": protocol, "system": system, "seed": seed, "held_out": held_out}
         return [fill(self._paths.fusion, suite=source.name, **values)]
 
@@ -146,8 +147,8 @@ class Inputs:
                 continue
             for machine in e.tables:
                 yield from self._branch_tables(suite, e.protocol, e.fused, e.seed, machine)
-                if e.protocol == "nested_lomo":
-                    yield from self._selection_tables(suite, e.protocol, e.fused, e.seed, machine)
+            for fold in self.plan.folds[suite] if e.protocol == "nested_lomo" else ():
+                yield from self._selection_tables(suite, e.protocol, e.fused, e.seed, fold)
 
     def threshold_rows(self, suite: str) -> list[dict[str, Any]]:
         """`plan.evaluation_rows` with each machine's normal scores by branch, and the fold that fuses them, if any."""

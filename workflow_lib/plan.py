@@ -3,7 +3,7 @@
 Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import Any
 from workflow_lib import __version__
 from workflow_lib.config import branch_kind
 from workflow_lib.digest import settings_digest
-from workflow_lib.entries import CHOSEN, LEAST_MACHINES, PROTOCOLS, Evaluation, possible_protocols
+from workflow_lib.entries import CHOSEN, LEAST_FOLDS, PROTOCOLS, Evaluation, possible_protocols
+from workflow_lib.errors import UserError
+from workflow_lib.folds import folds_of
 from workflow_lib.paths import NO_ONE, NO_SEED, Paths, fill
 from workflow_lib.suites import Suite
 
@@ -72,17 +74,47 @@ class Plan:
 
     def needs_second_moments(self, model: str) -> bool:
         """Whether a branch reads the residuals block by block: 40 MB for each machine of the challenge."""
-        scored = {branch for suite in self.run_suites for branch in self.scored_branches(suite)}
-        settings = [self.config["branches"][branch] for branch in scored]
+        settings = [self.config["branches"][branch] for branch in self._scored]
         scorers = [branch["scorer"] for branch in settings if branch.get("model") == model]
         return any(scorer.get("reading") == "per_block" for scorer in scorers)
+
+    # ---- folds -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def folds(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Suite -> name of a fold -> machines that are held out together."""
+        return {name: folds_of(suite.machines, self.config["folds"]["size"]) for name, suite in self.suites.items()}
+
+    @cached_property
+    def _fold_by_machine(self) -> dict[str, dict[str, str]]:
+        return {
+            suite: {machine: fold for fold, machines in folds.items() for machine in machines}
+            for suite, folds in self.folds.items()
+        }
+
+    def fold_of(self, suite: str, machine: str) -> str:
+        """The fold of a suite in which a machine is held out."""
+        return self._fold_by_machine[suite][machine]
+
+    def held_out(self, suite: str, fold: str) -> tuple[str, ...]:
+        """Machines that a fold of a suite holds out: none for the fold of a complete-development fusion."""
+        if fold == NO_ONE:
+            return ()
+        folds = self.folds[suite]
+        if fold not in folds:
+            raise UserError(f"suite {suite} has no fold {fold} (folds.size): name one of {', '.join(folds)}")
+        return folds[fold]
+
+    @cached_property
+    def _scored(self) -> frozenset[str]:
+        return frozenset(branch for suite in self.run_suites for branch in self.scored_branches(suite))
 
     def instance(
         self, branch: str, suite: str, protocol: str, machine: str, seed: str, held_out: str | None = None
     ) -> str:
         """The model that scores a machine for a branch: held out as the protocol says (docs/design.md).
 
-        `held_out`: the machine of the fold whose weights the score enters; None where the machine itself is judged.
+        `held_out`: the fold whose weights the score enters; None where the machine itself is judged.
         """
         if self.branch_kind(branch) == "external":
             return EXTERNAL
@@ -91,14 +123,20 @@ class Plan:
             return model
         if protocol == "complete_dev" or self.suites[suite].select_on:
             return f"{model}@full-{seed}"
-        unheard = {machine, held_out} - {None, NO_ONE} if protocol == "nested_lomo" else {machine}
+        own = self.fold_of(suite, machine)
+        unheard = {own, held_out} - {None, NO_ONE} if protocol == "nested_lomo" else {own}
         return f"{model}@without-{'+'.join(sorted(unheard))}-{seed}"
 
     def training_machines(self, instance: str, suite: str) -> list[str]:
         """Machines whose normal clips an adapted model saw."""
+        unheard = set(self.unheard_machines(instance, suite))
+        return [machine for machine in self.suites[suite].machines if machine not in unheard]
+
+    def unheard_machines(self, instance: str, suite: str) -> list[str]:
+        """Machines of a suite that an adapted model must not hear, by its name (`dualmic@without-fan-seed13711`)."""
         scope = instance.split("@")[1].rsplit("-", 1)[0]
-        held_out = [] if scope == "full" else scope.removeprefix("without-").split("+")
-        return [machine for machine in self.suites[suite].machines if machine not in held_out]
+        folds = [] if scope == "full" else scope.removeprefix("without-").split("+")
+        return [machine for fold in folds for machine in self.held_out(suite, fold)]
 
     def reading(self, suite: str) -> dict[str, Any]:
         """How the recordings of a suite are read."""
@@ -107,8 +145,8 @@ class Plan:
 
     @property
     def computing(self) -> dict[str, Any]:
-        """How encoders compute; the threads, which change no result on a GPU, are the rule's."""
-        return {key: value for key, value in self.config["compute"].items() if key != "threads"}
+        """How encoders compute; the threads, which change no result on a GPU, and the site are the rule's."""
+        return {key: value for key, value in self.config["compute"].items() if key not in ("threads", "site")}
 
     def index_rules(self, suite: str) -> dict[str, Any]:
         """What the index asks of the recordings of a suite."""
@@ -212,8 +250,9 @@ class Plan:
         entries = self._entries(suite_name)
         asked = {p for kind, name in entries for p in self._asked(kind, name)}
         made = {p for kind, name in entries for p in self.protocols(suite_name, kind, name)}
-        reason = "it needs {} machines with normal and anomalous test clips"
-        return [(p, reason.format(LEAST_MACHINES[p])) for p in PROTOCOLS if p in asked - made]
+        what = "machines" if self.config["folds"]["size"] == 1 else "folds of machines (folds.size)"
+        reason = f"it needs {{}} {what} with normal and anomalous test clips"
+        return [(p, reason.format(LEAST_FOLDS[p])) for p in PROTOCOLS if p in asked - made]
 
     def protocols(self, suite_name: str, kind: str, name: str) -> list[str]:
         """Protocols under which a branch or system of a suite is reported."""
@@ -221,9 +260,13 @@ class Plan:
         if not suite.labelled or suite.select_on:
             own = self._settings(kind, name).get("protocols", ["complete_dev"])
             return ["complete_dev"] if "complete_dev" in own else []
-        chosen_on = {p: len(suite.choosers) for p in ("cross_fitted", "nested_lomo")}
-        machines = len(suite.machines if kind == "branch" else suite.choosers)
-        return [p for p in self._asked(kind, name) if chosen_on.get(p, machines) >= LEAST_MACHINES[p]]
+        choosing = self._folds_with(suite_name, suite.choosers)
+        chosen_on = {p: choosing for p in ("cross_fitted", "nested_lomo")}
+        folds = self._folds_with(suite_name, suite.machines) if kind == "branch" else choosing
+        return [p for p in self._asked(kind, name) if chosen_on.get(p, folds) >= LEAST_FOLDS[p]]
+
+    def _folds_with(self, suite: str, machines: Iterable[str]) -> int:
+        return len({self.fold_of(suite, machine) for machine in machines})
 
     def _asked(self, kind: str, name: str) -> list[str]:
         """Protocols that the configuration asks for and that can be had for an entry, in the order asked."""

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workflow_lib.candidates import with_candidates
 from workflow_lib.config import check_config
 from workflow_lib.errors import UserError
 from workflow_lib.paths import Paths
 from workflow_lib.plan import Plan
 from workflow_lib.suites import load_suite
+from workflow_lib.yaml_text import read_yaml
 
 EARLIER = "profiles/earlier/workflow.yaml"  # suites of 2023-2025
 
@@ -65,7 +64,7 @@ def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str
 
 
 def _suites_of(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["suites"]
+    return read_yaml(path)["suites"]
 
 
 def _nothing_to_report(plan: Plan, suite: str) -> list[str]:

@@ -13,11 +13,12 @@ def constraints_of(plan: Plan) -> dict[str, str]:
     """Wildcard -> what it may be; a path that no plan names is no target."""
     config, every = plan.config, [machine for suite in plan.suites.values() for machine in suite.machines]
     machines, models = _alternatives(every), _alternatives([*config["models"], EXTERNAL])
-    scope = rf"@(?:full|without-{machines}(?:\+{machines})*)-seed\d+"
+    folds = _alternatives(fold for suite in plan.suites for fold in plan.folds[suite])
+    scope = rf"@(?:full|without-{folds}(?:\+{folds})*)-seed\d+"
     return {
         "suite": _alternatives(plan.suites),
         "machine": machines,
-        "held_out": _alternatives([NO_ONE, *every]),
+        "held_out": rf"(?:{NO_ONE}|{folds})",
         "model": rf"{models}(?:{scope})?",
         "branch": _alternatives(config["branches"]),
         "system": _alternatives([*config["systems"], *(f"{branch}{CHOSEN}" for branch in config["branches"])]),

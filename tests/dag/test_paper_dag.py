@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -102,9 +104,10 @@ class Dag:
     jobs: list[dict]
 
     @classmethod
-    def read(cls, workflow: Workflow, *targets: str) -> "Dag":
+    def read(cls, workflow: Workflow, *targets: str, profile: str = "default") -> "Dag":
         command = [sys.executable, str(Path(__file__).with_name("dag_reader.py")), str(ROOT / "Snakefile"), *targets]
-        done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=True)
+        environment = {**os.environ, "DAG_PROFILE": str(ROOT / "profiles" / profile / "config.yaml")}
+        done = subprocess.run(command, cwd=workflow.folder, env=environment, capture_output=True, text=True, check=True)
         return cls(json.loads(done.stdout))
 
     def rules(self) -> Counter:
@@ -270,3 +273,44 @@ def test_the_walk_finds_a_planted_leak(whole):
     leak = fit["input"][0].replace(Path(fit["input"][0]).stem, held_out)
     assert leak in whole.makers
     assert inputs_of_machine(held_out, whole.ancestors([*fit["input"], leak]))
+
+
+# Rule -> rule instances of the paper's configuration, and the Slurm jobs of profiles/slurm that they share.
+SUBMITTED = {
+    "recordings": ({"index_machine": 12, "check_machine": 12}, 3),
+    "autoencoders": ({"train_autoencoder": 24, "apply_autoencoder": 24}, 24),
+    "adapters": ({"train_adapter": 16}, 16),
+    "embeddings": ({"embed_machine": 74}, 74),
+    "scores": ({"score_branch": 365}, 12),
+    "folds": ({"fit_fusion": 79, "fuse_scores": 230}, 13),
+    "evidence": (
+        {"tabulate_health": 2, "tabulate_suite": 2, "illustrate_clips": 2, "make_study": 12, "write_report": 1},
+        1,
+    ),
+}
+
+
+def test_the_paper_on_slurm_is_few_jobs_in_a_short_chain(workflow):
+    """At most 150 submissions, of which at most 7 follow upon each other; by rule, as docs/cluster.md says."""
+    dag = Dag.read(workflow, "all", profile="slurm")
+    jobs = [job for job in dag.jobs if job["output"]]
+    for rules, submitted in SUBMITTED.values():
+        mine = [job for job in jobs if job["rule"] in rules]
+        assert Counter(job["rule"] for job in mine) == rules
+        assert len({job["group"] for job in mine}) == submitted, rules
+    assert len({job["group"] for job in jobs}) == sum(n for _, n in SUBMITTED.values()) == 143
+    assert _levels(dag, jobs) == 7
+
+
+def _levels(dag: Dag, jobs: list[dict]) -> int:
+    before = {job["group"]: set() for job in jobs}
+    for job in jobs:
+        makers = {dag.jobs[dag.makers[path]]["group"] for path in job["input"] if path in dag.makers}
+        before[job["group"]] |= makers - {job["group"]}
+    order = TopologicalSorter(before)
+    order.prepare()
+    levels = 0
+    while order.is_active():
+        levels += 1
+        order.done(*order.get_ready())
+    return levels

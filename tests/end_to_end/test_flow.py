@@ -2,15 +2,18 @@
 
 import csv
 import json
+import re
 import shutil
+import subprocess
 
 import h5py
 import numpy as np
 import pytest
-from conftest import SMALL, Workflow
+from conftest import SMALL, SNAKEMAKE, Workflow, copy_checkout
 
-from workflow_lib.fusion import cross_fit
+from workflow_lib.fusion import CrossFit, cross_fit
 from workflow_lib.metrics import official_score
+from workflow_lib.score_table import ScoreTable
 from workflow_lib.tables import read_scores
 
 MACHINES = SMALL["suites"]["small"]["machines"]
@@ -59,23 +62,48 @@ def test_the_tables_hold_what_the_score_tables_give(small_run):
     assert float(official["omega"]) == official_score(list(metrics.values()))
 
 
-def test_the_workflows_folds_equal_the_librarys_cross_fit(small_run):
-    scores = small_run.folder / "results" / "small" / "scores"
-    tables = {
+def of_branches(workflow: Workflow) -> dict[str, dict[str, ScoreTable]]:
+    scores = workflow.folder / "results" / "small" / "scores"
+    return {
         machine: {
             "ae_mahalanobis": read_scores(scores / "ae_mahalanobis" / "ae" / f"{machine}.csv"),
             "tiny_whitened": read_scores(scores / "tiny_whitened" / "tiny" / f"{machine}.csv"),
         }
         for machine in MACHINES
     }
-    crossed = cross_fit(tables, ["ae_mahalanobis", "tiny_whitened"], 0.25)
-    for machine in MACHINES:
-        path = small_run.folder / f"results/small/fusion/cross_fitted/pair/noseed/{machine}.json"
+
+
+def check_folds(workflow: Workflow, crossed: CrossFit, fold_of: dict[str, str]) -> None:
+    """The fold that judges each machine, and what it makes of its scores, are the library's."""
+    for machine, fold_name in fold_of.items():
+        path = workflow.folder / f"results/small/fusion/cross_fitted/pair/noseed/{fold_name}.json"
         fold = json.loads(path.read_text(encoding="utf-8"))
         assert fold["weights"] == crossed.folds[machine].weights
-        assert machine not in fold["machines"]
-        fused = read_scores(small_run.folder / f"results/small/fused/cross_fitted/pair/noseed/{machine}.csv")
+        assert not [other for other in fold["machines"] if fold_of[other] == fold_name]
+        fused = read_scores(workflow.folder / f"results/small/fused/cross_fitted/pair/noseed/{machine}.csv")
         np.testing.assert_allclose(fused.score, crossed.folds[machine].table.score, rtol=0, atol=1e-15)
+
+
+def test_the_workflows_folds_equal_the_librarys_cross_fit(small_run):
+    crossed = cross_fit(of_branches(small_run), ["ae_mahalanobis", "tiny_whitened"], 0.25)
+    check_folds(small_run, crossed, {machine: machine for machine in MACHINES})
+
+
+def test_folds_of_several_machines_go_through_to_the_page(small_run, tmp_path):
+    """`folds: {size: 2}` of three machines: the first is held out alone, the other two together."""
+    shutil.copytree(small_run.folder, tmp_path / "grouped")
+    workflow = Workflow(tmp_path / "grouped")
+    workflow.configure(**{**SMALL, "folds": {"size": 2}})
+    made = workflow.make()
+    assert "Choose calibration and weights of pair, held out: fold02" in made and "Embed all clips" not in made
+    fold_of = {"bearing": "fold01", "fan": "fold02", "valve": "fold02"}
+    crossed = cross_fit(of_branches(workflow), ["ae_mahalanobis", "tiny_whitened"], 0.25, folds=fold_of)
+    check_folds(workflow, crossed, fold_of)
+    official = {(row["name"], row["protocol"]): float(row["omega"]) for row in rows(workflow, "official")}
+    expected = official_score([fold.metrics for fold in crossed.folds.values()])
+    assert official["pair", "cross_fitted"] == pytest.approx(expected, rel=0, abs=1e-12)
+    page = (workflow.folder / "results" / "report.html").read_text(encoding="utf-8")
+    assert "fold02" in page
 
 
 def test_a_store_holds_both_channels_and_its_provenance(small_run):
@@ -104,6 +132,25 @@ def test_reductions_are_said_once_in_log_and_tables(small_run):
 
 def test_a_second_run_makes_nothing(small_run):
     assert "Nothing to be done" in small_run.make()
+
+
+def test_a_fresh_checkout_reruns_nothing_and_a_changed_module_the_rules_that_use_it(small_run, tmp_path):
+    """Under the profile of the cluster, whose dry run needs no Slurm."""
+    clone = tmp_path / "a clone"
+    environment = copy_checkout(clone)
+
+    def would_run() -> str:
+        command = [*SNAKEMAKE, "--profile", str(clone / "profiles/slurm"), "--configfile", "mine.yaml", "-n"]
+        command += ["--snakefile", str(clone / "Snakefile")]
+        done = subprocess.run(command, cwd=small_run.folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout + done.stderr
+
+    assert "Nothing to be done" in would_run()
+    with (clone / "workflow_lib" / "scoring.py").open("a", encoding="utf-8") as file:
+        file.write("\n# changed\n")
+    reasons = dict(re.findall(r"^ {4}([^\n]+):\n {8}([^\n]+)$", would_run().rpartition("Reasons:")[2], re.MULTILINE))
+    assert [rules for reason, rules in reasons.items() if "param" in reason] == ["score_branch"], reasons
 
 
 def test_one_fold_is_rerun_alone_with_the_same_bytes(small_run):

@@ -147,6 +147,11 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("models.ae.kind", "frozn", "write one of: frozen, autoencoder, adapted"),
         ("models.ae.epoch", 3, "config: models.ae.epoch: unknown key: write epochs"),
         ("models.ae.learning_rate", "1e-3", "'1e-3' is text for YAML: write 0.001 or 1.0e-3"),
+        (
+            "folds.size",
+            "20",
+            "folds.size: '20' is text: write 20 without quotes in a --configfile (--config {…} holds text)",
+        ),
         ("models.ae.epochs", "1e1", "models.ae.epochs: '1e1' is text for YAML: write 10"),
         ("models.ae.learning_rate", math.nan, "learning_rate: nan is of the wrong type: write a finite number"),
         ("models.ae.learning_rate", 0, "learning_rate: 0 is not possible: write a number above 0"),

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from workflow_lib.errors import UserError
+from workflow_lib.yaml_text import read_yaml
 
 SETS = Path(__file__).with_name("sets.yaml")
 # A set of a year and the parts that it is made of; the splits that the archives of a part hold.
@@ -70,7 +69,7 @@ class PublishedSet:
 @cache
 def published_sets() -> dict[str, PublishedSet]:
     """All sets by name."""
-    years = yaml.safe_load(SETS.read_text(encoding="utf-8"))
+    years = read_yaml(SETS)
     sets = [_set(year, kind, facts) for year, facts in years.items() for kind in KINDS]
     return {published.name: published for published in sets}
 

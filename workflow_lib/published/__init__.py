@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from workflow_lib.yaml_text import read_yaml
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 HUGGING_FACE = "https://huggingface.co"
@@ -51,7 +51,7 @@ class Published:
 @cache
 def published() -> dict[str, list[Published]]:
     """All published files by encoder, the one that config.yaml means first."""
-    facts = yaml.safe_load(Path(__file__).with_name("weights.yaml").read_text(encoding="utf-8"))
+    facts = read_yaml(Path(__file__).with_name("weights.yaml"))
     return {encoder: _files(encoder, entry) for encoder, entry in facts.items()}
 
 

@@ -151,6 +151,7 @@ class Studies:
                 for row in study["rows"]
             ],
             "system": settings,
+            "folds": {m: self.plan.fold_of(suite, m) for m in self.plan.suites[suite].machines},
             "tables": {} if absent else self._seed_tables(suite, study["protocol"], settings["branches"]),
         }
 

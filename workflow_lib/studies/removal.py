@@ -38,6 +38,7 @@ def _ablations(settings: Mapping[str, Any], protocol: str) -> dict[str, Ablation
             system.get("step", DEFAULT_STEP),
             system.get("search", "grid"),
             protocol=protocol,
+            folds=removal.get("folds"),
             resampling=Resampling(**settings["bootstrap"]),
             seed=seed,
         )

@@ -1,0 +1,90 @@
+"""What a site says of itself, `profiles/slurm/site.yaml`: account, how GPUs are asked for, partitions.
+
+Read while the DAG is built, whatever executor runs it, so only the standard library, yaml and jsonschema lie below it.
+The executor reads `partitions` of the same file (`slurm-partition-config` of the profile).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflow_lib.config_shape import schema_faults
+from workflow_lib.errors import UserError
+from workflow_lib.yaml_text import read_yaml
+
+SCHEMA = Path(__file__).with_name("site_schema.yaml")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Account, quality of service and the form in which GPUs are asked for; `partitions` belong to the executor."""
+
+    path: Path
+    account: str | None
+    qos: str | None
+    cpu: Mapping[str, Any]
+    gpu: Mapping[str, Any]
+    partitions: Mapping[str, Any]
+    check_s: float = 15.0
+    patience_s: float = 300.0
+
+    def mem_mb(self, amount: int) -> Callable[[Any, int], int]:
+        """Megabytes that grow with the attempt, up to what the largest partition has."""
+        return _growing(amount, self._largest("max_mem_mb"))
+
+    def runtime(self, minutes: int) -> Callable[[Any, int], int]:
+        """Minutes that grow with the attempt, up to what the largest partition allows."""
+        return _growing(minutes, self._largest("max_runtime"))
+
+    def _largest(self, limit: str) -> int | None:
+        """The greatest limit of all partitions; None where one has none, or states it in another form."""
+        limits = [partition.get(limit) for partition in self.partitions.values()]
+        return max(limits) if limits and all(isinstance(value, int) for value in limits) else None
+
+    @property
+    def cpu_job(self) -> dict[str, str]:
+        """Resources that every job without a GPU has at this site."""
+        return _given(slurm_account=self.account, qos=self.qos, constraint=self.cpu.get("constraint"))
+
+    @property
+    def gpu_job(self) -> dict[str, str | int]:
+        """Resources of a job for one GPU; without GPUs those of any other job, and the models run on the CPU."""
+        request = self.gpu["request"]
+        if request == "none":
+            return self.cpu_job
+        asked = {"gres": self.gpu["gres"]} if request == "gres" else {"gpu": 1, "gpu_model": self.gpu.get("model")}
+        return _given(slurm_account=self.account, qos=self.qos, constraint=self.gpu.get("constraint"), **asked)
+
+
+def load_site(path: Path) -> Site:
+    """The site's file, checked; UserError with all its faults, one line each."""
+    try:
+        found = read_yaml(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"config: compute.site: {path} cannot be read as YAML: {reason}") from None
+    faults = list(schema_faults(found, read_yaml(SCHEMA)))
+    if faults:
+        raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
+    if found["gpu"]["request"] == "gres" and not found["gpu"].get("gres"):
+        raise UserError(f"{path}: gpu.gres: request: gres needs it: write what your site takes, such as gpu:1")
+    keys = ("account", "qos", "cpu", "gpu", "partitions")
+    values = {key: found.get(key) for key in keys}
+    values |= {key: found[key] for key in ("check_s", "patience_s") if found.get(key) is not None}
+    return Site(path, **{**values, "cpu": values["cpu"] or {}, "partitions": values["partitions"] or {}})
+
+
+def _growing(amount: int, most: int | None) -> Callable[[Any, int], int]:
+    """Twice as much at the first retry, three times at the second; what is asked for first is never cut."""
+
+    def of_attempt(wildcards: Any, attempt: int) -> int:
+        return max(amount, min(amount * attempt, most or amount * attempt))
+
+    return of_attempt
+
+
+def _given(**resources: Any) -> dict[str, Any]:
+    return {name: value for name, value in resources.items() if value is not None}

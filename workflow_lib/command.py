@@ -1,0 +1,47 @@
+"""The command `snakemake` of this clone's environment: Snakemake's own, which looks for profiles in `profiles/` too.
+
+Snakemake itself finds `--profile slurm` in `./slurm`, the user's and the site's configuration folder only; its
+`--workflow-profile` looks into `profiles/` already. `envs/set-up` puts this command into the environment.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def main() -> None:
+    """Run Snakemake on the arguments of this process."""
+    sys.argv[1:] = with_profile_paths(sys.argv[1:], Path.cwd())
+    from snakemake.cli import main as snakemake
+
+    sys.exit(snakemake())
+
+
+def with_profile_paths(arguments: Sequence[str], folder: Path) -> list[str]:
+    """The arguments, `--profile <name>` led to `profiles/<name>` of the folder where there is one.
+
+    As with Snakemake's own search, what lies in the folder goes before what the user or the site has of that name.
+    """
+    return list(_led(arguments, folder))
+
+
+def _led(arguments: Sequence[str], folder: Path) -> Iterator[str]:
+    previous, targets = "", False
+    for argument in arguments:
+        targets = targets or argument == "--"
+        name, sign, value = argument.partition("=")
+        if targets:
+            yield argument
+        elif previous == "--profile":
+            yield _place(argument, folder)
+        elif name == "--profile" and sign:
+            yield f"--profile={_place(value, folder)}"
+        else:
+            yield argument
+        previous = argument
+
+
+def _place(name: str, folder: Path) -> str:
+    here = Path("profiles", name)
+    is_name = bool(name) and "/" not in name and not (folder / name).exists()
+    return str(here) if is_name and (folder / here / "config.yaml").is_file() else name
