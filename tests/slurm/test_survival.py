@@ -46,6 +46,27 @@ def result(workflow: ClusterWorkflow) -> bytes:
     return (workflow.folder / EMBEDDINGS).read_bytes()
 
 
+class Counter(threading.Thread):
+    """How many jobs of a folder run at the same time, at most, looked at for as long as it is entered."""
+
+    def __init__(self, slurm: Slurm, workflow: ClusterWorkflow) -> None:
+        super().__init__(daemon=True)
+        self.slurm, self.workflow = slurm, workflow
+        self.most, self.stopped = 0, threading.Event()
+
+    def __enter__(self) -> "Counter":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopped.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.2):
+            self.most = max(self.most, len(self.slurm.jobs(self.workflow.folder, "RUNNING", "COMPLETING")))
+
+
 def test_a_job_that_runs_out_of_memory_is_retried_with_more(indexed, slurm, tmp_path):
     """Slurm's grant is a limit that the job's process cannot pass; its library does not fit into the first one."""
     workflow = ClusterWorkflow(tmp_path / "run", slurm)
@@ -104,19 +125,25 @@ def test_a_controller_that_is_away_for_half_a_minute(piece, slurm, undisturbed):
 
 def test_a_node_set_down_and_resumed(piece, slurm, undisturbed):
     process, output = piece.start_and_hold(EMBEDDINGS)
-    node = slurm.ask("sinfo", "--noheader", "--format=%n", "--partition=cpu").strip()
-    slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    wait_until(lambda: not slurm.jobs(piece.folder, "RUNNING", "COMPLETING"), "the node's job has left it")
-    # A node whose daemon answers is back in service by itself.
-    subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], env=slurm.environment, check=False)
-    wait_until(
-        lambda: slurm.ask("sinfo", "--noheader", "--format=%T", "--partition=cpu").strip() == "idle", "it is back"
-    )
-    # Slurm drains a node to which it sends a job that the node has not yet given up.
-    wait_until(lambda: not slurm.has_steps_of(*slurm.jobs(piece.folder)), "the node has ended what Slurm gave up there")
-    slurm.start_now(piece.folder)
-    piece.finish(process, output)
-    assert len(slurm.jobs(piece.folder)) == 1, "queued again by Slurm itself"
+    with Counter(slurm, piece) as counter:
+        node = slurm.ask("sinfo", "--noheader", "--format=%n", "--partition=cpu").strip()
+        slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        wait_until(lambda: not slurm.jobs(piece.folder, "RUNNING", "COMPLETING"), "the node's job has left it")
+        # A node whose daemon answers is back in service by itself.
+        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], env=slurm.environment, check=False)
+        wait_until(
+            lambda: slurm.ask("sinfo", "--noheader", "--format=%T", "--partition=cpu").strip() == "idle", "it is back"
+        )
+        # Slurm drains a node to which it sends a job that the node has not yet given up; and the node's daemon, which
+        # looks now and then whether the job that it was told to end is gone, kills it after KillWait (5 s) by its
+        # number. Within the two minutes by which Slurm puts off what it queues again, both are long over.
+        wait_until(lambda: not slurm.has_steps_of(*slurm.jobs(piece.folder)), "the node has ended what Slurm gave up")
+        time.sleep(10.0)
+        (queued,) = slurm.jobs(piece.folder, "PENDING")
+        slurm.start_now(piece.folder)
+        piece.finish(process, output)
+    assert slurm.jobs(piece.folder, "COMPLETED") == [queued], "queued again by Slurm itself"
+    assert counter.most == 1, "two jobs at the same time on the same output"
     assert result(piece) == undisturbed
 
 
@@ -136,29 +163,13 @@ def test_preemption(piece, slurm, undisturbed, partition):
     assert result(piece) == undisturbed
 
 
-class Counter(threading.Thread):
-    """How many jobs of a folder run at the same time, at most, looked at until it is stopped."""
-
-    def __init__(self, slurm: Slurm, workflow: ClusterWorkflow) -> None:
-        super().__init__(daemon=True)
-        self.slurm, self.workflow = slurm, workflow
-        self.most, self.stopped = 0, threading.Event()
-
-    def run(self) -> None:
-        while not self.stopped.wait(0.2):
-            self.most = max(self.most, len(self.slurm.jobs(self.workflow.folder, "RUNNING", "COMPLETING")))
-
-
 def test_snakemake_killed_while_its_job_runs_and_started_again(piece, slurm, undisturbed):
     process, _ = piece.start_and_hold(EMBEDDINGS)
-    counter = Counter(slurm, piece)
-    counter.start()
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert slurm.jobs(piece.folder, "RUNNING"), "the job outlives the process that submitted it"
-    said = piece.make(EMBEDDINGS)
-    counter.stopped.set()
-    counter.join()
+    with Counter(slurm, piece) as counter:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert slurm.jobs(piece.folder, "RUNNING"), "the job outlives the process that submitted it"
+        said = piece.make(EMBEDDINGS)
     assert "cancelling 1 jobs that an earlier run left in Slurm" in said
     assert counter.most == 1, "two jobs at the same time on the same output"
     assert result(piece) == undisturbed
