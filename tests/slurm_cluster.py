@@ -24,7 +24,7 @@ PartitionName=requeue Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE State=UP
 PartitionName=scavenge Nodes=ALL PriorityTier=1 PreemptMode=CANCEL State=UP
 PartitionName=urgent Nodes=ALL PriorityTier=100 PreemptMode=OFF State=UP
 """
-WAIT_S = 300.0
+WAIT_S = 600.0
 FIRST_PORT, PORTS = 27817, 40
 SITE = {"gpu": {"request": "gpu"}, "patience_s": 40, "partitions": {"cpu": {}, "gpu": {"max_gpu": 1}}}
 
@@ -177,7 +177,7 @@ class ClusterWorkflow(Workflow):
         assert process.poll() is None, output.read_text(encoding="utf-8")[-4000:]
         return process, output
 
-    def finish(self, process: subprocess.Popen, output: Path, within_s: float = 300.0) -> str:
+    def finish(self, process: subprocess.Popen, output: Path, within_s: float = WAIT_S) -> str:
         """Wait for a run that must succeed; what it said."""
         process.wait(timeout=within_s)
         text = output.read_text(encoding="utf-8")
