@@ -54,13 +54,14 @@ include: "rules/submission.smk"
 
 onstart:
     # Imported here: a dry run needs neither numpy nor soundfile.
-    from workflow_lib.cluster.run import begin
+    from workflow_lib.cluster.run import begin, check_defaults
     from workflow_lib.preflight import check_ready, hold_run_lock, remarks
 
     try:
         hold_run_lock(Path(".snakemake", "run.lock"))
         check_ready(plan, workflow.dag.needrun_jobs())
         if workflow.executor_plugin.name == "slurm":
+            check_defaults(workflow.dag.needrun_jobs())
             begin(site, workflow.executor_settings.partition_config)
     except UserError as error:
         raise SystemExit(str(error)) from None

@@ -23,13 +23,17 @@ class Checkout:
         (folder / "profiles/mycluster/config.yaml").write_text(yaml.safe_dump(OWN), encoding="utf-8")
         (folder / "mine.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
 
-    def make(self, *arguments: str) -> str:
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Exit status, and what was said."""
         command = [*SNAKEMAKE, *arguments, "--configfile", "mine.yaml"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900, check=False
         )
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, said[-6000:]
+        return done.returncode, done.stdout + done.stderr
+
+    def make(self, *arguments: str) -> str:
+        status, said = self.run(*arguments)
+        assert status == 0, said[-6000:]
         return said
 
 
@@ -54,6 +58,18 @@ def test_a_profile_of_ones_own_may_go_first(checkout, slurm):
     assert "Using profiles profiles/mycluster and workflow specific profile profiles/slurm" in said
     assert "Provided remote nodes: 100" in said
     assert len(slurm.jobs(checkout.folder)) == before + 1
+
+
+def test_default_resources_that_replace_ours_are_one_line_before_the_first_job(checkout, slurm):
+    """As the profile of a cluster may have them; groups would ask for the cores of all their members."""
+    before = slurm.jobs(checkout.folder)
+    own = checkout.folder / "profiles/bare/config.yaml"
+    own.parent.mkdir()
+    own.write_text("default-resources: {mem_mb: 1000}\n", encoding="utf-8")
+    status, said = checkout.run("--profile", "slurm", "--profile", "bare", "--forcerun", "write_report")
+    assert status != 0 and slurm.jobs(checkout.folder) == before
+    told = [line for line in said.splitlines() if "profiles/slurm/config.yaml: add its lines" in line]
+    assert len(told) == 1 and "Traceback" not in said
 
 
 @pytest.mark.parametrize("profile", ["slurm", "local", "demo"])

@@ -69,7 +69,11 @@ def test_memory_and_run_time_grow_up_to_the_largest_partition_and_are_never_cut(
         ({"gpu": {"request": "cuda"}}, ["gpu.request"]),
         ({"acount": "x", "gpu": {"request": "gpu", "gres": "gpu:2"}}, ["acount", "gpu.gres"]),
         ({"gpu": {"request": "gres"}}, ["gpu.gres: request: gres needs it"]),
+        ({"gpu": {"request": "gpu", "model": "a100-sxm4"}}, ["gpu.model: 'a100-sxm4' is not possible: write a type"]),
         ({"partitions": {"cpu": {"max_mem": 1}}}, ["partitions.cpu.max_mem"]),
+        ({"partitions": {3090: {}}}, ["3090: YAML reads this name as a number, not as text"]),
+        ({"partitions": {"cpu": {"max_runtime": "banana"}}}, ["cpu.max_runtime: 'banana' is not possible: write"]),
+        ({"partitions": {"cpu": {"max_runtime": -5}}}, ["cpu.max_runtime: -5 is not possible: write minutes"]),
     ],
 )
 def test_a_faulty_site_is_one_line_a_fault_with_the_file(write, changes, faults):

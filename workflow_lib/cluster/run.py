@@ -4,8 +4,9 @@ import atexit
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from workflow_lib.cluster.checks import limit_pause
 from workflow_lib.cluster.interrupt import insist_on_interrupt
@@ -42,6 +43,19 @@ def begin(site: Site, partition_file: Path | None) -> None:
     # A job that is being looked at when Ctrl-C comes is not in the executor's list of those to cancel.
     atexit.register(_cancel_left, folder, os.getpid())
     insist_on_interrupt(lambda: _cancel_left(folder, os.getpid()))
+
+
+def check_defaults(jobs: Iterable[Any]) -> None:
+    """Refuse a run whose jobs lost the profile's default-resources; UserError with what to do.
+
+    Snakemake puts another profile's default-resources in the place of all of ours. Without `turn` a group asks for the
+    cores of all its members at once and for the run time of one: it waits in the queue for ever, or ends too early.
+    """
+    if any(job.resources.get("turn") is None for job in jobs):
+        raise UserError(
+            "default-resources of another profile or of the command line replace those of profiles/slurm/config.yaml: "
+            "add its lines (mem_mb, runtime, turn: 1) to yours; account, qos and constraint: profiles/slurm/site.yaml"
+        )
 
 
 def cancel_orphans(
