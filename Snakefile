@@ -54,7 +54,7 @@ include: "rules/submission.smk"
 
 onstart:
     # Imported here: a dry run needs neither numpy nor soundfile.
-    from workflow_lib.cluster.run import begin, check_defaults
+    from workflow_lib.cluster.run import begin, check_defaults, check_no_orphans
     from workflow_lib.preflight import check_ready, hold_run_lock, remarks
 
     try:
@@ -63,6 +63,8 @@ onstart:
         if workflow.executor_plugin.name == "slurm":
             check_defaults(workflow.dag.needrun_jobs())
             begin(site, workflow.executor_settings.partition_config)
+        else:
+            check_no_orphans(str(Path.cwd()))
     except UserError as error:
         raise SystemExit(str(error)) from None
     for line in remarks(plan):

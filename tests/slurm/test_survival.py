@@ -169,6 +169,9 @@ def test_snakemake_killed_while_its_job_runs_and_started_again(piece, slurm, und
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert slurm.jobs(piece.folder, "RUNNING"), "the job outlives the process that submitted it"
+        here = piece.run(EMBEDDINGS, "--executor", "local")
+        assert here.returncode != 0
+        assert f"still in Slurm: scancel {slurm.jobs(piece.folder, 'RUNNING')[0]}, then start again" in here.stdout
         said = piece.make(EMBEDDINGS)
     assert "cancelling 1 jobs that an earlier run left in Slurm" in said
     assert counter.most == 1, "two jobs at the same time on the same output"

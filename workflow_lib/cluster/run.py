@@ -81,6 +81,15 @@ def cancel_orphans(
         left = _live(jobs(folder))
 
 
+def check_no_orphans(folder: str, jobs: Callable[[str], list[SlurmJob] | None] = snakemake_jobs) -> None:
+    """Refuse a run without Slurm beside jobs that a dead run of this folder left there; UserError with what to do.
+
+    Where there is no Slurm, or its controller is away, nothing is known and nothing is refused.
+    """
+    if is_installed() and (left := [job.number for job in jobs(folder) or [] if job.live]):
+        raise UserError(f"jobs of an earlier run are still in Slurm: scancel {' '.join(left)}, then start again")
+
+
 def _live(jobs: list[SlurmJob] | None) -> list[str]:
     if jobs is None:
         raise UserError("Slurm's controller does not answer (squeue): start again when it does")
