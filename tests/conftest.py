@@ -48,8 +48,11 @@ class Workflow:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**self.environment(), "OMP_NUM_THREADS": "1"},
         )
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         process = self.start(*arguments)

@@ -142,16 +142,11 @@ class ClusterWorkflow(Workflow):
         own = ["--configfile", "mine.yaml", "--cores", "2", "--latency-wait", "5"]
         return [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), *profile, *quick, *own, *arguments]
 
+    def environment(self) -> dict[str, str]:
+        return {**self.slurm.environment, **self.fault}
+
     def start(self, *arguments: str, stdout: Path | None = None) -> subprocess.Popen:
-        process = subprocess.Popen(
-            self.command(*arguments),
-            cwd=self.folder,
-            stdout=subprocess.PIPE if stdout is None else stdout.open("w", encoding="utf-8"),
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={**self.slurm.environment, "OMP_NUM_THREADS": "1", **self.fault},
-        )
+        process = super().start(*arguments, stdout=stdout)
         self.started.append(process)
         return process
 

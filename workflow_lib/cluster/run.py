@@ -86,7 +86,7 @@ def check_no_orphans(folder: str, jobs: Callable[[str], list[SlurmJob] | None] =
 
     Where there is no Slurm, or its controller is away, nothing is known and nothing is refused.
     """
-    if is_installed() and (left := [job.number for job in jobs(folder) or [] if job.live]):
+    if is_installed() and (left := _live(jobs(folder) or [])):
         raise UserError(f"jobs of an earlier run are still in Slurm: scancel {' '.join(left)}, then start again")
 
 
@@ -97,5 +97,5 @@ def _live(jobs: list[SlurmJob] | None) -> list[str]:
 
 
 def _cancel_left(folder: str, process: int) -> None:
-    if os.getpid() == process and (left := [job.number for job in snakemake_jobs(folder) or [] if job.live]):
+    if os.getpid() == process and (left := _live(snakemake_jobs(folder) or [])):
         cancel(left)
