@@ -9,12 +9,12 @@ from workflow_lib.cluster.refusals import refusal_lines
 from workflow_lib.cluster.site import load_site
 from workflow_lib.digest import code_digest
 from workflow_lib.errors import UserError
-from workflow_lib.inputs import Inputs
+from workflow_lib.plan.inputs import Inputs
 from workflow_lib.job import error_lines
-from workflow_lib.planning import load_plan
-from workflow_lib.readiness import wanted_weights
-from workflow_lib.summary import summary_lines
-from workflow_lib.wildcards import constraints_of
+from workflow_lib.plan.load import load_plan
+from workflow_lib.plan.requirements import wanted_weights
+from workflow_lib.run.summary import summary_lines
+from workflow_lib.plan.wildcards import constraints_of
 
 min_version("9.27")
 started = time.time()
@@ -55,7 +55,7 @@ include: "rules/submission.smk"
 onstart:
     # Imported here: a dry run needs neither numpy nor soundfile.
     from workflow_lib.cluster.run import begin, check_defaults, check_no_orphans
-    from workflow_lib.preflight import check_ready, hold_run_lock, remarks
+    from workflow_lib.run.preflight import check_ready, hold_run_lock, remarks
 
     try:
         hold_run_lock(Path(".snakemake", "run.lock"))

@@ -1,6 +1,6 @@
 # Models are trained on normal clips, then each clip goes through them once: residuals and statistics end in HDF5 stores.
 
-from workflow_lib.gpus import visible_gpus
+from workflow_lib.encoders.gpus import visible_gpus
 
 # One process on a GPU: as many such jobs side by side here as this machine has, or the command line says (--resources gpu=2).
 if "gpu" not in workflow.global_resources and visible_gpus():

@@ -1,6 +1,6 @@
 # What the challenge takes: per evaluation suite scores, decisions and meta files of the submitted systems, zipped.
-from workflow_lib.baseline_inputs import BaselineInputs
-from workflow_lib.submission.inputs import SubmissionInputs
+from workflow_lib.plan.baseline_inputs import BaselineInputs
+from workflow_lib.plan.submission_inputs import SubmissionInputs
 
 submission, baseline = SubmissionInputs(plan), BaselineInputs(plan)
 

@@ -1,6 +1,6 @@
+from workflow_lib.autoencoder.job import reconstruct_machine
+from workflow_lib.dataset.manifest import read_manifest
 from workflow_lib.job import run_job
-from workflow_lib.manifest import read_manifest
-from workflow_lib.reconstruction import reconstruct_machine
 
 
 def main(job):

@@ -1,6 +1,6 @@
-from workflow_lib.health import check_machine
+from workflow_lib.dataset.clip_health import check_machine
+from workflow_lib.dataset.manifest import read_manifest
 from workflow_lib.job import run_job
-from workflow_lib.manifest import read_manifest
 
 
 def main(job):

@@ -1,6 +1,6 @@
-from workflow_lib.embedding import embed_machine
+from workflow_lib.dataset.manifest import read_manifest
+from workflow_lib.embedding.job import embed_machine
 from workflow_lib.job import run_job
-from workflow_lib.manifest import read_manifest
 
 
 def main(job):

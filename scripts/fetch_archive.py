@@ -1,4 +1,4 @@
-from workflow_lib.fetch.suite import fetch_archive
+from workflow_lib.fetch.recordings import fetch_archive
 from workflow_lib.job import run_job
 
 

@@ -1,4 +1,4 @@
-from workflow_lib.fetch.suite import say_what_is_there
+from workflow_lib.fetch.recordings import say_what_is_there
 from workflow_lib.job import run_job
 
 

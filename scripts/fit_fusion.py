@@ -1,4 +1,4 @@
-from workflow_lib.fusing import fit_fold, write_fold
+from workflow_lib.fusion.fold_file import fit_fold, write_fold
 from workflow_lib.job import run_job
 
 

@@ -1,5 +1,5 @@
+from workflow_lib.dataset.manifest import index_to_file
 from workflow_lib.job import run_job
-from workflow_lib.manifest import index_to_file
 
 
 def main(job):

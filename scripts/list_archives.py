@@ -1,4 +1,4 @@
-from workflow_lib.fetch.suite import list_archives
+from workflow_lib.fetch.recordings import list_archives
 from workflow_lib.job import run_job
 
 

@@ -1,5 +1,5 @@
 from workflow_lib.job import run_job
-from workflow_lib.studies.making import make_study
+from workflow_lib.studies.job import make_study
 
 
 def main(job):

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from workflow_lib.health_table import health_lines
+from workflow_lib.dataset.health_table import health_lines
 from workflow_lib.job import run_job
 
 

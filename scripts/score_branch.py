@@ -1,6 +1,6 @@
-from workflow_lib.branch import score_branch
 from workflow_lib.job import run_job
-from workflow_lib.tables import write_scores
+from workflow_lib.scoring.job import score_branch
+from workflow_lib.scoring.score_file import write_scores
 
 
 def main(job):

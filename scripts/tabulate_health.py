@@ -1,4 +1,4 @@
-from workflow_lib.health_summary import write_health
+from workflow_lib.dataset.findings import write_health
 from workflow_lib.job import run_job
 
 

@@ -1,7 +1,7 @@
-from workflow_lib.bootstrap import Resampling
 from workflow_lib.evaluation import Evidence, write_tables
+from workflow_lib.evaluation.bootstrap import Resampling
+from workflow_lib.evaluation.threshold_table import write_thresholds
 from workflow_lib.job import run_job
-from workflow_lib.threshold_table import write_thresholds
 
 
 def main(job):

@@ -1,4 +1,4 @@
-from workflow_lib.adapting import adapt_model
+from workflow_lib.adaptation.job import adapt_model
 from workflow_lib.job import run_job
 
 

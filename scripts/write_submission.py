@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from workflow_lib.job import run_job
-from workflow_lib.submission.writing import Submission, write_submission
+from workflow_lib.submission.job import Submission, write_submission
 
 
 def main(job):

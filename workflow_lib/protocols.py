@@ -1,82 +1,25 @@
-"""Protocols: which machines chose what. A result carries its protocol, and results of two protocols never mix."""
+"""Protocols: which machines chose what, and under which protocols a branch or system can be reported.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+Imported while the DAG is built, so only the standard library lies below it.
+"""
 
-from workflow_lib.entries import PROTOCOLS
-from workflow_lib.errors import UserError, nearest
-from workflow_lib.metrics import MachineMetrics, official_score
-from workflow_lib.score_table import ScoreTable
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["PROTOCOLS", "WHO_CHOSE", "Result", "known_protocol", "one_protocol"]
-
-WHO_CHOSE = {
-    "complete_dev": "all machines trained the adapted model and chose calibration and weights: an optimistic figure",
-    "fixed_lomo": "the adapted model that scores a machine was trained without it; weights are the configuration's, "
-    "calibration comes from the other machines",
-    "cross_fitted": "calibration and weights for a machine were chosen on the other machines, each of these scored by "
-    "the adapted model that was trained without it",
-    "nested_lomo": "as cross_fitted, and a branch's own settings too were chosen on the other machines, with models "
-    "that heard neither the held-out machine nor the one being scored",
-}
-KINDS = ("branch", "system")
+PROTOCOLS = ("complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo")
+# A fold needs other machines: to train on, and with normal and anomalous test clips to choose on; a nested one, which
+# scores each choosing machine with a model that heard neither it nor the held-out one, needs a third.
+LEAST_FOLDS = {"complete_dev": 1, "fixed_lomo": 2, "cross_fitted": 2, "nested_lomo": 3}
+CHOSEN = "@chosen"  # ends the name of a branch that stands as a system of one: the candidate that each fold chose
 
 
-def known_protocol(protocol: str) -> str:
-    """The protocol itself; UserError for a name that is none."""
-    if protocol not in PROTOCOLS:
-        raise UserError(f"there is no protocol {protocol!r}: {nearest(protocol, PROTOCOLS)}")
-    return protocol
+def possible_protocols(kind: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Protocols that say something true of a branch or system.
 
-
-def one_protocol(protocols: Iterable[str]) -> str:
-    """The single protocol of figures that are to be compared; UserError where there are several or none."""
-    found = sorted(set(protocols))
-    if len(found) != 1:
-        told = " and ".join(found) or "none"
-        raise UserError(
-            f"one comparison holds one protocol, not {told}: their figures answer different questions; compare "
-            "figures of the same protocol"
-        )
-    return known_protocol(found[0])
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """Scores of one branch or system under one protocol and seed; `seed` is "" where none was drawn.
-
-    tables: machine -> score table of its test clips, sorted by machine.
+    A system whose weights are searched has no fixed configuration to hold out a machine from, and one whose weights
+    stand in the configuration has nothing to cross-fit. A branch alone has nothing to choose either: under
+    `cross_fitted` it stands beside the systems as what they are to be compared with.
     """
-
-    kind: str
-    name: str
-    protocol: str
-    seed: str
-    tables: Mapping[str, ScoreTable]
-
-    def __post_init__(self) -> None:
-        """Refuse a protocol or kind that does not exist, and a result without a machine."""
-        known_protocol(self.protocol)
-        if self.kind not in KINDS:
-            raise UserError(f"{self.name}: a result is of a {' or '.join(KINDS)}, not {self.kind!r}")
-        if not self.tables:
-            raise UserError(f"{self.label}: there is no score table: give those of at least one machine")
-        # By name, so that no figure depends on the order in which machines were given, not even in its last bit.
-        object.__setattr__(self, "tables", dict(sorted(self.tables.items())))
-
-    @property
-    def label(self) -> str:
-        """What messages call it: kind, name, seed and protocol."""
-        seed = f", seed {self.seed}" if self.seed else ""
-        return f"{self.kind} {self.name}{seed} ({self.protocol})"
-
-    @cached_property
-    def metrics(self) -> dict[str, MachineMetrics]:
-        """The three figures of every machine; NaN where its labels define none."""
-        return {machine: table.defined_metrics() for machine, table in self.tables.items()}
-
-    @cached_property
-    def omega(self) -> float:
-        """Omega over all machines; NaN as soon as one figure is undefined."""
-        return official_score(list(self.metrics.values()))
+    if kind == "branch" or len(settings["branches"]) == 1:
+        return PROTOCOLS
+    return ("complete_dev", "fixed_lomo") if "weights" in settings else ("complete_dev", "cross_fitted", "nested_lomo")

@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from workflow_lib.adaptation import step as library_step
 from workflow_lib.adaptation.classes import ClassMap
 from workflow_lib.adaptation.filterbanks import FilterbankStore
-from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.training import Training, prepare_training, train_step
+from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders import load_encoder
 
 PRODUCT = {"cpu": 4096, "cuda": 8192}  # rows, columns and depth of the plain product, as in embed.py

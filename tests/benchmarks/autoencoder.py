@@ -40,19 +40,9 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from workflow_lib.autoencoder import (  # noqa: E402
-    FRAMES,
-    VECTOR_SIZE,
-    WIDTHS_DOWN,
-    WIDTHS_UP,
-    clip_residuals,
-    five_frame_vectors,
-)
-from workflow_lib.autoencoder_data import collect_vectors  # noqa: E402
-from workflow_lib.autoencoder_folded import FoldedAutoencoder  # noqa: E402
-from workflow_lib.autoencoder_step import TrainingStep  # noqa: E402
-from workflow_lib.autoencoder_training import Training  # noqa: E402
-from workflow_lib.logmel import (  # noqa: E402
+from workflow_lib.autoencoder.batches import collect_vectors  # noqa: E402
+from workflow_lib.autoencoder.inference import FoldedAutoencoder  # noqa: E402
+from workflow_lib.autoencoder.log_mel import (  # noqa: E402
     BASIS,
     FRAMES_AT_ONCE,
     HOP_SAMPLES,
@@ -61,7 +51,17 @@ from workflow_lib.logmel import (  # noqa: E402
     log_mel,
     mel_filterbank,
 )
-from workflow_lib.mahalanobis import invert_covariances, mahalanobis_scores  # noqa: E402
+from workflow_lib.autoencoder.network import (  # noqa: E402
+    FRAMES,
+    VECTOR_SIZE,
+    WIDTHS_DOWN,
+    WIDTHS_UP,
+    clip_residuals,
+    five_frame_vectors,
+)
+from workflow_lib.autoencoder.train_step import TrainingStep  # noqa: E402
+from workflow_lib.autoencoder.training import Training  # noqa: E402
+from workflow_lib.scoring.mahalanobis import invert_covariances, mahalanobis_scores  # noqa: E402
 
 BATCH, SECONDS, RATE, SCORED = 256, 10, 16000, 1200
 DISTINCT = 100  # clips; the others are these again

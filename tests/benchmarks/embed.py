@@ -22,11 +22,12 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from workflow_lib.embedding import create_datasets, fill_store, write_rows
-from workflow_lib.encoders import encoder_names, load_encoder
-from workflow_lib.inference import Inference
-from workflow_lib.manifest import Clip
-from workflow_lib.recordings import CHANNELS, read_waveform
+from workflow_lib.config.encoder_options import encoder_names
+from workflow_lib.dataset.loader import CHANNELS, read_waveform
+from workflow_lib.dataset.manifest import Clip
+from workflow_lib.embedding.inference import Inference
+from workflow_lib.embedding.job import create_datasets, fill_store, write_rows
+from workflow_lib.encoders import load_encoder
 
 READING = {"sample_rate": 16000, "channels": 2, "resample": False}
 FILES = 16  # different recordings; more clips take them in turn

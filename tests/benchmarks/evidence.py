@@ -23,9 +23,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
 
 from real_scores import BRANCHES, FIFTH, branch_results, five_branches  # noqa: E402
 
-from workflow_lib.bootstrap import Resampling, resample  # noqa: E402
-from workflow_lib.fusion import cross_fit  # noqa: E402
-from workflow_lib.weight_grid import simplex_grid  # noqa: E402
+from workflow_lib.evaluation.bootstrap import Resampling, resample  # noqa: E402
+from workflow_lib.fusion.cross_fit import cross_fit  # noqa: E402
+from workflow_lib.fusion.weight_grid import simplex_grid  # noqa: E402
 
 FIVE = (*BRANCHES, FIFTH)
 

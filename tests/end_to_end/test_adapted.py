@@ -12,7 +12,7 @@ import pytest
 from conftest import LOCAL_DENSITY, SMALL, Workflow
 
 from workflow_lib.metrics import official_score
-from workflow_lib.tables import read_scores
+from workflow_lib.scoring.score_file import read_scores
 
 MACHINES = ["bearing", "fan", "valve"]
 FOLD = "results/small/adapters/tuned@without-fan-seed7"

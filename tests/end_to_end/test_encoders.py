@@ -6,10 +6,10 @@ import pytest
 import torch
 from conftest import ROOT, SMALL, Workflow
 
+from workflow_lib.dataset.loader import read_waveform
+from workflow_lib.dataset.manifest import read_manifest
+from workflow_lib.embedding.store import open_store, provenance_of, read_statistics
 from workflow_lib.encoders import load_encoder
-from workflow_lib.manifest import read_manifest
-from workflow_lib.recordings import read_waveform
-from workflow_lib.store import open_store, provenance_of, read_statistics
 
 GOLDEN = ROOT / "tests" / "golden"
 SIZES = {"embed_dim": 32, "depth": 2, "num_heads": 2}

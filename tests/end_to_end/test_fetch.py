@@ -19,8 +19,8 @@ import soundfile
 from conftest import ROOT, Workflow
 from fetch_server import Site, running_site
 
+from workflow_lib.dataset.manifest import discover_machines, index_suite
 from workflow_lib.fetch.sets import published_sets
-from workflow_lib.manifest import discover_machines, index_suite
 
 NAMES = ROOT / "tests" / "golden" / "dcase2026" / "filenames.txt.gz"
 EVAL_TEST = "eval_data_{}_test_r2.zip"  # not the name that the pattern of earlier years gives

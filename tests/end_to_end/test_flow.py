@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conftest import SMALL, SNAKEMAKE, Workflow, copy_checkout
 
-from workflow_lib.fusion import CrossFit, cross_fit
+from workflow_lib.fusion.cross_fit import CrossFit, cross_fit
 from workflow_lib.metrics import official_score
-from workflow_lib.score_table import ScoreTable
-from workflow_lib.tables import read_scores
+from workflow_lib.scoring.score_file import read_scores
+from workflow_lib.scoring.score_table import ScoreTable
 
 MACHINES = SMALL["suites"]["small"]["machines"]
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from conftest import SMALL, SMALL_SUITE, Workflow
 
+from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.submission.__main__ import main
-from workflow_lib.tables import read_scores
 
 MACHINES = ["fan"]
 EVALUATION = "../evaluation"

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT, SMALL, Workflow
 from fetch_server import running_site
 
-from workflow_lib.published import published
+from workflow_lib.fetch.published import published
 
 WEIGHTS = ROOT / "tests" / "golden" / "ced" / "hf_layout_model.safetensors"
 CED = published()["ced"][0]

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from report_example import MACHINES, Example, adapted_models, labelled_example, unlabelled_example
 
-from workflow_lib.manifest import Clip, write_manifest
+from workflow_lib.dataset.manifest import Clip, write_manifest
 from workflow_lib.report import Material, build_report
 from workflow_lib.report.illustration import illustrate_clips
 

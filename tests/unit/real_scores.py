@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.protocols import Result
-from workflow_lib.score_table import ScoreTable
+from workflow_lib.scoring.result import Result
+from workflow_lib.scoring.score_table import ScoreTable
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "fusion"
 MACHINES = sorted(path.stem for path in (GOLDEN / "ae_mse").glob("*.csv"))

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from workflow_lib.score_table import ScoreTable
-from workflow_lib.submission.form import expected_2026
+from workflow_lib.config.submission_form import expected_2026
+from workflow_lib.scoring.score_table import ScoreTable
+from workflow_lib.scoring.thresholds import decision_threshold
 from workflow_lib.submission.meta import SystemFacts, meta_text
 from workflow_lib.submission.package import output_files
-from workflow_lib.thresholds import decision_threshold
 
 AUTHOR = {
     "firstname": "Ada",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchaudio.functional import mask_along_axis_iid
 
-from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.config.adaptation import AdapterSettings
 
 # Widest share of an axis that one mask may hide: a short clip must not vanish behind masks sized for long ones.
 LARGEST_SHARE = 0.65

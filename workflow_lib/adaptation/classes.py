@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from workflow_lib.dataset import fold
+from workflow_lib.dataset.clip_name import fold
+from workflow_lib.dataset.manifest import Clip
 from workflow_lib.errors import UserError
-from workflow_lib.manifest import Clip
 
 Proxy = tuple[str, str, str]
 

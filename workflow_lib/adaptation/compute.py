@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders.base import Encoder
 
 # Float32 values that autograd keeps per token and embedding dimension of an adapted EAT block (counted: 19.2), with

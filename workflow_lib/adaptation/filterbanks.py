@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workflow_lib.audio import read_clip
+from workflow_lib.dataset.audio import read_clip
+from workflow_lib.dataset.manifest import Clip
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
-from workflow_lib.manifest import Clip
 
 LOGGER = logging.getLogger(__name__)
 # Clips that go through the front end at once; more would not be faster.

@@ -21,9 +21,9 @@ from workflow_lib.adaptation.events import Row, write_events
 from workflow_lib.adaptation.heads import TaskHeads
 from workflow_lib.adaptation.lora import lora_state
 from workflow_lib.adaptation.schedule import learning_rate, steps_per_epoch
-from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.step import ROW_COLUMNS
 from workflow_lib.adaptation.validation import VALIDATION_COLUMNS
+from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
 

@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
-from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
 

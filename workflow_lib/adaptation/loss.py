@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from workflow_lib.adaptation.heads import HeadOutput
-from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.config.adaptation import AdapterSettings
 
 
 @dataclass(frozen=True)

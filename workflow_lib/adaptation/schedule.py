@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.config.adaptation import AdapterSettings
 
 Purpose = Literal["adapters", "heads", "order", "masks", "dropout", "withheld"]
 # Their places enter the seeds: add at the end.

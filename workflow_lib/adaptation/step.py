@@ -15,7 +15,7 @@ from workflow_lib.adaptation.filterbanks import FilterbankStore
 from workflow_lib.adaptation.heads import Statistics, TaskHeads
 from workflow_lib.adaptation.loss import clip_losses, hits
 from workflow_lib.adaptation.schedule import derived_seed, groups_by_length
-from workflow_lib.adaptation.settings import AdapterSettings
+from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders.base import Encoder
 
 # One row of a step: weighted loss, its four terms, three accuracies; each a mean over the clips of the step.

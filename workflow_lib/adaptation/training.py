@@ -25,14 +25,14 @@ from workflow_lib.adaptation.folder import AdapterFolder, write_folder
 from workflow_lib.adaptation.heads import TaskHeads
 from workflow_lib.adaptation.lora import add_lora, lora_state, trainable_parameters
 from workflow_lib.adaptation.schedule import derived_seed, epoch_batches, learning_rate, steps_per_epoch
-from workflow_lib.adaptation.settings import AdapterSettings
 from workflow_lib.adaptation.state import load_state, save_state
 from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, accumulate_gradients, channel_statistics
 from workflow_lib.adaptation.validation import VALIDATION_COLUMNS, validate, withhold
-from workflow_lib.device import choose_device, use_bfloat16
+from workflow_lib.config.adaptation import AdapterSettings
+from workflow_lib.dataset.manifest import Clip
 from workflow_lib.encoders.base import Encoder
+from workflow_lib.encoders.device import choose_device, use_bfloat16
 from workflow_lib.errors import UserError
-from workflow_lib.manifest import Clip
 
 LOGGER = logging.getLogger(__name__)
 LOG_EVERY_STEPS = 25

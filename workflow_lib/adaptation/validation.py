@@ -11,7 +11,7 @@ from torch import Tensor
 from workflow_lib.adaptation.classes import proxy_of
 from workflow_lib.adaptation.schedule import derived_seed, groups_by_length
 from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, forward_clips
-from workflow_lib.manifest import Clip
+from workflow_lib.dataset.manifest import Clip
 
 # chance: share of the commonest proxy among the withheld clips, which naming always that one would get right.
 VALIDATION_COLUMNS = ("clips", "chance", "loss", "accuracy_attribute", "accuracy_machine", "accuracy_domain")

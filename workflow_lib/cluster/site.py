@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from workflow_lib.config_shape import schema_faults
+from workflow_lib.config.schema import schema_faults
 from workflow_lib.errors import UserError
-from workflow_lib.yaml_text import read_yaml
+from workflow_lib.files import read_yaml
 
 SCHEMA = Path(__file__).with_name("site_schema.yaml")
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workflow_lib.encoders.checkpoint import Checkpoint, take_tensors
+from workflow_lib.encoders.tensors import digest_tensors
 from workflow_lib.errors import UserError
-from workflow_lib.tensors import digest_tensors
 
 Length = Literal["native", "reference"]
 HEAD_DIM = 64  # of every published EAT, CED and M2D, whatever the width

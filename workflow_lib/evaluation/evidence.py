@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workflow_lib.bootstrap import Resampling
+from workflow_lib.evaluation.bootstrap import Resampling
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from workflow_lib.entries import CHOSEN
-from workflow_lib.evaluation.entries import Entry
-from workflow_lib.evaluation.headers import Row
-from workflow_lib.paths import NO_ONE, NO_SEED
+from workflow_lib.evaluation.columns import Row
+from workflow_lib.evaluation.labelled_entries import Entry
+from workflow_lib.plan.paths import NO_ONE, NO_SEED
+from workflow_lib.protocols import CHOSEN
 
 
 def metric_rows(entries: Iterable[Entry]) -> tuple[list[Row], list[Row]]:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, groupby
 from math import isnan
 
-from workflow_lib.bootstrap import Difference, Resampled, Resampling, resample
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation.entries import Entry
+from workflow_lib.evaluation.bootstrap import Difference, Resampled, Resampling, resample
+from workflow_lib.evaluation.columns import Row
 from workflow_lib.evaluation.figures import figure
-from workflow_lib.evaluation.headers import Row
-from workflow_lib.seeds import omega_over_seeds
+from workflow_lib.evaluation.labelled_entries import Entry
+from workflow_lib.evaluation.seeds import omega_over_seeds
 
 NAN = float("nan")
 UNDEFINED = Difference(NAN, NAN, NAN, NAN)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from workflow_lib.errors import UserError
-from workflow_lib.yaml_text import read_yaml
+from workflow_lib.files import read_yaml
 
 SETS = Path(__file__).with_name("sets.yaml")
 # A set of a year and the parts that it is made of; the splits that the archives of a part hold.

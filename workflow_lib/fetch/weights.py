@@ -17,9 +17,9 @@ from workflow_lib.errors import UserError
 from workflow_lib.fetch.archive import unpack
 from workflow_lib.fetch.connection import Retry
 from workflow_lib.fetch.download import download
+from workflow_lib.fetch.published import WEIGHT_SUFFIXES, Published, file_on_disk, meant_by
+from workflow_lib.fetch.weight_lock import LOCK, ON_DISK, Seen, read_lock, sha256_of, write_lock
 from workflow_lib.progress import Progress
-from workflow_lib.published import WEIGHT_SUFFIXES, Published, file_on_disk, meant_by
-from workflow_lib.published.lock import LOCK, ON_DISK, Seen, read_lock, sha256_of, write_lock
 
 log = logging.getLogger(__name__)
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -14,10 +14,10 @@ from workflow_lib.report.content import Block, Figure, Section, figures_of
 from workflow_lib.report.drawing import inline_svg, to_png, to_svg
 from workflow_lib.report.health import health_section
 from workflow_lib.report.overview import first_screen, glossary, provenance_section
-from workflow_lib.report.reading import SuiteTables, read_suite
 from workflow_lib.report.runtime import runtime_section
 from workflow_lib.report.studies import studies_section
 from workflow_lib.report.suite import suite_section
+from workflow_lib.report.suite_tables import SuiteTables, read_suite
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_lib.calibration import RobustSigmoid
+from workflow_lib.fusion.calibration import RobustSigmoid
 from workflow_lib.report.drawing import ACCENT, FAINT, figure_style
 from workflow_lib.report.figures import short
 

@@ -9,13 +9,13 @@ from workflow_lib.report.calibration import calibration_curves
 from workflow_lib.report.content import Figure, entry_label, entry_title
 from workflow_lib.report.curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
 from workflow_lib.report.figures import GROUPS, Bar, comparison, distributions, heat_map
-from workflow_lib.report.heading import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
-from workflow_lib.report.reading import SuiteTables
+from workflow_lib.report.glossary import METRICS, UNTRAINED_BASE
 from workflow_lib.report.roc import Roc, machine_panels, roc_panels, rocs_of
-from workflow_lib.report.rows import Entry, MachineRow, OfficialRow, RankingRow, UncertaintyRow, WeightRow
 from workflow_lib.report.runs import Run, caveat, groups_of
+from workflow_lib.report.suite_tables import SuiteTables
+from workflow_lib.report.table_rows import Entry, MachineRow, OfficialRow, RankingRow, UncertaintyRow, WeightRow
+from workflow_lib.report.title import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
 from workflow_lib.report.uncertainty import interval_head, intervals_of
-from workflow_lib.report.words import METRICS, UNTRAINED_BASE
 
 
 def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialRow]) -> Figure:

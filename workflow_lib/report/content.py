@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import matplotlib.figure
 
-from workflow_lib.report.rows import Entry
+from workflow_lib.report.table_rows import Entry
 
 UNTRAINED = "untrained"
 DASH = "\u2013"  # an en dash: nothing to say here

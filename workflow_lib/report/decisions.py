@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from workflow_lib.protocols import one_protocol
 from workflow_lib.report.content import (
     DASH,
     UNTRAINED,
@@ -16,9 +15,10 @@ from workflow_lib.report.content import (
     number,
     text,
 )
-from workflow_lib.report.entries import Rankings
-from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.rows import Entry, RankingRow, ThresholdRow
+from workflow_lib.report.entry_order import Rankings
+from workflow_lib.report.suite_tables import SuiteTables
+from workflow_lib.report.table_rows import Entry, RankingRow, ThresholdRow
+from workflow_lib.scoring.result import one_protocol
 
 Machines = Mapping[str, Sequence[RankingRow]]
 _NOTE = (

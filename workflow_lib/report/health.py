@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow_lib.health_table import Finding, HealthRow, grouped, read_health
+from workflow_lib.dataset.health_table import Finding, HealthRow, grouped, read_health
 from workflow_lib.report.content import DASH, Block, Cell, Column, Prose, Section, Table, count, number, text
 
 _NAMED = 3  # clips named in a cell before "and N more"

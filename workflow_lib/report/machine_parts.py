@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from workflow_lib.protocols import one_protocol
 from workflow_lib.report.charts import machine_chart
 from workflow_lib.report.clips import Shelf
 from workflow_lib.report.content import (
@@ -20,10 +19,11 @@ from workflow_lib.report.content import (
     text,
 )
 from workflow_lib.report.decisions import method_of, thresholds_of
-from workflow_lib.report.entries import Rankings, wrong_clips
-from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.rows import Entry, RankingRow, ThresholdRow
-from workflow_lib.report.words import METRICS
+from workflow_lib.report.entry_order import Rankings, wrong_clips
+from workflow_lib.report.glossary import METRICS
+from workflow_lib.report.suite_tables import SuiteTables
+from workflow_lib.report.table_rows import Entry, RankingRow, ThresholdRow
+from workflow_lib.scoring.result import one_protocol
 
 _HEARING = (
     "Spectrograms of near and far share one colour scale. Both sounds were made louder by one factor, so far stays as "

@@ -18,13 +18,13 @@ from workflow_lib.report.content import (
     entry_label,
     text,
 )
-from workflow_lib.report.described import clips_of, machines_of
-from workflow_lib.report.entries import by_omega, protocols_of
-from workflow_lib.report.evaluated import tag_of
-from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.rows import ModelRow, OfficialRow
+from workflow_lib.report.entry_order import by_omega, protocols_of
+from workflow_lib.report.glossary import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
+from workflow_lib.report.inputs import clips_of, machines_of
+from workflow_lib.report.ranking import tag_of
 from workflow_lib.report.suite import is_evaluated
-from workflow_lib.report.words import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
+from workflow_lib.report.suite_tables import SuiteTables
+from workflow_lib.report.table_rows import ModelRow, OfficialRow
 
 
 def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tuple[Block, ...]:

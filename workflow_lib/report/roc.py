@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workflow_lib.report.drawing import ACCENT, FAINT, INK, MUTED, NORMAL, figure_style
 from workflow_lib.report.figures import short, strips
-from workflow_lib.report.rows import RankingRow
+from workflow_lib.report.table_rows import RankingRow
 
 PAUC_LIMIT = 0.1  # largest false-positive rate of the challenge's pAUC
 _SMALLEST_STEP = 0.004  # of an axis: less than a pixel

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_lib.errors import UserError
-from workflow_lib.protocols import one_protocol
+from workflow_lib.report.cells import any_text, column, filled, known, one_of, whole
 from workflow_lib.report.content import (
     DASH,
     UNTRAINED,
@@ -20,10 +20,10 @@ from workflow_lib.report.content import (
     text,
 )
 from workflow_lib.report.figures import Change, change_marks, changes, heat_map
-from workflow_lib.report.heading import headed
-from workflow_lib.report.parsing import any_text, column, filled, known, one_of, whole
-from workflow_lib.report.reading import read_rows
-from workflow_lib.report.words import METRICS
+from workflow_lib.report.glossary import METRICS
+from workflow_lib.report.suite_tables import read_rows
+from workflow_lib.report.title import headed
+from workflow_lib.scoring.result import one_protocol
 
 _TITLES = {"omega": "Ω", **METRICS, "change": "Change of Ω"}
 _MEASURED = ("omega", "source_auc", "target_auc", "pauc", "change")

@@ -7,15 +7,8 @@ from pathlib import Path
 from workflow_lib.report.clips import Shelf
 from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
 from workflow_lib.report.decisions import decision_blocks
-from workflow_lib.report.described import material
-from workflow_lib.report.entries import Rankings, entries_of, front, protocols_of, rankings_of
-from workflow_lib.report.evaluated import machine_blocks, ranking_blocks, tag_of
-from workflow_lib.report.machine_parts import machine_parts
-from workflow_lib.report.ranked import score_charts, top_clip_tables
-from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.rows import Entry
-from workflow_lib.report.weights import choice_blocks, weight_blocks
-from workflow_lib.report.words import (
+from workflow_lib.report.entry_order import Rankings, entries_of, front, protocols_of, rankings_of
+from workflow_lib.report.glossary import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
     TRANSFERRED,
@@ -23,6 +16,13 @@ from workflow_lib.report.words import (
     WEIGHTS_FIXED,
     protocol_term,
 )
+from workflow_lib.report.inputs import material
+from workflow_lib.report.machine_parts import machine_parts
+from workflow_lib.report.ranking import machine_blocks, ranking_blocks, tag_of
+from workflow_lib.report.suite_tables import SuiteTables
+from workflow_lib.report.table_rows import Entry
+from workflow_lib.report.unlabelled import score_charts, top_clip_tables
+from workflow_lib.report.weights import choice_blocks, weight_blocks
 
 
 @dataclass(frozen=True)

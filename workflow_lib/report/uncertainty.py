@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, stdev
 
-from workflow_lib.protocols import one_protocol
 from workflow_lib.report.content import UNTRAINED, Block, Cell, Column, Details, Table, count, entry_label, number, text
-from workflow_lib.report.reading import SuiteTables
-from workflow_lib.report.rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
-from workflow_lib.report.words import METRICS
+from workflow_lib.report.glossary import METRICS
+from workflow_lib.report.suite_tables import SuiteTables
+from workflow_lib.report.table_rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
+from workflow_lib.scoring.result import one_protocol
 
 _SEEDS_HEAD = "Mean ± sample standard deviation"
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflow_lib.protocols import one_protocol
-from workflow_lib.studies.rows import StudyRow, first_row
-from workflow_lib.studies.tables import Figure, SuiteTables
+from workflow_lib.scoring.result import one_protocol
+from workflow_lib.studies.lookup import Figure, SuiteTables
+from workflow_lib.studies.study_row import StudyRow, first_row
 
 Pair = tuple[StudyRow, Mapping[str, Any]]  # a row and its settings
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from workflow_lib.protocols import one_protocol
 from workflow_lib.report.drawing import figure_style, to_png, to_svg
 from workflow_lib.report.figures import Change, change_marks, changes
 from workflow_lib.report.figures import heat_map as cells_of
-from workflow_lib.report.heading import headed
+from workflow_lib.report.title import headed
+from workflow_lib.scoring.result import one_protocol
 from workflow_lib.studies.latex import header
-from workflow_lib.studies.rows import METRICS, StudyRow, file_stem
+from workflow_lib.studies.study_row import METRICS, StudyRow, file_stem
 
 
 def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:

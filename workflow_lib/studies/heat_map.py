@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from workflow_lib.studies.comparison import filled
-from workflow_lib.studies.rows import StudyRow, first_row
-from workflow_lib.studies.tables import SuiteTables
+from workflow_lib.studies.lookup import SuiteTables
+from workflow_lib.studies.study_row import StudyRow, first_row
 
 SHOWN = ("source_auc", "target_auc", "pauc")
 

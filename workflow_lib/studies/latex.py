@@ -3,7 +3,7 @@ r"""A study as a LaTeX tabular with rules of booktabs: complete, escaped, and ne
 import re
 from collections.abc import Sequence
 
-from workflow_lib.studies.rows import METRICS, StudyRow
+from workflow_lib.studies.study_row import METRICS, StudyRow
 
 # What LaTeX would take as a command, and signs that pdflatex does not know; one pass, so that nothing is escaped twice.
 _SPECIAL = {

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from workflow_lib.ablation import Ablation, leave_one_branch_out
-from workflow_lib.bootstrap import Difference, Interval, Resampling
-from workflow_lib.fusing import DEFAULT_STEP
-from workflow_lib.seeds import over_seeds
+from workflow_lib.evaluation.ablation import Ablation, leave_one_branch_out
+from workflow_lib.evaluation.bootstrap import Difference, Interval, Resampling
+from workflow_lib.evaluation.seeds import over_seeds
+from workflow_lib.fusion.fold_file import DEFAULT_STEP
+from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.studies.comparison import filled
-from workflow_lib.studies.rows import StudyRow, first_row
-from workflow_lib.studies.tables import Figure, SuiteTables, defined
-from workflow_lib.tables import read_scores
+from workflow_lib.studies.lookup import Figure, SuiteTables, defined
+from workflow_lib.studies.study_row import StudyRow, first_row
 
 
 def removal_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:

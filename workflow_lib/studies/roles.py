@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflow_lib.studies.rows import StudyRow, first_row
-from workflow_lib.studies.tables import SuiteTables
+from workflow_lib.studies.lookup import SuiteTables
+from workflow_lib.studies.study_row import StudyRow, first_row
 
 ASPECTS = ("evidence", "microphones", "conditioning", "score")
 ENCODERS = {"eat": "EAT", "ced": "CED", "m2d": "M2D"}

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow_lib.dataset import one_line
+from workflow_lib.config.submission_form import expected_in
+from workflow_lib.dataset.clip_name import one_line
 from workflow_lib.errors import UserError
-from workflow_lib.submission.form import expected_in
 from workflow_lib.submission.validation import has_report, package_faults
 
 

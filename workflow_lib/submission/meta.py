@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from workflow_lib.submission.form import DESCRIPTION, FIGURES
+from workflow_lib.config.submission_form import DESCRIPTION, FIGURES
 
 EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
 RESULTS = """# Official figures on the development set, in percent, under the protocol complete_dev: calibration,

@@ -4,8 +4,8 @@ import reprlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from workflow_lib.config.submission_form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, EMAIL, FIGURES
 from workflow_lib.submission.foreign_yaml import ForeignYamlError, read_foreign_yaml
-from workflow_lib.submission.form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, EMAIL, FIGURES
 
 Test = Callable[[Any], bool]
 

@@ -5,9 +5,9 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from workflow_lib.score_table import ScoreTable
-from workflow_lib.submission.form import FOLDER, output_name, section_of
-from workflow_lib.thresholds import Threshold
+from workflow_lib.config.submission_form import FOLDER, output_name, section_of
+from workflow_lib.scoring.score_table import ScoreTable
+from workflow_lib.scoring.thresholds import Threshold
 
 MOMENT = (2026, 1, 1, 0, 0, 0)  # of every file in a zip: its bytes must not depend on when it was packed
 MODE = 0o100644 << 16

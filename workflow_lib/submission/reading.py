@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workflow_lib.dataset import one_line
-from workflow_lib.submission.form import FOLDER, LARGEST_REPORT
+from workflow_lib.config.submission_form import FOLDER, LARGEST_REPORT
+from workflow_lib.dataset.clip_name import one_line
 
 MOST_ENTRIES = 1000
 LARGEST_TABLE = 8 << 20  # bytes; 200 rows have 10 kB

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from workflow_lib.submission.writing import AFTERWARDS
+from workflow_lib.submission.job import AFTERWARDS
 
 
 def submission_lines(packages: Iterable[str], remarks: Iterable[str]) -> list[str]:

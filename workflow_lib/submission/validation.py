@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from workflow_lib.dataset import one_line
-from workflow_lib.errors import nearest
-from workflow_lib.submission.form import (
+from workflow_lib.config.submission_form import (
     FOLDER,
     LABEL,
     MAX_SYSTEMS,
@@ -17,6 +15,8 @@ from workflow_lib.submission.form import (
     expected_2026,
     output_name,
 )
+from workflow_lib.dataset.clip_name import one_line
+from workflow_lib.errors import nearest
 from workflow_lib.submission.meta_check import meta_faults
 from workflow_lib.submission.outputs import clips_of, contradiction, output_faults
 from workflow_lib.submission.reading import Package, read_package

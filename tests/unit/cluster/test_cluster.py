@@ -1,0 +1,292 @@
+"""What a site writes, what Slurm refuses, and when a run waits for nothing; the rest is shown on a real Slurm."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import yaml
+from conftest import ROOT
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+from workflow_lib.cluster.checks import limit_pause
+from workflow_lib.cluster.job_end import end_at_once
+from workflow_lib.cluster.refusals import refusal_lines
+from workflow_lib.cluster.run import cancel_orphans
+from workflow_lib.cluster.site import load_site
+from workflow_lib.cluster.slurm import RUN_NAME, SlurmJob
+from workflow_lib.cluster.watch import Watch
+from workflow_lib.encoders import gpus
+from workflow_lib.errors import UserError
+from workflow_lib.run.command import with_profile_paths
+
+SITE = {"gpu": {"request": "gpu"}, "partitions": {"cpu": {"max_runtime": 90, "max_mem_mb": 9000}}}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(**changes):
+        path = tmp_path / "site.yaml"
+        path.write_text(yaml.safe_dump({**SITE, **changes}), encoding="utf-8")
+        return path
+
+    return written
+
+
+def test_the_shipped_site_asks_for_one_gpu_and_nothing_else():
+    site = load_site(ROOT / "profiles" / "slurm" / "site.yaml")
+    assert site.gpu_job == {"gpu": 1}
+    assert site.cpu_job == {}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "asked"),
+    [
+        ({"request": "gpu", "model": "a100"}, {"gpu": 1, "gpu_model": "a100"}),
+        ({"request": "gres", "gres": "gpu:a100:1"}, {"gres": "gpu:a100:1"}),
+        ({"request": "gpu", "constraint": "a100|h100"}, {"gpu": 1, "constraint": "a100|h100"}),
+        ({"request": "none"}, {"constraint": "avx2"}),
+    ],
+)
+def test_a_gpu_is_asked_for_as_the_site_takes_it(write, gpu, asked):
+    site = load_site(write(gpu=gpu, account="lab", cpu={"constraint": "avx2"}))
+    assert site.gpu_job == {"slurm_account": "lab", **asked}
+    assert site.cpu_job == {"slurm_account": "lab", "constraint": "avx2"}
+
+
+def test_memory_and_run_time_grow_up_to_the_largest_partition_and_are_never_cut(write):
+    site = load_site(write())
+    assert [site.mem_mb(4000)(None, attempt) for attempt in (1, 2, 3)] == [4000, 8000, 9000]
+    assert [site.runtime(120)(None, attempt) for attempt in (1, 2)] == [120, 120]
+    without = load_site(write(partitions={"cpu": {}}))
+    assert without.mem_mb(4000)(None, 3) == 12000
+
+
+@pytest.mark.parametrize(
+    ("changes", "faults"),
+    [
+        ({"gpu": {"request": "cuda"}}, ["gpu.request"]),
+        ({"acount": "x", "gpu": {"request": "gpu", "gres": "gpu:2"}}, ["acount", "gpu.gres"]),
+        ({"gpu": {"request": "gres"}}, ["gpu.gres: request: gres needs it"]),
+        ({"gpu": {"request": "gpu", "model": "a100-sxm4"}}, ["gpu.model: 'a100-sxm4' is not possible: write a type"]),
+        ({"partitions": {"cpu": {"max_mem": 1}}}, ["partitions.cpu.max_mem"]),
+        ({"partitions": {3090: {}}}, ["3090: YAML reads this name as a number, not as text"]),
+        ({"partitions": {"cpu": {"max_runtime": "banana"}}}, ["cpu.max_runtime: 'banana' is not possible: write"]),
+        ({"partitions": {"cpu": {"max_runtime": -5}}}, ["cpu.max_runtime: -5 is not possible: write minutes"]),
+    ],
+)
+def test_a_faulty_site_is_one_line_a_fault_with_the_file(write, changes, faults):
+    path = write(**changes)
+    with pytest.raises(UserError) as error:
+        load_site(path)
+    lines = str(error.value).splitlines()
+    assert len(lines) == len(faults)
+    for fault in faults:
+        assert any(line.startswith(str(path)) and fault in line for line in lines), lines
+
+
+def test_a_site_that_is_no_yaml_is_one_line(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text("gpu: [", encoding="utf-8")
+    with pytest.raises(UserError, match=r"compute\.site: .*site\.yaml cannot be read as YAML") as error:
+        load_site(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        ("sbatch: error: invalid partition specified: x\nsbatch: error: Batch job", "partitions (profiles"),
+        ("sbatch: error: Invalid account or account/partition combination specified", "account (profiles"),
+        ("sbatch: error: Batch job submission failed: Invalid qos specification", "qos (profiles"),
+        ("sbatch: error: Invalid generic resource (gres) specification", "gpu.gres"),
+        ("sbatch: error: Requested time limit is invalid (missing or exceeds some limit)", "max_runtime"),
+        ("sbatch: error: something that nobody has seen", "docs/cluster.md, What goes wrong"),
+    ],
+)
+def test_a_refusal_names_its_key_once(tmp_path, said, key):
+    log = tmp_path / "log"
+    log.write_text(f"SLURM sbatch failed. The error message was '{said}'.\n" * 3, encoding="utf-8")
+    (line,) = refusal_lines([log, tmp_path / "absent"])
+    assert line.startswith("Slurm refused a job: ") and key in line
+
+
+class Now:
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def job(number: str, state: str) -> SlurmJob:
+    return SlurmJob(number, state, "run", "folder")
+
+
+def test_a_run_waits_for_nothing_when_nothing_was_alive_for_the_whole_patience():
+    now, jobs, busy = Now(), [[job("1", "RUNNING")]], [False]
+    watch = Watch(lambda: jobs[0], lambda: busy[0], lambda number: True, 60.0, now)
+    assert not watch.look()
+    jobs[0] = [job("1", "COMPLETED")]
+    assert not watch.look()
+    now.seconds = 59.0
+    assert not watch.look()
+    busy[0] = True  # a local rule, or a submission
+    assert not watch.look()
+    busy[0] = False
+    now.seconds = 70.0
+    assert not watch.look(), "the patience begins again"
+    jobs[0] = None
+    now.seconds = 500.0
+    assert not watch.look(), "a controller that is away says nothing about the jobs"
+    jobs[0] = []
+    assert not watch.look()
+    now.seconds = 561.0
+    assert watch.look()
+
+
+def test_a_preempted_job_is_queued_again_when_it_stays_preempted():
+    seen, jobs = [], [[job("7", "PREEMPTED"), job("8", "PREEMPTED")]]
+    watch = Watch(lambda: jobs[0], lambda: False, lambda number: bool(seen.append(number)), 60.0, Now())
+    watch.look()
+    assert not seen
+    jobs[0] = [job("7", "PREEMPTED"), job("8", "PENDING")]  # Slurm itself has queued the other one again
+    watch.look()
+    assert seen == ["7"]
+
+
+def test_orphans_are_cancelled_only_where_slurm_answers():
+    with pytest.raises(UserError, match="does not answer"):
+        cancel_orphans("folder", jobs=lambda folder: None)
+    cancel_orphans("folder", jobs=lambda folder: [job("3", "COMPLETED")])
+
+
+def test_orphans_that_stay_are_named(monkeypatch):
+    cancelled = []
+    monkeypatch.setattr("workflow_lib.cluster.run.cancel", cancelled.extend)
+    with pytest.raises(UserError, match="scancel 4, then start again"):
+        cancel_orphans("folder", jobs=lambda folder: [job("4", "RUNNING")], pause_s=0.0, gone_within_s=0.0)
+    assert cancelled == ["4"]
+
+
+def test_only_jobs_that_the_executor_named_are_ours():
+    uuid = "c8f6ed3d-1077-45c0-ad75-41edfa7e2872"
+    assert RUN_NAME.fullmatch(uuid) and RUN_NAME.fullmatch(f"dualmic_{uuid}")
+    assert not RUN_NAME.fullmatch("my_training")
+
+
+@pytest.mark.parametrize(
+    ("given", "led"),
+    [
+        (["--profile", "slurm", "-n"], ["--profile", "profiles/slurm", "-n"]),
+        (["--profile=slurm"], ["--profile=profiles/slurm"]),
+        (["--profile", "demo", "--profile", "mycluster"], ["--profile", "profiles/demo", "--profile", "mycluster"]),
+        (["--profile", "./slurm"], ["--profile", "./slurm"]),
+        (["--", "--profile", "slurm"], ["--", "--profile", "slurm"]),
+        (["--profile"], ["--profile"]),
+    ],
+)
+def test_profiles_are_found_by_name(given, led):
+    assert with_profile_paths(given, ROOT) == led
+
+
+def test_a_profile_of_ones_own_in_the_folder_goes_first(tmp_path):
+    for place in ("slurm", "profiles/slurm"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "config.yaml").touch()
+    assert with_profile_paths(["--profile", "slurm"], tmp_path) == ["--profile", "slurm"]
+
+
+@pytest.mark.parametrize(("visible", "number"), [(None, 3), ("0,2", 2), ("", 0), ("-1", 0), ("GPU-8f3a", 1)])
+def test_gpus_are_those_that_cuda_visible_devices_leaves(tmp_path, monkeypatch, visible, number):
+    for name in ("nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus.visible_gpus() == number
+
+
+def claimed(folder, names, hold: bool = False) -> subprocess.Popen:
+    told = f"print(claim_gpu({names!r}, Path({str(folder)!r})), flush=True)" + ("; input()" if hold else "")
+    imports = "from pathlib import Path; from workflow_lib.encoders.gpus import claim_gpu; "
+    return subprocess.Popen(
+        [sys.executable, "-c", imports + told], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_processes_side_by_side_take_different_gpus_and_give_them_back_when_killed(tmp_path):
+    names, folder = ["GPU-a", "GPU-b"], tmp_path / "claims"
+    held = [claimed(folder, names, hold=True)]
+    assert held[0].stdout.readline() == "0\n"
+    held.append(claimed(folder, names, hold=True))
+    assert held[1].stdout.readline() == "1\n"
+    assert claimed(folder, names).communicate()[0] == "None\n"
+    held[0].kill()
+    held[0].wait()
+    assert claimed(folder, names).communicate()[0] == "0\n"
+    held[1].communicate("\n")
+
+
+def test_a_process_that_asks_twice_keeps_its_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpus, "_CLAIMS", {})
+    assert [gpus.claim_gpu(["GPU-a", "GPU-b"], tmp_path) for _ in range(2)] == [0, 0]
+
+
+def test_the_executor_looks_away_for_so_long_at_most():
+    class Executor(RemoteExecutor):
+        def __init__(self):  # without a workflow
+            self._next_seconds_between_status_checks = 4
+
+        run_job = check_active_jobs = cancel_jobs = get_exec_mode = None
+
+    limit_pause(15, Executor)
+    executor, seen = Executor(), []
+    for _ in range(3):
+        seen.append(executor.next_seconds_between_status_checks)
+        executor.next_seconds_between_status_checks += 10
+    assert seen == [4, 14, 15]
+
+
+def test_snakemake_within_a_job_leaves_no_timer_to_wait_for(monkeypatch):
+    monkeypatch.setattr("threading.Timer", threading.Timer)
+    assert not threading.Timer(60, print).daemon
+    end_at_once()
+    assert threading.Timer(60, print).daemon
+
+
+DEAF = """
+import time
+from workflow_lib.cluster.interrupt import insist_on_interrupt
+
+def cancel():
+    print("heard", flush=True)
+    time.sleep(60)
+
+def schedule():
+    try:
+        try:
+            print("at work", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("lost", flush=True)
+            time.sleep(60)
+    except KeyboardInterrupt:
+        cancel()
+
+insist_on_interrupt(lambda: print("cancelled", flush=True), pause_s=0.5)
+schedule()
+"""
+
+
+def test_an_interrupt_that_was_lost_is_given_again_until_it_is_heard_and_the_jobs_are_cancelled():
+    process = subprocess.Popen([sys.executable, "-c", DEAF], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(signal.SIGINT)
+        assert [process.stdout.readline() for _ in range(4)] == ["lost\n", "heard\n", "cancelled\n", "cancelled\n"]
+    finally:
+        process.kill()
+        process.wait()

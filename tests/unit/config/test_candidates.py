@@ -1,0 +1,156 @@
+"""Candidate settings: grids become branches, and what nested_lomo chooses comes from the selection machines alone."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from workflow_lib.config.candidates import grid_branches, with_candidates
+from workflow_lib.config.checks import check_config
+from workflow_lib.errors import UserError
+from workflow_lib.fusion.candidate_choice import choose_candidates, fit_nested_fold
+from workflow_lib.plan.load import load_plan
+from workflow_lib.scoring.score_file import read_scores
+from workflow_lib.scoring.score_table import ScoreTable
+
+ROOT = Path(__file__).parents[3]
+DEFAULTS = ROOT / "config.yaml"
+GOLDEN = ROOT / "tests" / "golden" / "fusion"
+MACHINES = sorted(path.stem for path in (GOLDEN / "ae_mse").glob("*.csv"))
+CANDIDATES = {"ae": ["ae_mse", "ae_mahalanobis"], "other": ["coherence_mask", "alignment"]}
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def tables():
+    names = [name for names in CANDIDATES.values() for name in names]
+    return {m: {name: read_scores(GOLDEN / name / f"{m}.csv") for name in names} for m in MACHINES}
+
+
+def test_a_grid_becomes_branches_without_the_point_that_the_branch_is(config):
+    branch = config["branches"]["m2d"]
+    branch["candidates"] = {"block": [8, 10], "view": [["near"], ["near", "near-far"]], "components": [None, 768]}
+    derived = grid_branches("m2d", branch)
+    assert len(derived) == 2 * 2 * 2 - 1
+    found = derived["m2d.block-8.view-near.components-none"]
+    assert (found["block"], found["view"], found["conditioning"]["components"]) == (8, ["near"], None)
+    assert found["scorer"] == branch["scorer"] and "candidates" not in found
+    assert with_candidates(config)["branches"]["m2d"]["candidates"] == list(derived)
+
+
+def test_a_grid_of_nothing_but_the_branch_itself_has_no_other_candidate(config):
+    config["branches"]["ced"]["candidates"] = {"block": [10]}
+    config["branches"]["block"] = {"model": "ae", "scorer": {"kind": "mse"}}  # as the grid's key is called
+    assert with_candidates(config)["branches"]["ced"]["candidates"] == []
+    config["run"] |= {"suites": "dev", "systems": [], "branches": ["ced"], "protocols": ["nested_lomo"]}
+    assert load_plan(config, DEFAULTS).candidates("ced", "dev") == ["ced"]
+
+
+def test_an_untrained_candidate_makes_the_nested_result_untrained(config):
+    config["models"]["drawn"] = {"kind": "frozen", "encoder": "ced", "checkpoint": "random", "blocks": [10]}
+    config["branches"]["drawn"] = {**config["branches"]["ced"], "model": "drawn"}
+    del config["branches"]["drawn"]["candidates"]
+    config["branches"]["ae_mahalanobis"]["candidates"] = ["drawn"]
+    run = {"suites": "dev", "systems": ["NearMah"], "branches": [], "protocols": ["complete_dev", "nested_lomo"]}
+    config["run"] |= run
+    plan = load_plan(config, DEFAULTS)
+    found = {(e.kind, e.protocol): plan.is_untrained(e) for e in plan.evaluations("dev")}
+    assert found == {(k, p): p == "nested_lomo" for k in ("branch", "system") for p in run["protocols"]}
+
+
+def test_a_reading_is_no_setting_of_the_squared_error(config):
+    branch = config["branches"]["ae_mahalanobis"]
+    derived = grid_branches("a", {**branch, "candidates": {"kind": ["mse", "mahalanobis"], "reading": ["per_block"]}})
+    assert [point["scorer"] for point in derived.values()] == [
+        {"kind": "mse"},
+        {"kind": "mahalanobis", "reading": "per_block"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("branch", "candidates", "message"),
+    [
+        ("m2d", ["ced", "cde"], "branches.m2d.candidates: there is no branch 'cde'"),
+        ("m2d", ["m2d"], "branches.m2d.candidates: m2d itself is always a candidate"),
+        ("m2d", ["dualmic_raw"], "make m2d a candidate of dualmic_raw instead"),
+        ("m2d", {"block": [7]}, "branches.m2d.candidates.block: models.m2d.blocks has no block 7"),
+        ("m2d", {"components": [None], "whiten": [True]}, "whitening needs components"),
+        ("m2d", {"components": list(range(1, 102))}, "101 candidates, at most 99 can be tried"),
+        ("m2d", {"blocks": [8]}, "branches.m2d.candidates.blocks"),
+        ("ae_mse", {"k": [[8, 5]]}, "branches.ae_mse.candidates.k"),
+    ],
+)
+def test_what_cannot_be_a_candidate_is_one_line(config, branch, candidates, message):
+    config["branches"][branch]["candidates"] = candidates
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_candidates_are_scored_only_where_a_protocol_chooses_among_them(config):
+    config["run"] |= {"suites": "dev", "systems": ["DualDL4"], "branches": []}
+    assert load_plan(deepcopy(config), DEFAULTS).scored_branches("dev") == ["ae_mahalanobis", "ced", "m2d", "dualmic"]
+    config["systems"]["DualDL4"]["protocols"] = ["nested_lomo"]
+    plan = load_plan(config, DEFAULTS)
+    assert len([b for b in plan.scored_branches("dev") if b.split(".")[0] == "dualmic"]) == 8
+    assert {(e.kind, e.name, e.protocol) for e in plan.evaluations("dev") if e.name == "DualDL4"} == {
+        ("system", "DualDL4", "nested_lomo")
+    }
+
+
+def test_the_best_candidate_of_the_given_machines_is_chosen(tables):
+    choices = choose_candidates(tables, CANDIDATES)
+    for branch, choice in choices.items():
+        assert list(choice.omega) == CANDIDATES[branch]
+        assert choice.omega[choice.candidate] == max(choice.omega.values())
+
+
+def test_of_equal_candidates_the_first_is_taken(tables):
+    twice = {m: {**of_machine, "twin": of_machine["ae_mse"]} for m, of_machine in tables.items()}
+    assert choose_candidates(twice, {"b": ["twin", "ae_mse"]})["b"].candidate == "twin"
+    assert choose_candidates(twice, {"b": ["ae_mse", "twin"]})["b"].candidate == "ae_mse"
+
+
+def test_machines_without_any_figure_choose_nothing(tables):
+    normal = {
+        m: {b: ScoreTable(t.clip[:9], t.domain[:9], np.zeros(9), t.score[:9]) for b, t in of_machine.items()}
+        for m, of_machine in tables.items()
+    }
+    with pytest.raises(UserError, match="ae: no figure is defined on"):
+        choose_candidates(normal, CANDIDATES)
+
+
+def chosen_in_fold(tables, machine, fit=fit_nested_fold):
+    selection = {other: of_machine for other, of_machine in tables.items() if other != machine}
+    nested = fit(selection, tables[machine], machine, CANDIDATES, 0.25)
+    omega = {branch: dict(choice.omega) for branch, choice in nested.choices.items()}
+    return omega, nested.fold.weights, nested.fold.calibration
+
+
+def disturbed(tables, machine):
+    """The same with the labels and scores of one machine permuted."""
+    random = np.random.default_rng(5)
+    order = random.permutation(len(tables[machine]["ae_mse"].clip))
+    changed = {
+        b: ScoreTable(t.clip, t.domain, t.anomaly[order], random.permutation(t.score) ** 3)
+        for b, t in tables[machine].items()
+    }
+    return {**tables, machine: changed}
+
+
+@pytest.mark.parametrize("machine", ["fan", "valveEmu"])
+def test_nothing_of_the_held_out_machine_reaches_a_nested_choice(tables, machine):
+    assert chosen_in_fold(tables, machine) == chosen_in_fold(disturbed(tables, machine), machine)
+
+
+def test_a_planted_leak_would_be_seen(tables):
+    def leaky(selection, held_out, machine, candidates, step):
+        return fit_nested_fold({**selection, f"{machine} again": held_out}, held_out, machine, candidates, step)
+
+    assert chosen_in_fold(tables, "fan", leaky) != chosen_in_fold(disturbed(tables, "fan"), "fan", leaky)

@@ -1,0 +1,314 @@
+"""The configuration says in one line per fault where it is and what to write instead."""
+
+import copy
+import datetime
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_lib.config.checks import check_config
+from workflow_lib.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+RANDOM = {"kind": "frozen", "encoder": "eat", "checkpoint": "random", "blocks": [2]}
+SIMULATE = {
+    "seed": 1,
+    "seconds": 1.0,
+    "train_source": 4,
+    "train_target": 2,
+    "test_per_cell": 2,
+    "severity": [0.5, 1.0],
+}
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+def faults(config) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    return str(caught.value).splitlines()
+
+
+def put(config, place: str, value):
+    config = copy.deepcopy(config)
+    *path, last = place.split(".")
+    entry = config
+    for key in path:
+        entry = entry[key]
+    entry[last] = value
+    return config
+
+
+def test_the_shipped_configuration_is_valid(config):
+    check_config(config)
+
+
+def test_the_demo_laid_over_the_shipped_configuration_is_valid(config):
+    def lay(below, above):
+        both = below.keys() & above.keys() if isinstance(below, dict) and isinstance(above, dict) else None
+        return above if both is None else {**below, **above, **{key: lay(below[key], above[key]) for key in both}}
+
+    demo = yaml.safe_load((ROOT / "profiles" / "demo" / "workflow.yaml").read_text(encoding="utf-8"))
+    check_config(lay(config, demo))
+
+
+def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
+    """Each key is named in a comment, or carries one where an entry of its kind first stands."""
+    lines = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
+    explained = {
+        line.split("#")[0].split(":")[0].strip(" -") for line in lines if "#" in line and ":" in line.split("#")[0]
+    }
+    text = "\n".join(line for line in lines if line.lstrip().startswith("#"))
+    keys = {line.split(":")[0].strip(" -") for line in lines if ":" in line and not line.lstrip().startswith("#")}
+    named_by_user = {
+        "compute",
+        "kind",
+        "model",
+        "encoder",
+        "base",
+        "branches",
+        "suites",
+        "models",
+        "systems",
+        "root",
+        "machines",
+        "title",
+    }
+    config = yaml.safe_load("\n".join(lines))
+    named_by_user |= {*config["studies"], *config["suites"]["dev"]["machines"]}
+    missing = {key for key in keys - explained - named_by_user if key not in text and "{" not in key}
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "line"),
+    [
+        ("run.suite", ["dev"], "config: run.suite: unknown key: write suites"),
+        ("compute.threads", "two", "config: compute.threads: 'two' is of the wrong type: write a whole number"),
+        ("compute.device", "gpu", "config: compute.device: 'gpu' is not possible: write one of: cuda, auto, cpu"),
+        ("suites.dev.root", 5, "config: suites.dev.root: 5 is of the wrong type: write text"),
+        ("suites.dev.rot", "x", "config: suites.dev.rot: unknown key: write root"),
+        ("models.eat.kind", "frosen", "config: models.eat.kind: 'frosen' is no kind of model: write one of"),
+        ("models.eat.lenght", "native", "config: models.eat.lenght: unknown key: write length"),
+        ("models.eat.blocks", [10, 13], "config: models.eat.blocks: there is no block 13: write 1 to 12"),
+        ("models.dualmic.base", "eet", "config: models.dualmic.base: there is no frozen model 'eet': write eat"),
+        ("models.dualmic.base", "ced", "config: models.dualmic.base: only eat encoders can be adapted"),
+        (
+            "models.dualmic.adaptation",
+            {"lora_rnk": 4},
+            "config: models.dualmic.adaptation: adapter settings: unknown key",
+        ),
+        ("branches.ced.model", "cad", "config: branches.ced.model: there is no model 'cad': write ced"),
+        ("branches.ced.block", 9, "branches.ced.block: models.ced.blocks has no block 9: write one of 8, 10, 12"),
+        (
+            "branches.ced.view",
+            ["nearfar"],
+            "config: branches.ced.view[0]: 'nearfar' is not possible: write one of: near-",
+        ),
+        ("branches.ced.view", ["head"], "config: branches.ced.view: ced has no head"),
+        (
+            "branches.ae_mse.scorer",
+            {"kind": "mes"},
+            "config: branches.ae_mse.scorer.kind: 'mes' is not possible: write one of: mse, mahalanobis",
+        ),
+        ("systems.NearMah.branches", ["ae_mahalnobis"], "there is no branch 'ae_mahalnobis': write ae_mahalanobis"),
+        ("systems.NearMah.step", 0.3, "config: systems.NearMah.step: 1 is no multiple of 0.3"),
+        ("systems.DualDL4.weights", {"ced": 1.0}, "config: systems.DualDL4.weights: name each branch"),
+        ("systems.DualDL4.search", "lp", "systems.DualDL4.search: 'lp' is not possible: write one of: grid, linear_"),
+        ("evidence.bootstrap.replicates", 10, "evidence.bootstrap.replicates: 10 is not possible: write 100 to"),
+        ("evidence.bootstrap.level", 95, "evidence.bootstrap.level: 95 is not possible: write 0.5 to 0.999"),
+        ("run.suites", ["def"], "config: run.suites: there is no suite 'def': write dev"),
+        ("run.systems", ["NearMa"], "config: run.systems: there is no system 'NearMa': write NearMah"),
+        ("run.branches", ["ae_mes"], "config: run.branches: there is no branch 'ae_mes': write ae_mse"),
+        ("run.seeds", [], "config: run.seeds"),
+        ("run.protocols", ["cross_fited"], "write one of: cross_fitted, complete_dev, fixed_lomo"),
+        ("run.protocols", [], "config: run.protocols: [] is not possible: name at least one"),
+        ("run.protocols", ["complete_dev"] * 2, "name each once (complete_dev)"),
+        ("run.suites", [], "config: run.suites: [] is not possible: name at least one"),
+        ("run.suites", ["dev", "dev"], "run.suites: ['dev', 'dev'] is not possible: name each once (dev)"),
+        ("run.suites", None, "run.suites: null is of the wrong type: write text or a list"),
+        ("run.systems", [5], "run.systems[0]: 5 is of the wrong type: write text, in quotes"),
+        ("results", "", "results: '' is not possible: write the name of a folder, without { and }"),
+        ("results", "out{1}", "results: 'out{1}' is not possible: write the name of a folder, without { and }"),
+        ("compute.threads", 0, "compute.threads: 0 is not possible: write 1 or more"),
+        ("compute.threads", 2.0, "compute.threads: 2.0 is of the wrong type: write a whole number"),
+        ("compute.threads", None, "compute.threads: null is of the wrong type"),
+        ("compute", [], "config: compute: [] is of the wrong type: write a mapping"),
+        ("suites", ["dev"], "config: suites: ['dev'] is of the wrong type: write a mapping"),
+        ("models", None, "config: models: null is of the wrong type: write a mapping"),
+        ("models.ae", None, "config: models.ae: null is of the wrong type: write a mapping"),
+        ("models.ae", ["mse"], "config: models.ae: ['mse'] is of the wrong type: write a mapping"),
+        ("models.ae.kind", ["x"], "config: models.ae.kind: ['x'] is no kind of model: write one of: autoencoder, fr"),
+        ("models.ae.kind", "frozn", "write one of: frozen, autoencoder, adapted"),
+        ("models.ae.epoch", 3, "config: models.ae.epoch: unknown key: write epochs"),
+        ("models.ae.learning_rate", "1e-3", "'1e-3' is text for YAML: write 0.001 or 1.0e-3"),
+        (
+            "folds.size",
+            "20",
+            "folds.size: '20' is text: write 20 without quotes in a --configfile (--config {…} holds text)",
+        ),
+        ("models.ae.epochs", "1e1", "models.ae.epochs: '1e1' is text for YAML: write 10"),
+        ("models.ae.learning_rate", math.nan, "learning_rate: nan is of the wrong type: write a finite number"),
+        ("models.ae.learning_rate", 0, "learning_rate: 0 is not possible: write a number above 0"),
+        ("models.ae.batch_size", 1, "models.ae.batch_size: 1 is not possible: write 2 or more"),
+        ("models.ae.seed", 2**40, "models.ae.seed: 1099511627776 is not possible: write 0 to 4294967295"),
+        ("models.eat.encoder", "eet", "config: models.eat.encoder: there is no encoder 'eet': write eat"),
+        ("models.eat.chunk_frames", 608, "config: models.eat: the encoder eat takes no chunk_frames: leave out"),
+        ("models.m2d.chunk_frames", 608, "config: models.m2d: chunk_frames: only for `checkpoint: random`: leave it"),
+        ("models.m2d.chunk_frames", 609, "models.m2d.chunk_frames: 609 is not possible"),
+        ("models.eat.trust_pickle", "numpy.dtype", "models.eat.trust_pickle: 'numpy.dtype' is of the wrong type"),
+        ("compute.precision", "bf16", "config: compute.precision: 'bf16' is not possible: write one of"),
+        ("compute.compile", "yes", "config: compute.compile: 'yes' is of the wrong type: write true or false"),
+        ("models.eat.blocks", [13], "config: models.eat.blocks: there is no block 13: write 1 to 12"),
+        ("models.eat.blocks", [10, 10], "models.eat.blocks: [10, 10] is not possible: name each once (10)"),
+        ("models.eat.embed_dim", 96, "models.eat: embed_dim: only for `checkpoint: random`: leave it out"),
+        ("models.mine", {**RANDOM, "embed_dim": 100, "num_heads": 12}, "embed_dim: 100 is no multiple of num_heads"),
+        ("models.mine", {**RANDOM, "embed_dim": 6, "num_heads": 2}, "6 is no multiple of 4, as eat needs: write 8"),
+        ("models.mine", {**RANDOM, "embed_dim": 96}, "models.mine.num_heads: missing"),
+        ("models.dualmic.blocks", [10, 13], "models.dualmic.blocks: there is no block 13: write 1 to 12"),
+        ("models.dualmic.blocks", [9], "models.dualmic.blocks: block 10 is adapted for: add it"),
+        (
+            "models.dualmic.adaptation",
+            {"adapted_blocks": [13], "statistics_block": 13},
+            "models.dualmic.adaptation: there is no block 13 of 12",
+        ),
+        (
+            "models.dualmic.adaptation",
+            {"learning_rate": "1e-4"},
+            "adaptation.learning_rate: '1e-4' is text for YAML: write 0.0001 or 1.0e-4",
+        ),
+        ("models.dualmic.adaptation", {"epochs": 10**400, "arcface_scale": 10**400}, "models.dualmic.adaptation"),
+        ("models.dualmic.adaptation", {5: 1}, "adapter settings: unknown key '5'"),
+        ("branches.ced.model", ["ced"], "branches.ced.model: ['ced'] is of the wrong type: write text"),
+        ("branches.ced.model", {"ced": 1}, "branches.ced.model: {'ced': 1} is of the wrong type: write text"),
+        ("branches.ced.model", 5, "branches.ced.model: 5 is of the wrong type: write text, in quotes"),
+        ("branches.ced.model", None, "branches.ced.model: null is of the wrong type: write text"),
+        ("branches.ced", None, "branches.ced: null is of the wrong type: write a mapping"),
+        ("branches.mine", {"score": "x"}, "branches.mine: has neither model nor scores: write `model: <name>`, or"),
+        ("branches.mine", {}, "branches.mine: has neither model nor scores"),
+        ("branches.ced.scores", "x", "ced.scores: stands alone: leave out block, candidates, conditioning, model"),
+        ("branches.ced.view", ["near", "near"], "branches.ced.view: ['near', 'near'] is not possible: name each once"),
+        ("branches.ced.view", [], "branches.ced.view: [] is not possible: name at least one"),
+        ("branches.ced.conditioning.components", 0, "conditioning.components: 0 is not possible: write 1 or more"),
+        ("branches.ced.conditioning.whiten", True, "branches.ced.conditioning.whiten: whitening needs components"),
+        ("branches.ced.conditioning.components", "x", "write a whole number or null"),
+        ("branches.ced.conditioning", {"standardise": True, "whiten": False}, "conditioning.components: missing"),
+        ("branches.ced.scorer.kind", "mse", "branches.ced.scorer.kind: 'mse' is not possible: write local_density"),
+        ("branches.ced.scorer.k", [8], "branches.ced.scorer.k: [8] is not possible: write 2 numbers"),
+        ("branches.ced.scorer.eps", math.inf, "branches.ced.scorer.eps: inf is of the wrong type: write a finite"),
+        ("branches.ae_mse.scorer.reading", "official", "branches.ae_mse.scorer.reading: only for `kind: mahalanobis`"),
+        ("systems.NearMah.step", math.nan, "systems.NearMah.step: nan is of the wrong type: write a finite number"),
+        ("systems.NearMah.step", 1e-300, "systems.NearMah.step: 1e-300 is not possible: write 0.0001 to 1"),
+        ("systems.NearMah.step", "5e-2", "'5e-2' is text for YAML: write 0.05 or 5.0e-2"),
+        ("systems.DualDL4.step", 0.002, "step: 0.002 gives 21,084,251 combinations of weights, at most 2,000,000"),
+        ("systems.NearMah.branches", [], "systems.NearMah.branches: [] is not possible: name at least one"),
+        ("systems.NearMah.weights", {5: 1.0}, "systems.NearMah.weights.5: YAML reads this name as a number"),
+        ("systems.NearMah.weights", {"ae_mahalanobis": math.nan}, "write a finite number"),
+        ("suites.dev.machines", ["fan", "fan"], "suites.dev.machines: ['fan', 'fan'] is not possible: name each once"),
+        ("suites.dev.sample_rate", 48000, "write 16000; clips of another rate need resample: true"),
+        ("suites.dev.channels", 3, "suites.dev.channels: 3 is not possible: write 1 to 2"),
+        ("suites.dev.select_on", "dev", "suites.dev.select_on: 'dev' is this suite itself"),
+        ("suites.mine", {"root": "x", "select_on": "eval"}, "suites.mine.select_on: 'eval' has a select_on of its own"),
+        ("suites.demo", {"simulate": {**SIMULATE, "seconds": 0.4}}, "seconds: 0.4 is not possible: write 0.5 to 600"),
+        ("suites.demo", {"simulate": {**SIMULATE, "seconds": math.inf}}, "write a finite number"),
+        ("suites.demo", {"simulate": {**SIMULATE, "severity": [1, 0.5]}}, "severity: 1 is above 0.5: write [0.5, 1]"),
+        ("suites.demo", {"simulate": {**SIMULATE, "severity": [0.5, 2]}}, "a number above 0, at most 1"),
+        ("suites.demo", {"simulate": {**SIMULATE, "train_source": 10001}}, "write 1 to 10000"),
+        ("suites.eval.select_on", "deb", "config: suites.eval.select_on: there is no other suite 'deb': write dev"),
+        ("suites.my suite", {"root": "x"}, "config: suites.my suite: a name becomes part of file names"),
+    ],
+)
+def test_a_fault_is_one_line_with_place_and_remedy(config, place, value, line):
+    found = faults(put(config, place, value))
+    assert len(found) == 1, found
+    assert line in found[0]
+
+
+@pytest.mark.parametrize("section", ["suites", "models", "branches", "systems"])
+@pytest.mark.parametrize("name", [5, 1.5, None, True, datetime.date(2026, 1, 1)])
+def test_a_name_that_yaml_does_not_read_as_text_is_one_line(config, section, name):
+    entry = {"suites": "dev", "models": "ae", "branches": "ced", "systems": "NearMah"}[section]
+    config[section][name] = copy.deepcopy(config[section][entry])
+    (line,) = faults(config)
+    assert line.startswith(f"config: {section}.")
+    assert line.endswith("not as text: write it in quotes")
+
+
+@pytest.mark.parametrize("value", [None, [], "text", 5])
+def test_a_configuration_that_is_no_mapping_is_one_line(value):
+    (line,) = faults(value)
+    assert line.startswith("config: the whole file: ")
+
+
+@pytest.mark.parametrize("value", [None, [1], "text", 5, math.nan, {5: None}, datetime.date(2026, 1, 1), [[]], True])
+def test_any_value_at_any_place_is_valid_or_a_user_error(config, value):
+    def places(entry, path=()):
+        for key in entry:
+            yield (*path, key)
+            if isinstance(entry[key], dict):
+                yield from places(entry[key], (*path, key))
+
+    for *path, last in places(config):
+        entry = changed = copy.deepcopy(config)
+        for key in path:
+            entry = entry[key]
+        entry[last] = value
+        try:
+            check_config(changed)
+        except UserError as error:
+            assert all(line.startswith("config: ") for line in str(error).splitlines())
+
+
+def test_missing_keys_are_one_line_each(config):
+    config["models"]["ae"] = {"kind": "autoencoder"}
+    assert len(faults(config)) == 5
+
+
+def test_a_misspelt_required_key_is_one_line(config):
+    config["run"]["sedes"] = config["run"].pop("seeds")
+    assert faults(config) == ["config: run.sedes: unknown key: write seeds"]
+
+
+def test_fixed_weights_need_no_grid(config):
+    weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
+    check_config(put(put(config, "systems.DualDL4.step", 0.002), "systems.DualDL4.weights", weights))
+
+
+def test_a_linear_program_needs_no_grid(config):
+    fine = put(config, "systems.DualDL4.step", 0.002)
+    assert "combinations of weights" in faults(fine)[0]
+    check_config(put(fine, "systems.DualDL4.search", "linear_program"))
+
+
+@pytest.mark.parametrize("search", ["grid", "linear_program"])
+def test_weights_are_given_or_searched_for(config, search):
+    weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
+    (line,) = faults(put(put(config, "systems.DualDL4.weights", weights), "systems.DualDL4.search", search))
+    assert line.startswith("config: systems.DualDL4: search and weights exclude each other")
+
+
+def test_a_missing_key_is_named(config):
+    del config["branches"]["ced"]["view"]
+    assert faults(config) == ["config: branches.ced.view: missing: add it (config.yaml shows every key)"]
+
+
+def test_all_faults_are_said_at_once(config):
+    config = put(put(config, "run.sedes", [1]), "compute.threads", 0)
+    assert len(faults(config)) == 2
+
+
+def test_fixed_weights_must_sum_to_one(config):
+    weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
+    check_config(put(config, "systems.DualDL4.weights", weights))
+    assert "make them sum to 1" in faults(put(config, "systems.DualDL4.weights", {**weights, "ced": 0.2}))[0]
+
+
+def test_only_restricted_licences_are_accepted(config):
+    check_config(put(config, "fetch.accept_licence", ["m2d", "ced"]))
+    (line,) = faults(put(config, "fetch.accept_licence", ["md2", "ced"]))
+    assert line == "config: fetch.accept_licence: 'md2' needs no acceptance: write m2d"

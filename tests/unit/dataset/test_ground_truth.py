@@ -1,0 +1,135 @@
+"""Labels of an evaluation set come from a file of the user's, and from nowhere else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from conftest import ROOT
+
+from workflow_lib.dataset.ground_truth import read_ground_truth, truth_of
+from workflow_lib.dataset.manifest import index_machine
+from workflow_lib.errors import UserError
+from workflow_lib.plan.load import load_plan
+
+TRUE = [
+    "section_00_source_test_normal_0003_spd_1.wav",
+    "section_00_source_test_anomaly_0003_noAttribute.wav",
+    "section_00_target_test_normal_0007_ac_0.03_.wav",
+    "section_00_target_test_anomaly_0007_vlt_31V.wav",
+]
+ROWS = "".join(f"section_00_{i:04d}.wav,{name}\n" for i, name in enumerate(TRUE))
+
+
+@pytest.fixture
+def truth(tmp_path) -> Path:
+    path = tmp_path / "eval_data_list_2026.csv"
+    path.write_text(f"Sander\n{ROWS}ToyDrone\n{ROWS}", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    for machine in ("Sander", "ToyDrone"):
+        names = [f"train/section_00_{d}_train_normal_0000_noAttribute.wav" for d in ("source", "target")]
+        for name in [*names, *(f"test/section_00_{i:04d}.wav" for i in range(4))]:
+            path = tmp_path / "eval" / machine / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, 0.1 * np.ones((8000, 2)), 16000)
+    return tmp_path / "eval"
+
+
+@pytest.mark.parametrize(
+    "change", [str, lambda t: "\ufeff" + t.replace("\n", "\r\n"), lambda t: t.replace("\n", ",\n\n")]
+)
+def test_the_published_form_is_read(truth, change):
+    truth.write_text(change(truth.read_text(encoding="utf-8")), encoding="utf-8")
+    found = read_ground_truth(truth)
+    assert list(found) == ["Sander", "ToyDrone"]
+    assert [(name.domain, name.label) for name in found["Sander"].values()] == [
+        ("source", "normal"),
+        ("source", "anomaly"),
+        ("target", "normal"),
+        ("target", "anomaly"),
+    ]
+    assert truth_of(None, "Sander") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ROWS,
+        f"Sander\n{ROWS}Sander\n",
+        f"Sander\n{ROWS}{ROWS}",
+        "Sander\na.wav,b.wav\n",
+        "Sander\na.wav,section_00_0001.wav\n",
+        f"Sander\na.wav,{TRUE[0]}\n",
+    ],
+)
+def test_a_file_that_makes_no_sense_is_one_line(truth, text):
+    truth.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        truth_of(truth, "Sander")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (f"section_00_0004.wav,{TRUE[1]}", f"{TRUE[1]} for the second time in this block: two clips cannot be one"),
+        (f"section_01_0004.wav,{TRUE[1]}", f"{TRUE[1]} is not of the section of section_01_0004.wav"),
+        ("section_00_0004.wav", "section_00_0004.wav stands alone, one of its two names is lost"),
+        (f",{TRUE[1]}", f"{TRUE[1]} stands alone, one of its two names is lost"),
+    ],
+)
+def test_a_line_that_contradicts_the_others_is_named(truth, row, expected):
+    truth.write_text(f"Sander\n{ROWS}{row}\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        read_ground_truth(truth)
+    assert str(caught.value).startswith(f"{truth}, line 6: {expected}")
+
+
+def test_the_manifest_knows_what_the_file_says(root, truth):
+    clips, faults = index_machine(root, "Sander", ground_truth=str(truth))
+    assert faults == []
+    found = {clip.clip: (clip.domain, clip.label, clip.attributes) for clip in clips if clip.split == "test"}
+    assert found["section_00_0000.wav"] == ("source", "normal", "spd_1")
+    assert found["section_00_0003.wav"] == ("target", "anomaly", "vlt_31V")
+
+
+def test_a_clip_without_a_line_is_a_fault(root, truth):
+    truth.write_text(f"Sander\n{ROWS.splitlines()[0]}\n", encoding="utf-8")
+    _, faults = index_machine(root, "Sander", ground_truth=str(truth))
+    assert len([fault for fault in faults if "not in the ground truth" in str(fault)]) == 3
+
+
+def test_a_line_without_a_clip_is_a_fault(root, truth):
+    (root / "Sander" / "test" / "section_00_0002.wav").unlink()
+    _, (fault,) = index_machine(root, "Sander", ground_truth=str(truth))
+    path = root / "Sander" / "test" / "section_00_0002.wav"
+    assert str(fault) == f"{path}: in the ground truth, but not there: add the clip, or remove its line"
+
+
+def own(root: Path, **suite) -> dict:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["suites"]["eval"] |= {"root": str(root), "machines": ["Sander", "ToyDrone"], **suite}
+    config["run"]["suites"] = ["eval"]
+    return config
+
+
+def test_a_suite_has_labels_with_the_file_and_none_without(root, truth):
+    without = load_plan(own(root), ROOT / "config.yaml").suites["eval"]
+    plan = load_plan(own(root, ground_truth=str(truth)), ROOT / "config.yaml")
+    assert (without.labelled, plan.suites["eval"].labelled) == (False, True)
+    assert plan.index_rules("eval")["ground_truth"] == str(truth)
+    before = plan.suites["eval"].fingerprint("Sander")
+    truth.write_text(truth.read_text(encoding="utf-8").replace("spd_1", "spd_2"), encoding="utf-8")
+    assert before != plan.suites["eval"].fingerprint("Sander") != without.fingerprint("Sander")
+
+
+def test_a_file_that_is_not_there_is_one_line(root):
+    with pytest.raises(UserError, match=r"^config: suites\.eval\.ground_truth: nowhere\.csv: cannot be read") as caught:
+        load_plan(own(root, ground_truth="nowhere.csv"), ROOT / "config.yaml")
+    assert len(str(caught.value).splitlines()) == 1

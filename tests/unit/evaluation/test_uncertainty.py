@@ -1,0 +1,181 @@
+"""The tables of intervals, differences and seeds hold every entry and pair that one protocol allows, and no other."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from workflow_lib.evaluation import HEADERS, Evidence, write_tables
+from workflow_lib.evaluation.bootstrap import Resampling, compare, resample
+from workflow_lib.evaluation.labelled_entries import Entry
+from workflow_lib.evaluation.uncertainty import seed_rows, uncertainty_rows
+from workflow_lib.scoring.result import Result
+from workflow_lib.scoring.score_file import write_scores
+from workflow_lib.scoring.score_table import ScoreTable
+
+FEW = Resampling(replicates=40, level=0.9, seed=5)
+LABELS = {
+    "clip": [f"{i:02d}.wav" for i in range(24)],
+    "domain": ["source", "target"] * 12,
+    "anomaly": np.arange(24) // 2 % 2,
+}
+
+
+def entry(kind, name, protocol="complete_dev", seed="", gain=0.5, untrained="no", clips=slice(None), draw=0):
+    """An entry of drawn scores: the larger the gain, the better."""
+    rng = np.random.default_rng([draw, *name.encode(), *seed.encode()])
+    columns = {key: np.asarray(column)[clips] for key, column in LABELS.items()}
+    score = rng.normal(size=24)[clips] + gain * columns["anomaly"]
+    tables = {machine: ScoreTable(**columns, score=score + 0.1 * m) for m, machine in enumerate(("fan", "pump"))}
+    return Entry("dev", untrained, Result(kind, name, protocol, seed, tables))
+
+
+def tabulated(entries):
+    entries = sorted(entries, key=lambda one: one.identity)
+    intervals, differences, notes = uncertainty_rows(entries, FEW)
+    return (
+        [dict(zip(HEADERS["uncertainty"], row, strict=True)) for row in intervals],
+        [dict(zip(HEADERS["differences"], row, strict=True)) for row in differences],
+        notes,
+    )
+
+
+def pairs_of(rows):
+    return [
+        (r["protocol"], *(tuple(r[f"{key}_{side}"] for key in ("kind", "name", "seed")) for side in "ab")) for r in rows
+    ]
+
+
+def test_every_entry_has_its_interval():
+    entries = [entry("branch", "a"), entry("system", "S", "cross_fitted", "13711", untrained="yes")]
+    rows, _, _ = tabulated(entries)
+    for row, one in zip(rows, entries, strict=True):
+        found = resample([one.result], FEW)[0].interval()
+        assert tuple(row[key] for key in HEADERS["uncertainty"][:6]) == one.identity
+        assert [float(row[key]) for key in ("omega", "low", "high", "level")] == [
+            found.omega,
+            found.low,
+            found.high,
+            0.9,
+        ]
+        assert (row["replicates"], row["bootstrap_seed"]) == (40, 5)
+
+
+def test_systems_and_branches_of_one_protocol_are_compared_and_each_system_with_the_best_branch():
+    entries = [
+        entry("branch", "good", gain=2),
+        entry("branch", "poor", gain=0),
+        entry("branch", "fixed", "fixed_lomo", gain=9),
+        entry("system", "S"),
+        entry("system", "T"),
+        entry("system", "S", "cross_fitted"),
+        entry("system", "T", "cross_fitted", untrained="yes"),
+    ]
+    _, rows, notes = tabulated(entries)
+    assert pairs_of(rows) == [
+        ("complete_dev", ("branch", "good", ""), ("branch", "poor", "")),
+        ("complete_dev", ("system", "S", ""), ("branch", "good", "")),
+        ("complete_dev", ("system", "S", ""), ("system", "T", "")),
+        ("complete_dev", ("system", "T", ""), ("branch", "good", "")),
+        ("cross_fitted", ("system", "S", ""), ("system", "T", "")),
+    ]
+    assert [row["untrained"] for row in rows] == ["no", "no", "no", "no", "yes"] and not notes
+    found = compare(entries[3].result, entries[0].result, FEW)
+    figures = [float(rows[1][key]) for key in ("difference", "low", "high", "same_sign")]
+    assert figures == [found.difference, found.low, found.high, found.same_sign]
+    assert found.difference == entries[3].result.omega - entries[0].result.omega
+
+
+def test_seeds_are_compared_with_their_own_and_what_has_none_with_each():
+    entries = [
+        entry("branch", "frozen", gain=1),
+        entry("branch", "tuned", seed="1", gain=9),
+        entry("branch", "tuned", seed="2", gain=0),
+        entry("system", "Plain"),
+        entry("system", "Tuned", seed="1"),
+        entry("system", "Tuned", seed="2"),
+    ]
+    _, rows, _ = tabulated(entries)
+    plain, first, second = (("system", "Plain", ""), ("system", "Tuned", "1"), ("system", "Tuned", "2"))
+    frozen, best, worst = ("branch", "frozen", ""), ("branch", "tuned", "1"), ("branch", "tuned", "2")
+    wanted = [
+        (frozen, best),
+        (frozen, worst),
+        (plain, frozen),
+        (plain, best),
+        (plain, first),
+        (plain, second),
+        (first, best),
+        (second, frozen),
+    ]
+    # With seed 1 the adapted branch is the best, with seed 2 the frozen one.
+    assert [(a, b) for _, a, b in pairs_of(rows)] == sorted(wanted)
+
+
+def test_different_clips_are_not_compared_and_noted():
+    entries = [entry("system", "S"), entry("system", "T", clips=slice(4, None))]
+    _, (row,), notes = tabulated(entries)
+    assert [row[key] for key in ("difference", "low", "high", "same_sign")] == [""] * 4
+    ((name, note),) = notes
+    assert name == "S" and "only one of them has clip 00.wav" in note
+
+
+def test_undefined_figures_are_empty_cells():
+    blind = entry("system", "S")
+    tables = {m: ScoreTable(t.clip, ["source"] * 24, t.anomaly, t.score) for m, t in blind.result.tables.items()}
+    undefined = [Entry("dev", "no", Result("system", name, "complete_dev", "", tables)) for name in "ST"]
+    intervals, (difference,), _ = tabulated(undefined)
+    assert [row[key] for row in intervals for key in ("omega", "low", "high")] == [""] * 6
+    assert [difference[key] for key in ("difference", "low", "high", "same_sign")] == [""] * 4
+
+
+def test_seeds_are_summarised_by_entry_and_protocol():
+    entries = [
+        entry("branch", "tuned", seed="1"),
+        entry("branch", "tuned", seed="2", untrained="yes"),
+        entry("branch", "tuned", "fixed_lomo", seed="1"),
+        entry("system", "Plain"),
+    ]
+    omegas = [one.result.omega for one in entries]
+    rows = seed_rows(sorted(entries, key=lambda one: one.identity))
+    assert [row[:6] for row in rows] == [
+        ("dev", "complete_dev", "branch", "tuned", "yes", 2),
+        ("dev", "complete_dev", "system", "Plain", "no", 1),
+        ("dev", "fixed_lomo", "branch", "tuned", "no", 1),
+    ]
+    assert float(rows[0][6]) == pytest.approx(np.mean(omegas[:2]), abs=1e-15)
+    assert float(rows[0][7]) == pytest.approx(np.std(omegas[:2], ddof=1), abs=1e-15)
+    assert [row[6:] for row in rows[1:]] == [(repr(omegas[3]), ""), (repr(omegas[2]), "")]
+
+
+def written(folder, labelled):
+    """The tables of two systems of two seeds, as the job writes them."""
+    evaluations = []
+    for name in ("S", "T"):
+        for seed in ("1", "2"):
+            one = entry("system", name, seed=seed)
+            paths = {m: folder / f"{name}-{seed}-{m}.csv" for m in one.result.tables}
+            for machine, path in paths.items():
+                write_scores(path, one.result.tables[machine])
+            facts = {"suite": "dev", "protocol": "complete_dev", "kind": "system", "name": name, "seed": f"seed{seed}"}
+            evaluations.append({**facts, "untrained": False, "tables": {m: str(path) for m, path in paths.items()}})
+    config = {"models": {}, "branches": {}, "systems": {"S": {"branches": []}, "T": {"branches": []}}}
+    evidence = Evidence("dev", labelled, evaluations[::-1], config, [], [], [], [], bootstrap=FEW)
+    write_tables(evidence, folder / "tables")
+    found = {}
+    for name in ("uncertainty", "differences", "seeds"):
+        with (folder / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            header, *found[name] = csv.reader(file)
+        assert tuple(header) == HEADERS[name]
+    return found
+
+
+def test_the_tables_are_written_and_sorted(tmp_path):
+    found = written(tmp_path, True)
+    assert [len(found[name]) for name in ("uncertainty", "differences", "seeds")] == [4, 2, 2]
+    assert all(rows == sorted(rows) for rows in found.values())
+    assert found["seeds"][0][:6] == ["dev", "complete_dev", "system", "S", "no", "2"]
+
+
+def test_an_unlabelled_suite_has_headers_alone(tmp_path):
+    assert written(tmp_path, False) == {"uncertainty": [], "differences": [], "seeds": []}

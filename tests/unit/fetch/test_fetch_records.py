@@ -1,0 +1,215 @@
+"""What a record lists, in the forms that its API has had; the lock; which archive is meant; what placing leaves."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from fetch_server import Site, running_site
+
+from workflow_lib.errors import UserError
+from workflow_lib.fetch.connection import Retry
+from workflow_lib.fetch.placing import conflict, is_whole, place
+from workflow_lib.fetch.record_lock import check_and_lock, locked_files
+from workflow_lib.fetch.records import RemoteFile, read_record
+from workflow_lib.fetch.sets import published_sets
+
+QUICK = Retry(attempts=2, first_wait_s=0.01, timeout_s=2.0)
+MD5 = "0123456789abcdef" * 2
+OTHER = "f" * 32
+
+
+@pytest.fixture
+def site():
+    with running_site() as site:
+        yield site
+
+
+def answer(site: Site, content: object) -> dict[str, RemoteFile]:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    site.put("/api/records/7", body)
+    return read_record(7, site.url("/api/records"), (), QUICK)
+
+
+def fault(site: Site, content: object) -> str:
+    with pytest.raises(UserError) as caught:
+        answer(site, content)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def entry(site: Site, **changes) -> dict:
+    link = {"self": site.url("/api/records/7/files/fan.zip/content")}
+    return {"key": "fan.zip", "size": 12, "checksum": f"md5:{MD5}", "links": link, **changes}
+
+
+# ---- the API ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_forms_that_the_api_has_had(site):
+    today = entry(site)
+    deposit = {"filename": "fan.zip", "filesize": 12, "checksum": MD5, "links": {"download": today["links"]["self"]}}
+    links = {"self": site.url("/api/records/7/files/fan.zip"), "content": today["links"]["self"]}
+    own_format = {"enabled": True, "entries": {"fan.zip": {"size": 12, "checksum": f"md5:{MD5}", "links": links}}}
+    bare = {key: value for key, value in today.items() if key != "links"}
+    for files in ([today], [deposit], own_format, [bare]):
+        assert answer(site, {"files": files}) == {
+            "fan.zip": RemoteFile(7, "fan.zip", 12, f"md5:{MD5}", today["links"]["self"])
+        }
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"size": -1}, "size"),
+        ({"size": "12"}, "size"),
+        ({"size": None}, "size"),
+        ({"key": "../fan.zip"}, "name"),
+        ({"key": ".ssh"}, "name"),
+        ({"key": ""}, "name"),
+        ({"checksum": "crc32:00"}, "checksum"),
+        ({"checksum": None}, "checksum"),
+    ],
+)
+def test_a_field_that_makes_no_sense(site, change, what):
+    assert f"no proper {what}" in fault(site, {"files": [entry(site, **change)]})
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"files": []}', b'{"files": 3}', b"\xff", b"null"])
+def test_an_answer_that_is_no_record(site, content):
+    fault(site, content)
+
+
+def test_a_file_on_another_host_is_refused(site):
+    text = fault(site, {"files": [entry(site, links={"self": "https://example.org/fan.zip"})]})
+    assert "add example.org to fetch.hosts" in text
+
+
+def test_an_endless_answer_ends(site, monkeypatch):
+    monkeypatch.setattr("workflow_lib.fetch.records.MAX_BYTES", 1000)
+    assert "longer than 1000 bytes" in fault(site, b" " * 5000)
+
+
+# ---- the lock --------------------------------------------------------------------------------------------------------
+
+
+def remote(name: str = "fan.zip", checksum: str = MD5, size: int = 12, record: int = 7) -> RemoteFile:
+    return RemoteFile(record, name, size, f"md5:{checksum}", f"https://zenodo.org/{name}")
+
+
+def test_the_lock_keeps_what_was_seen_first(tmp_path):
+    path = tmp_path / "data" / "fetch.lock.json"
+    check_and_lock(path, [remote()])
+    before = path.read_bytes()
+    check_and_lock(path, [remote()])
+    assert path.read_bytes() == before
+    check_and_lock(path, [remote(record=8)])
+    assert set(locked_files(path)) == {(7, "fan.zip"), (8, "fan.zip")}
+
+
+@pytest.mark.parametrize("changed", [remote(checksum=OTHER), remote(size=13)])
+def test_a_changed_file_is_one_line_and_changes_no_lock(tmp_path, changed):
+    path = tmp_path / "fetch.lock.json"
+    check_and_lock(path, [remote(), remote("pump.zip")])
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"record 7 has changed its file fan\.zip") as caught:
+        check_and_lock(path, [changed, remote("pump.zip"), remote("new.zip")])
+    assert len(str(caught.value).splitlines()) == 1
+    assert path.read_bytes() == before
+
+
+def test_a_withdrawn_file_is_one_line(tmp_path):
+    path = tmp_path / "fetch.lock.json"
+    check_and_lock(path, [remote(), remote("pump.zip")])
+    with pytest.raises(UserError, match=r"record 7 no longer has the file pump\.zip"):
+        check_and_lock(path, [remote()])
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"schema": 9}', '{"schema": 1, "files": [{"record": 1}]}', "[]"])
+def test_a_lock_that_cannot_be_read_is_one_line(tmp_path, content):
+    path = tmp_path / "fetch.lock.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match="not a lock file"):
+        check_and_lock(path, [remote()])
+    assert path.read_text(encoding="utf-8") == content
+
+
+# ---- the sets --------------------------------------------------------------------------------------------------------
+
+
+def test_all_sets_of_2023_to_2026_are_known():
+    sets = published_sets()
+    assert set(sets) == {f"dcase{year}/{kind}" for year in (2023, 2024, 2025, 2026) for kind in ("dev", "eval")}
+    assert [sets[f"dcase{year}/dev"].channels for year in (2023, 2024, 2025, 2026)] == [1, 1, 1, 2]
+    for published in sets.values():
+        assert all(set(part.archives) == set(published.machines) for part in published.parts)
+        assert all(Path(name).suffix == ".zip" for part in published.parts for name in part.archives.values())
+    assert "3DPrinter" in sets["dcase2024/eval"].machines
+
+
+def test_the_records_own_list_decides_on_the_name_of_an_archive():
+    part = published_sets()["dcase2026/eval"].part("eval_test")
+    noted = "eval_data_ToyDrone_test.zip"
+    assert part.archive("ToyDrone", [noted, "eval_data_ToyDrone_test_r2.zip"]) == noted
+    assert (
+        part.archive("ToyDrone", ["eval_data_ToyDrone_test_r2.zip", "readme.txt"]) == "eval_data_ToyDrone_test_r2.zip"
+    )
+    assert part.archive("ToyDrone", ["ToyDrone.zip", "eval_data_ToyDroneEmu_test.zip"]) == "ToyDrone.zip"
+    for listed in ([], ["a.zip"], ["ToyDrone_a.zip", "ToyDrone_b.zip"], ["eval_data_ToyDroneEmu_test.zip"]):
+        with pytest.raises(UserError, match=r"has no file eval_data_ToyDrone_test\.zip"):
+            part.archive("ToyDrone", listed)
+
+
+# ---- placing ---------------------------------------------------------------------------------------------------------
+
+NOTE = {"record": 7, "archive": "fan.zip", "checksum": f"md5:{MD5}"}
+
+
+def unpacked(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, encoding="utf-8")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".fetched.json")
+    return sorted(str(path.relative_to(folder)) for path in found)
+
+
+@pytest.mark.parametrize("around", ["fan/", "dev_data/fan/", ""])
+def test_a_machine_is_found_at_the_top_or_in_a_folder_around_it(tmp_path, around):
+    files = ("train/a.wav", "test/b.wav", "attributes_00.csv")
+    source = unpacked(tmp_path / "out", *(around + file for file in files))
+    place(source, tmp_path / "dev" / "fan", ("train", "test"), NOTE)
+    assert names(tmp_path / "dev") == ["fan/attributes_00.csv", "fan/test/b.wav", "fan/train/a.wav"]
+    assert all(is_whole(tmp_path / "dev/fan" / split) for split in ("train", "test"))
+
+
+@pytest.mark.parametrize("order", [("train", "test"), ("test", "train")])
+def test_training_and_test_archives_meet_in_one_folder(tmp_path, order):
+    for split in order:
+        source = unpacked(tmp_path / split, f"fan/{split}/a.wav", "fan/attributes_00.csv")
+        place(source, tmp_path / "eval" / "fan", (split,), NOTE)
+    second = f"fan/attributes_00_{order[1]}.csv"
+    assert names(tmp_path / "eval") == ["fan/attributes_00.csv", second, "fan/test/a.wav", "fan/train/a.wav"]
+
+
+def test_an_archive_of_another_machine_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"has no fan/train and fan/test, but pump"):
+        place(unpacked(tmp_path / "out", "pump/train/a.wav"), tmp_path / "dev" / "fan", ("train", "test"), NOTE)
+    assert not (tmp_path / "dev").exists()
+
+
+def test_what_a_user_has_is_never_replaced(tmp_path):
+    folder = tmp_path / "dev" / "fan" / "train"
+    assert conflict(folder, NOTE["checksum"]) is None
+    unpacked(folder, "a.wav")
+    assert "was not fetched" in conflict(folder, NOTE["checksum"])
+    shutil.rmtree(tmp_path / "dev")
+    place(unpacked(tmp_path / "out", "fan/train/a.wav"), folder.parent, ("train",), NOTE)
+    assert conflict(folder, NOTE["checksum"]) is None
+    assert "another version" in conflict(folder, f"md5:{OTHER}")
+    (folder / "a.wav").unlink()
+    assert not is_whole(folder)
+    assert "0 files, its archive has 1" in conflict(folder, NOTE["checksum"])

@@ -1,0 +1,382 @@
+"""The plan says which model scores which machine, what is left out, and what is missing."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from workflow_lib.errors import UserError
+from workflow_lib.plan.inputs import Inputs
+from workflow_lib.plan.load import load_plan
+from workflow_lib.plan.requirements import missing_suites, missing_weights, wanted_weights
+
+ROOT = Path(__file__).parents[3]
+DEFAULTS = ROOT / "config.yaml"
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
+
+
+LABELLED = [f"section_00_source_test_{label}_0000_noAttribute.wav" for label in ("normal", "anomaly")]
+UNLABELLED = ["section_00_0000.wav"]
+
+
+def make_suite(root: Path, machines=("fan", "pump"), names=tuple(LABELLED)):
+    for machine in machines:
+        (root / machine / "train").mkdir(parents=True)
+        (root / machine / "test").mkdir()
+        for name in names:
+            (root / machine / "test" / name).write_bytes(b"")
+
+
+def own(config, **suite):
+    """As Snakemake would merge a user's file with one suite."""
+    config["suites"]["mine"] = {"root": "mine", **suite}
+    return config
+
+
+def test_without_a_choice_all_shipped_suites_run(config):
+    assert load_plan(config, DEFAULTS).run_suites == ("dev", "eval")
+
+
+def test_a_users_own_suite_runs_alone(config):
+    make_suite(Path("mine"))
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.run_suites == ("mine",)
+    assert plan.suites["mine"].machines == ("fan", "pump")
+
+
+def test_suites_can_be_chosen(config):
+    config["run"]["suites"] = "dev"
+    assert load_plan(config, DEFAULTS).run_suites == ("dev",)
+
+
+def test_labels_are_read_from_the_names(config):
+    make_suite(Path("mine"))
+    make_suite(Path("other"), names=UNLABELLED)
+    config = own(config)
+    config["suites"]["other"] = {"root": "other"}
+    plan = load_plan(config, DEFAULTS)
+    assert plan.suites["mine"].labelled
+    assert not plan.suites["other"].labelled
+
+
+def test_a_machine_that_is_not_there_is_one_line_with_the_nearest_name(config):
+    make_suite(Path("mine"))
+    with pytest.raises(UserError) as caught:
+        load_plan(own(config, machines=["fan", "pmup"]), DEFAULTS)
+    assert "\n" not in str(caught.value)
+    assert "suites.mine.machines" in str(caught.value)
+    assert "write pump" in str(caught.value)
+
+
+def test_a_root_that_is_not_there_is_one_line(config):
+    with pytest.raises(UserError, match=r"config: suites\.mine\.root: mine") as caught:
+        load_plan(own(config), DEFAULTS)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_data_and_weights_are_named_before_a_real_run_but_the_plan_stands(config):
+    plan = load_plan(config, DEFAULTS)
+    models = ["ced", "dualmic@full-seed13711", "eat", "m2d"]
+    lines = missing_suites(plan, {"dev": ["fan"], "eval": ["Sander"]}) + missing_weights(plan, models)
+    assert [line.split(":")[0] for line in lines] == [
+        "suites.dev.root",
+        "suites.eval.root",
+        "models.ced.checkpoint",
+        "models.eat.checkpoint",
+        "models.m2d.checkpoint",
+    ]
+    assert all("\n" not in line for line in lines)
+
+
+def test_an_adapted_branch_is_scored_by_the_model_that_its_protocol_names(config):
+    plan = load_plan(config, DEFAULTS)
+    assert plan.instance("dualmic", "dev", "complete_dev", "fan", "seed13711") == "dualmic@full-seed13711"
+    assert plan.instance("dualmic", "dev", "fixed_lomo", "fan", "seed2026") == "dualmic@without-fan-seed2026"
+    assert plan.instance("dualmic", "dev", "cross_fitted", "fan", "seed2026") == "dualmic@without-fan-seed2026"
+    assert plan.instance("dualmic", "eval", "complete_dev", "Sander", "seed2026") == "dualmic@full-seed2026"
+    assert plan.instance("ced", "dev", "cross_fitted", "fan", "noseed") == "ced"
+
+
+def test_a_held_out_machine_is_no_input_of_its_fold(config):
+    plan = load_plan(config, DEFAULTS)
+    inputs = Inputs(plan)
+    wildcards = SimpleNamespace(suite="dev", model="dualmic@without-fan-seed13711")
+    assert len(inputs.adaptation_manifests(wildcards)) == 6
+    assert not [path for path in inputs.adaptation_manifests(wildcards) if "/fan" in path]
+    pair = SimpleNamespace(suite="dev", model="dualmic@without-ToyCar+fan-seed13711")
+    assert len(inputs.adaptation_manifests(pair)) == 5
+    fold = SimpleNamespace(suite="dev", system="DualDL4", protocol="cross_fitted", seed="seed13711", held_out="fan")
+    tables = inputs.selection_tables(fold)
+    assert len(tables) == 6 * 4
+    assert not [path for path in tables if path.endswith("/fan.csv")]
+
+
+def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
+    plan = load_plan(config, DEFAULTS)
+    wildcards = SimpleNamespace(
+        suite="eval", system="DualDL4", protocol="complete_dev", seed="seed13711", machine="Sander"
+    )
+    assert Inputs(plan).fold(wildcards) == ["results/dev/fusion/complete_dev/DualDL4/seed13711/none.json"]
+
+
+@pytest.mark.parametrize(
+    ("system", "protocol", "held_out", "told"),
+    [
+        ("DualDL4", "cross_fitted", "none", "complete_dev holds no machine out"),
+        ("DualDL4", "complete_dev", "fan", "complete_dev holds no machine out"),
+        ("DualDL4", "fixed_lomo", "fan", "DualDL4 has no fixed_lomo"),
+        ("DualDL4Paper", "cross_fitted", "fan", "DualDL4Paper has no cross_fitted"),
+    ],
+)
+def test_no_file_carries_the_name_of_another_protocol(config, system, protocol, held_out, told):
+    wildcards = SimpleNamespace(suite="dev", system=system, protocol=protocol, seed="seed2026", held_out=held_out)
+    with pytest.raises(UserError, match=told):
+        Inputs(load_plan(config, DEFAULTS)).selection_tables(wildcards)
+
+
+def test_the_calibration_of_fixed_weights_is_held_out_too(config):
+    config["systems"]["DualDL4Paper"]["protocols"] = ["fixed_lomo"]
+    inputs = Inputs(load_plan(config, DEFAULTS))
+    wildcards = SimpleNamespace(suite="dev", system="DualDL4Paper", protocol="fixed_lomo", seed="seed2026")
+    judged = SimpleNamespace(**vars(wildcards), machine="fan")
+    assert inputs.fold(judged) == ["results/dev/fusion/fixed_lomo/DualDL4Paper/seed2026/fan.json"]
+    tables = inputs.selection_tables(SimpleNamespace(**vars(wildcards), held_out="fan"))
+    assert len(tables) == 4 * 6 and not [path for path in tables if Path(path).stem == "fan"]
+
+
+def test_protocols_of_branches_and_systems(config):
+    plan = load_plan(config, DEFAULTS)
+    assert plan.protocols("dev", "system", "DualDL4") == ["complete_dev", "cross_fitted"]
+    assert plan.protocols("dev", "system", "NearMah") == ["complete_dev", "fixed_lomo", "cross_fitted"]
+    assert plan.protocols("dev", "branch", "dualmic") == ["complete_dev", "fixed_lomo", "cross_fitted"]
+    assert plan.protocols("eval", "system", "DualDL4") == ["complete_dev"]
+
+
+def test_a_nested_fold_holds_out_the_scored_machine_as_well(config):
+    config["run"]["protocols"] = ["nested_lomo"]
+    plan = load_plan(config, DEFAULTS)
+    inputs = Inputs(plan)
+    fold = SimpleNamespace(suite="dev", system="DualDL4", protocol="nested_lomo", seed="seed2026", held_out="fan")
+    models = {Path(path).parent.name for path in inputs.selection_tables(fold) if "/dualmic/" in path}
+    assert "dualmic@without-ToyCar+fan-seed2026" in models, "in the order of the names"
+    assert "dualmic@without-fan+valveEmu-seed2026" in models and len(models) == 6
+    judged = SimpleNamespace(**{**vars(fold), "machine": "fan"})
+    assert {Path(p).parent.name for p in inputs.branch_tables(judged) if "/dualmic/" in p} == {
+        "dualmic@without-fan-seed2026"
+    }
+    assert inputs.fold(judged) == ["results/dev/fusion/nested_lomo/DualDL4/seed2026/fan.json"]
+    adapters = inputs.suite_adapters(SimpleNamespace(suite="dev"))
+    assert len([folder for folder in adapters if "@without" in folder]) == 2 * (7 + 21)
+
+
+@pytest.mark.parametrize(("machines", "missing"), [(1, "2 machines"), (2, "3 machines")])
+def test_a_protocol_without_enough_machines_is_named(config, machines, missing):
+    make_suite(Path("mine"), machines=["fan", "pump"][:machines])
+    config["run"]["protocols"] = ["complete_dev", "cross_fitted", "nested_lomo"]
+    plan = load_plan(own(config), DEFAULTS)
+    reasons = dict(plan.left_out("mine"))
+    assert missing in reasons["cross_fitted" if machines == 1 else "nested_lomo"]
+
+
+def test_a_mono_suite_runs_what_needs_no_far_channel_and_says_the_rest(config):
+    make_suite(Path("mine"))
+    plan = load_plan(own(config, channels=1), DEFAULTS)
+    assert "ae_mse" in plan.branches("mine")
+    assert "eat_raw" in plan.branches("mine")
+    assert plan.systems("mine") == ["NearMah"]
+    assert {name for name, _ in plan.left_out("mine")} >= {"ResMah", "DualDL4", "dualmic_raw"}
+
+
+def test_an_unlabelled_suite_ranks_single_branch_systems_and_says_why_others_need_labels(config):
+    make_suite(Path("mine"), names=UNLABELLED)
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.systems("mine") == ["NearMah", "ResMah"]
+    reasons = dict(plan.left_out("mine"))
+    assert "suites.mine.select_on" in reasons["DualDL4"]
+
+
+def test_a_single_machine_has_no_fold(config):
+    make_suite(Path("mine"), machines=["fan"])
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev"]
+    assert plan.protocols("mine", "branch", "ae_mse") == ["complete_dev"]
+
+
+def test_score_tables_made_elsewhere_make_a_suite(config):
+    for branch in ("one", "two"):
+        Path(branch).mkdir()
+        for machine in ("fan", "pump"):
+            rows = "clip,domain,anomaly,score\na.wav,source,0,0.1\nb.wav,source,1,0.2\n"
+            Path(branch, f"{machine}.csv").write_text(rows, encoding="utf-8")
+    config["suites"]["tables"] = {}
+    config["branches"] |= {"one": {"scores": "one"}, "two": {"scores": "two"}}
+    config["systems"]["both"] = {"branches": ["one", "two"]}
+    config["run"] |= {"branches": ["one"], "systems": ["both"]}
+    plan = load_plan(config, DEFAULTS)
+    assert plan.suites["tables"].machines == ("fan", "pump")
+    assert plan.systems("tables") == ["both"]
+    assert missing_suites(plan, {"tables": []}) == []
+
+
+def test_a_table_that_is_missing_is_said(config):
+    Path("one").mkdir()
+    Path("one", "fan.csv").write_text("", encoding="utf-8")
+    config["suites"]["tables"] = {"machines": ["fan", "pump"]}
+    config["branches"]["one"] = {"scores": "one"}
+    config["run"] |= {"branches": ["one"], "systems": []}
+    with pytest.raises(UserError, match="one has no table for pump"):
+        load_plan(config, DEFAULTS)
+
+
+def test_machine_names_that_would_break_paths_are_refused(config):
+    make_suite(Path("mine"), machines=["fan {1}"])
+    with pytest.raises(UserError, match="rename its folder"):
+        load_plan(own(config), DEFAULTS)
+
+
+def test_a_simulated_machine_must_have_a_model(config):
+    simulate = {
+        "seed": 1,
+        "seconds": 1.0,
+        "train_source": 2,
+        "train_target": 1,
+        "test_per_cell": 1,
+        "severity": [0.5, 1],
+    }
+    config["suites"]["demo"] = {"machines": ["fan", "geerbox"], "simulate": simulate}
+    with pytest.raises(UserError, match="write gearbox"):
+        load_plan(config, DEFAULTS)
+
+
+def test_a_mix_of_labelled_and_unlabelled_machines_is_refused_with_the_way_out(config):
+    make_suite(Path("mine"), machines=["fan"])
+    make_suite(Path("mine"), machines=["pump"], names=UNLABELLED)
+    with pytest.raises(UserError, match=r"test clips of fan carry labels, those of pump do not") as caught:
+        load_plan(own(config), DEFAULTS)
+    assert "\n" not in str(caught.value)
+    assert not load_plan(own(config, labels=False), DEFAULTS).suites["mine"].labelled
+
+
+def test_labels_that_are_promised_and_not_there_are_said_at_start(config):
+    make_suite(Path("mine"), names=UNLABELLED)
+    with pytest.raises(UserError, match=r"suites\.mine\.labels: the test clips of fan, pump carry no labels"):
+        load_plan(own(config, labels=True), DEFAULTS)
+
+
+def test_labels_in_nested_folders_are_seen(config):
+    make_suite(Path("mine"), names=[])
+    for machine in ("fan", "pump"):
+        folder = Path("mine", machine, "test", "day 1")
+        folder.mkdir()
+        for name in LABELLED:
+            (folder / name).write_bytes(b"")
+    assert load_plan(own(config), DEFAULTS).suites["mine"].labelled
+
+
+def test_weights_are_chosen_only_where_there_are_normal_and_anomalous_clips(config):
+    make_suite(Path("mine"), machines=["fan", "pump"])
+    make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.suites["mine"].choosers == ("fan", "pump")
+    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev", "cross_fitted"]
+
+
+def test_one_machine_that_can_choose_makes_no_fold_and_none_makes_no_fusion(config):
+    config["run"]["systems"] = ["NearMah", "NearRes"]
+    make_suite(Path("mine"), machines=["fan"])
+    make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
+    plan = load_plan(own(config), DEFAULTS)
+    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev"]
+    config["suites"]["mine"]["machines"] = ["quiet"]
+    plan = load_plan(config, DEFAULTS)
+    assert plan.systems("mine") == ["NearMah"]
+    assert "none can choose its weights" in dict(plan.left_out("mine"))["NearRes"]
+
+
+def test_a_suite_to_select_on_must_have_labels(config):
+    make_suite(Path("mine"))
+    make_suite(Path("other"), names=UNLABELLED)
+    config = own(config, select_on="other")
+    config["suites"]["other"] = {"root": "other"}
+    with pytest.raises(UserError, match=r"suites\.mine\.select_on: suite other has no labels"):
+        load_plan(config, DEFAULTS)
+
+
+def test_a_mono_suite_to_select_on_leaves_out_what_needs_the_far_channel(config):
+    make_suite(Path("mine"), names=UNLABELLED)
+    make_suite(Path("other"))
+    config = own(config, select_on="other")
+    config["suites"]["other"] = {"root": "other", "channels": 1}
+    plan = load_plan(config, DEFAULTS)
+    assert "mono" in dict(plan.left_out("mine"))["DualDL4"]
+    assert "NearMah" in plan.systems("mine")
+
+
+@pytest.mark.parametrize("name", ["pump+motor", "fan@2", "none", "a{b}"])
+def test_machine_names_that_adapted_models_could_not_carry_are_refused(config, name):
+    make_suite(Path("mine"), machines=["fan", name])
+    with pytest.raises(UserError, match="rename its folder"):
+        load_plan(own(config), DEFAULTS)
+
+
+def test_hidden_files_beside_score_tables_are_no_machines(config):
+    Path("one").mkdir()
+    for name in ("fan.csv", "._fan.csv"):
+        Path("one", name).write_text("clip,domain,anomaly,score\na.wav,source,1,0.5\n", encoding="utf-8")
+    config["suites"]["tables"] = {}
+    config["branches"]["one"] = {"scores": "one"}
+    config["run"] |= {"branches": ["one"], "systems": []}
+    assert load_plan(config, DEFAULTS).suites["tables"].machines == ("fan",)
+
+
+def test_a_replaced_recording_changes_the_fingerprint(config):
+    make_suite(Path("mine"))
+    suite = load_plan(own(config), DEFAULTS).suites["mine"]
+    before = suite.fingerprint("fan")
+    assert suite.fingerprint("fan") == before
+    Path("mine", "fan", "test", LABELLED[0]).write_bytes(b"other")
+    assert suite.fingerprint("fan") != before
+
+
+# ---- weights to fetch ------------------------------------------------------------------------------------------------
+
+
+def wanted_models(config):
+    return [entry["model"] for entry in wanted_weights(load_plan(config, DEFAULTS))]
+
+
+def test_the_papers_run_wants_three_weights(config):
+    wanted = wanted_weights(load_plan(config, DEFAULTS))
+    assert {(entry["model"], entry["encoder"], entry["checkpoint"]) for entry in wanted} == {
+        (name, name, config["models"][name]["checkpoint"]) for name in ("eat", "ced", "m2d")
+    }
+
+
+def test_only_weights_of_branches_that_run_are_wanted(config):
+    config["run"] = {**config["run"], "systems": ["AEM2DFuse"], "branches": ["ae_mse"]}
+    assert wanted_models(config) == ["m2d"]
+    config["run"] = {**config["run"], "systems": ["NearMah"]}
+    assert wanted_models(config) == []
+
+
+def test_an_adapted_model_wants_the_weights_of_its_base(config):
+    config["run"] = {**config["run"], "systems": [], "branches": ["dualmic"]}
+    assert wanted_models(config) == ["eat"]
+
+
+def test_random_weights_are_not_wanted(config):
+    config["models"]["eat"]["checkpoint"] = "random"
+    assert sorted(wanted_models(config)) == ["ced", "m2d"]
+
+
+def test_a_file_that_two_models_share_is_wanted_once(config):
+    config["models"]["ced2"] = dict(config["models"]["ced"])
+    config["branches"]["ced2"] = {**config["branches"]["ced"], "model": "ced2"}
+    config["run"] = {**config["run"], "systems": [], "branches": ["ced", "ced2"]}
+    assert len(wanted_models(config)) == 1

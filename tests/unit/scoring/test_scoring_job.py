@@ -1,0 +1,102 @@
+"""A branch scores test clips and, each without itself, the normal training clips it was fitted on."""
+
+import json
+
+import numpy as np
+import pytest
+
+from workflow_lib.dataset.manifest import Clip
+from workflow_lib.embedding.store import create_store, statistics_name
+from workflow_lib.errors import UserError
+from workflow_lib.scoring.job import ELSEWHERE, OWN_SCORE, SELF_EXCLUDED, score_branch
+from workflow_lib.scoring.local_density import Conditioner, domain_conditioned_score
+from workflow_lib.scoring.score_file import write_scores
+from workflow_lib.scoring.score_table import ScoreTable
+
+BRANCH = {
+    "model": "eat",
+    "block": 10,
+    "view": ["near"],
+    "conditioning": {"standardise": True, "components": 4, "whiten": True},
+    "scorer": {"kind": "local_density", "k": [3, 2], "metric": "euclidean", "match": "nearest", "scale": "sum"},
+}
+
+
+def clip(name, split, domain, label) -> Clip:
+    values = {"machine": "fan", "split": split, "clip": name, "domain": domain, "label": label}
+    fields = {name: values.get(name) for name in Clip.__dataclass_fields__}
+    return Clip(**fields)
+
+
+def clips(n_source=12, n_target=3):
+    normal = [clip(f"s{i:02d}.wav", "train", "source", "normal") for i in range(n_source)]
+    normal += [clip(f"t{i:02d}.wav", "train", "target", "normal") for i in range(n_target)]
+    # Not in order of name, as no store has to be.
+    return [clip(f"section_00_{i:04d}.wav", "test", None, None) for i in range(5)][::-1] + normal
+
+
+def store(path, listed, values=None):
+    statistics = np.random.default_rng(0).normal(size=(len(listed), 3)).astype(np.float32) if values is None else values
+    with create_store(path, listed, {"trained": "yes"}) as file:
+        for moment in ("mean", "std"):
+            file.create_dataset(statistics_name(10, "near", moment), data=statistics + (moment == "std"))
+    return np.concatenate([statistics, statistics + 1], axis=1).astype(np.float64)
+
+
+def test_normal_clips_are_scored_against_the_banks_without_them(tmp_path):
+    listed = clips()
+    vectors = store(tmp_path / "fan.h5", listed)
+    scores = score_branch(str(tmp_path / "fan.h5"), BRANCH, "embedding")
+    assert scores.normal.clip.tolist() == [c.clip for c in listed[5:]]
+    assert scores.normal.anomaly.tolist() == [0] * 15 and scores.normal_kind == SELF_EXCLUDED
+    z = Conditioner(**BRANCH["conditioning"]).fit(vectors[5:]).transform(vectors)
+    source, target = z[5:17], z[17:]
+    first = domain_conditioned_score(source[:1], source[1:], target, (3, 2))
+    last = domain_conditioned_score(target[2:], source, target[:2], (3, 2))
+    assert scores.normal.score[[0, -1]].tolist() == [first[0], last[0]]
+    expected = domain_conditioned_score(z[:5], source, target, (3, 2))
+    assert scores.table.score.tolist() == expected[::-1].tolist()  # test clips as before, sorted by name
+    scores.write_notes(tmp_path / "fan.json")
+    assert json.loads((tmp_path / "fan.json").read_text(encoding="utf-8"))["normal_scores"] == SELF_EXCLUDED
+
+
+def test_the_only_normal_clip_of_a_machine_has_no_score(tmp_path):
+    branch = {**BRANCH, "conditioning": {"standardise": False, "components": None, "whiten": False}}
+    store(tmp_path / "fan.h5", clips(1, 0))
+    scores = score_branch(str(tmp_path / "fan.h5"), branch, "embedding")
+    assert len(scores.normal.clip) == 0 and len(scores.table.clip) == 5
+
+
+def test_an_autoencoders_normal_scores_are_its_own(tmp_path):
+    listed = clips()
+    error = np.arange(len(listed), dtype=np.float64)
+    with create_store(tmp_path / "fan.h5", listed, {"notes": ""}) as file:
+        file.create_dataset("residuals/mse", data=error)
+    scores = score_branch(str(tmp_path / "fan.h5"), {"model": "ae", "scorer": {"kind": "mse"}}, "autoencoder")
+    assert scores.normal.score.tolist() == error[5:].tolist() and scores.normal_kind == OWN_SCORE
+    error[7] = np.inf
+    with create_store(tmp_path / "fan.h5", listed, {"notes": ""}) as file:
+        file.create_dataset("residuals/mse", data=error)
+    with pytest.raises(UserError, match="1 normal training clips have no finite score"):
+        score_branch(str(tmp_path / "fan.h5"), {"model": "ae", "scorer": {"kind": "mse"}}, "autoencoder")
+
+
+def test_a_branch_made_elsewhere_has_the_normal_scores_that_lie_beside_it(tmp_path):
+    listed = clips()
+    store(tmp_path / "fan.h5", listed)
+    made = score_branch(str(tmp_path / "fan.h5"), BRANCH, "embedding")
+    write_scores(tmp_path / "fan.csv", made.table)
+    write_scores(tmp_path / "normal.csv", made.normal)
+    read = score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external", [str(tmp_path / "normal.csv")])
+    assert read.normal.score.tolist() == made.normal.score.tolist() and read.normal_kind == ELSEWHERE
+    assert len(score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external").normal.clip) == 0
+
+
+def test_test_clips_among_normal_scores_made_elsewhere_are_refused(tmp_path):
+    """A planted leak: thresholds that have seen the test set."""
+    table = ScoreTable(["section_00_0000.wav", "section_00_0001.wav"], ["", ""], ["", ""], [1.0, 2.0])
+    write_scores(tmp_path / "fan.csv", table)
+    leak = ScoreTable(["a.wav", "section_00_0001.wav"], ["", ""], ["", ""], [1.0, 2.0])
+    write_scores(tmp_path / "normal.csv", leak)
+    with pytest.raises(UserError, match=r"normal\.csv: .* remove section_00_0001\.wav \(a test clip of this machine\)"):
+        score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external", [str(tmp_path / "normal.csv")])

@@ -1,0 +1,479 @@
+"""The simulated suite: files, determinism, physics of machines and room, and a task neither trivial nor hopeless."""
+
+import hashlib
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from workflow_lib.dataset.clip_name import parse_clip_name
+from workflow_lib.errors import UserError
+from workflow_lib.simulation import machine_kinds, simulate_machine
+from workflow_lib.simulation.background import SOURCES
+from workflow_lib.simulation.machines import bearing, fan, gearbox, valve
+from workflow_lib.simulation.model import SAMPLE_RATE_HZ, Condition, generator, load_machine, make_operation
+from workflow_lib.simulation.room import SPEED_OF_SOUND_M_S, Acoustics, draw_room, impulse_response, response_length
+from workflow_lib.simulation.signals import (
+    Mode,
+    band,
+    coloured_noise,
+    crossing_times,
+    impulses,
+    periodic_wave,
+    ring,
+    shaft_turns,
+)
+from workflow_lib.simulation.suite import PlannedClip, Studio, plan_clips
+
+ROOT = Path(__file__).parents[3]
+KINDS = machine_kinds()
+FAULTS = [(kind, fault) for kind in KINDS for fault in load_machine(kind).faults]
+SMALL = {"seed": 3, "seconds": 1.0, "train_source": 4, "train_target": 2, "test_per_cell": 2}
+SEVERITY = (0.3, 1.0)
+
+
+def digests(paths: list[Path]) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def log_mel_statistics(signal: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over time of 64 log-mel bands (dB), (128,): 1024-sample windows, hop 512."""
+    frames = np.lib.stride_tricks.sliding_window_view(signal, 1024)[::512] * np.hanning(1024)
+    levels_db = 10 * np.log10(np.abs(np.fft.rfft(frames, axis=1)) ** 2 @ mel_bank().T + 1e-7)
+    return np.concatenate([levels_db.mean(axis=0), levels_db.std(axis=0)])
+
+
+@cache
+def mel_bank(bands: int = 64, window_samples: int = 1024) -> np.ndarray:
+    edges_mel = np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE_HZ / 2 / 700), bands + 2)
+    edges_hz = 700 * (10 ** (edges_mel / 2595) - 1)
+    frequency_hz = np.fft.rfftfreq(window_samples, 1 / SAMPLE_RATE_HZ)
+    low, centre, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
+    return np.maximum(0, np.minimum((frequency_hz - low) / (centre - low), (high - frequency_hz) / (high - centre)))
+
+
+def machine_sound(kind: str, fault: str | None = None, severity: float = 0.0, clip: int = 0, seconds: int = 4):
+    machine = load_machine(kind)
+    rng = generator(11, kind, str(clip))
+    return machine.sound(make_operation(seconds * SAMPLE_RATE_HZ, machine.source[0], rng, fault, severity))
+
+
+def line_amplitude(signal: np.ndarray, frequency_hz: float, tolerance: float = 0.03) -> float:
+    """Largest spectral line within `tolerance` (relative) of a frequency."""
+    spectrum = np.abs(np.fft.rfft(signal * np.hanning(len(signal)))) * 4 / len(signal)
+    frequencies_hz = np.fft.rfftfreq(len(signal), 1 / SAMPLE_RATE_HZ)
+    return float(spectrum[np.abs(frequencies_hz / frequency_hz - 1) < tolerance].max())
+
+
+def level(signal: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(signal, dtype=float))))
+
+
+def level_db(signals: np.ndarray) -> np.ndarray:
+    """Level of each channel, (channels,) in dB."""
+    return 10 * np.log10(np.mean(np.square(signals, dtype=float), axis=1))
+
+
+# --- files and names ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_machine_is_written_in_the_challenge_layout(kind, tmp_path):
+    paths = simulate_machine(kind, tmp_path / kind, **SMALL)
+    assert sorted(tmp_path.rglob("*.*")) == sorted(paths)
+    assert [p.relative_to(tmp_path).parts[1] for p in paths] == ["train"] * 6 + ["test"] * 8
+    assert [p.name for p in paths[:6]] == sorted(p.name for p in paths[:6])
+    assert [p.name for p in paths[6:]] == sorted(p.name for p in paths[6:])
+    names = [parse_clip_name(p.name) for p in paths]
+    cells = [(n.split, n.domain, n.label) for n in names]
+    assert cells.count(("train", "source", "normal")) == 4
+    assert cells.count(("train", "target", "normal")) == 2
+    assert {cells.count(("test", d, a)) for d in ("source", "target") for a in ("normal", "anomaly")} == {2}
+
+
+def test_files_are_two_channel_16_bit_pcm_at_16_khz(tmp_path):
+    for path in simulate_machine("fan", tmp_path, **SMALL):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype, info.frames) == (16000, 2, "PCM_16", 16000)
+
+
+def test_attributes_tell_the_domain_but_never_the_label():
+    for kind in KINDS:
+        machine = load_machine(kind)
+        clips = plan_clips(machine, 0, 0, 18)
+        for domain in ("source", "target"):
+            seen = {bool(faulty): set() for faulty in (0, 1)}
+            for clip in clips:
+                if clip.domain == domain:
+                    seen[clip.fault is not None].add(parse_clip_name(clip.name).attribute_string)
+            assert seen[True] == seen[False] == {condition.attributes for condition in machine.conditions(domain)}
+
+
+def test_one_machine_has_no_attributes_and_the_domains_of_every_machine_differ():
+    assert parse_clip_name(PlannedClip("train", "source", 0, load_machine("slider").source[0]).name).attributes == ()
+    assert all(set(load_machine(kind).source).isdisjoint(load_machine(kind).target) for kind in KINDS)
+
+
+def test_every_fault_meets_every_condition():
+    for kind in KINDS:
+        machine = load_machine(kind)
+        met = {(c.condition, c.fault) for c in plan_clips(machine, 0, 0, 9) if c.fault and c.domain == "source"}
+        assert met == {(condition, fault) for condition in machine.source for fault in machine.faults}
+
+
+def test_names_are_known_without_importing_numpy():
+    code = "import sys, workflow_lib.simulation as s; s.machine_kinds(); assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert {"fan", "gearbox", "valve", "bearing"} <= set(KINDS)
+
+
+# --- determinism ----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path):
+    here = digests(simulate_machine("valve", tmp_path / "a", **SMALL))
+    code = f"from workflow_lib.simulation import simulate_machine; simulate_machine('valve', 'b', **{SMALL!r})"
+    subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; {code}"], cwd=tmp_path, check=True
+    )
+    assert digests(sorted((tmp_path / "b").glob("*/*.wav"))) == here
+
+
+def test_another_seed_gives_another_suite(tmp_path):
+    first = digests(simulate_machine("fan", tmp_path / "a", **SMALL))
+    second = digests(simulate_machine("fan", tmp_path / "b", **{**SMALL, "seed": 4}))
+    assert set(first) == set(second)
+    assert not set(first.values()) & set(second.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clip_does_not_depend_on_how_many_others_are_made(kind, tmp_path):
+    few = digests(simulate_machine(kind, tmp_path / "few", **SMALL))
+    more = {**SMALL, "train_source": 7, "train_target": 3, "test_per_cell": 3}
+    many = digests(simulate_machine(kind, tmp_path / "many", **more))
+    assert few.items() < many.items()
+
+
+def test_making_a_suite_again_over_itself_changes_nothing(tmp_path):
+    first = digests(simulate_machine("gearbox", tmp_path, **SMALL))
+    assert digests(simulate_machine("gearbox", tmp_path, **SMALL)) == first
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"seconds": 0.0}, "seconds is 0.0"),
+        ({"seconds": float("nan")}, "seconds is nan"),
+        ({"train_source": -1}, "train_source is -1"),
+        ({"test_per_cell": 10001}, "test_per_cell is 10001"),
+        ({"severity": (0.0, 1.0)}, "severity is"),
+        ({"severity": (0.9, 0.4)}, "severity is"),
+    ],
+)
+def test_impossible_wishes_are_refused_before_anything_is_written(change, says, tmp_path):
+    with pytest.raises(UserError, match=says):
+        simulate_machine("fan", tmp_path / "fan", **{**SMALL, **change})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_machine_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(UserError, match=r"'fann'.*bearing, fan, gearbox"):
+        simulate_machine("fann", tmp_path, **SMALL)
+
+
+def test_clips_of_another_plan_are_neither_mixed_in_nor_deleted(tmp_path):
+    old = simulate_machine("fan", tmp_path, **SMALL)
+    with pytest.raises(UserError, match=r"holds 1 clips .*source_train_normal_0003_spd_1"):
+        simulate_machine("fan", tmp_path, **{**SMALL, "train_source": 3})
+    assert all(path.exists() for path in old)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "fan").write_text("a file")
+    with pytest.raises(UserError, match="cannot make") as refusal:
+        simulate_machine("fan", tmp_path / "fan", **SMALL)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_write_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
+    def full(_path, _data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        simulate_machine("fan", tmp_path, **SMALL)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+# --- building blocks ------------------------------------------------------------------------------------------------
+
+
+def test_periodic_wave_is_the_sum_of_its_orders():
+    turns = np.linspace(0.3, 97.6, 5000)
+    orders = np.array([1.0, 0.5j, 0, -0.2 + 0.1j])
+    exact = np.real(sum(a * np.exp(2j * np.pi * n * turns) for n, a in enumerate(orders, start=1)))
+    assert np.abs(periodic_wave(turns, orders) - exact).max() < 1e-5
+
+
+def test_impulses_keep_time_and_height_between_samples():
+    train = impulses(np.array([0.0105, 0.5, 9.0]), np.array([1.0, 2.0, 5.0]), 1000, 1000)
+    assert train.sum() == pytest.approx(3.0)
+    assert train[[10, 11, 500]] == pytest.approx([0.5, 0.5, 2.0])
+
+
+def test_a_mode_rings_at_its_frequency_and_dies_in_its_time():
+    pulse = np.zeros(1600)
+    pulse[0] = 1
+    time_s = np.arange(1600) / 16000
+    exact = 0.8 * np.exp(-time_s / 0.01) * np.sin(2 * np.pi * 1234 * time_s)
+    assert np.abs(ring(pulse, [Mode(1234, 0.01, 0.8)], 16000) - exact).max() < 1e-9
+
+
+def test_coloured_noise_has_rms_one_and_stays_in_its_band():
+    noise = coloured_noise(np.random.default_rng(0), 64000, 16000, band(1000, 2000, 4))
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    frequency_hz = np.fft.rfftfreq(64000, 1 / 16000)
+    inside = (frequency_hz > 700) & (frequency_hz < 2900)
+    assert level(noise) == pytest.approx(1, abs=0.03)
+    assert power[inside].sum() / power.sum() > 0.96
+
+
+def test_a_shaft_turns_at_its_rate_and_crossings_are_on_time():
+    turns = shaft_turns(np.random.default_rng(1), 160000, 16000, 25, offset=0, wander=0.003)
+    assert (turns[-1] - turns[0]) / 10 == pytest.approx(25, rel=0.002)
+    times_s = crossing_times(turns, 16000, 3.5)
+    assert np.abs((np.interp(times_s * 16000, np.arange(160000), turns) * 3.5 + 0.5) % 1 - 0.5).max() < 1e-6
+    assert len(times_s) == pytest.approx(875, abs=4)
+
+
+# --- machines -------------------------------------------------------------------------------------------------------
+
+
+def test_bearing_rates_are_those_published_for_a_6205():
+    published = {"outer_race": 3.5848, "inner_race": 5.4152, "ball": 4.7135, "cage": 0.39828}  # Case Western Reserve
+    assert bearing.defect_orders() == pytest.approx(published, rel=2e-4)
+
+
+@pytest.mark.parametrize("fault", ["outer_race", "inner_race", "ball"])
+def test_a_bearing_fault_beats_at_its_own_rate(fault):
+    sound = machine_sound("bearing", fault, 1.0)
+    spectrum = np.fft.rfft(sound)
+    frequency_hz = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE_HZ)
+    high = np.fft.irfft(spectrum * ((frequency_hz > 1500) & (frequency_hz < 6000)))
+    shaft_hz = bearing.SHAFT_HZ * load_machine("bearing").source[0].speed
+    orders = {name: order for name, order in bearing.defect_orders().items() if name != "cage"}
+    lines = {name: line_amplitude(high**2, order * shaft_hz) for name, order in orders.items()}
+    assert max(lines, key=lines.get) == fault
+
+
+def test_fan_tones_stand_at_blade_pass_and_damage_fills_the_shaft_orders():
+    shaft_hz = fan.SHAFT_HZ * load_machine("fan").source[0].speed
+    normal, damaged, unbalanced = (machine_sound("fan", fault, 0.8) for fault in (None, "blade_damage", "imbalance"))
+    assert line_amplitude(normal, 7 * shaft_hz) > 5 * line_amplitude(normal, 6 * shaft_hz)
+    assert line_amplitude(damaged, 6 * shaft_hz) > 3 * line_amplitude(normal, 6 * shaft_hz)
+    assert line_amplitude(unbalanced, shaft_hz) > 3 * line_amplitude(normal, shaft_hz)
+
+
+def test_gearbox_has_a_mesh_tone_and_eccentricity_raises_its_sidebands():
+    pinion_hz = gearbox.PINION_HZ * load_machine("gearbox").source[0].speed
+    mesh_hz = gearbox.PINION_TEETH * pinion_hz
+    normal, eccentric = machine_sound("gearbox"), machine_sound("gearbox", "eccentricity", 0.8)
+    assert line_amplitude(normal, mesh_hz) > 5 * line_amplitude(normal, mesh_hz - pinion_hz, 0.015)
+    side = mesh_hz - pinion_hz
+    assert line_amplitude(eccentric, side, 0.015) > 3 * line_amplitude(normal, side, 0.015)
+
+
+def test_a_valve_strikes_twice_a_cycle_and_a_leak_fills_the_pauses():
+    normal, leaking = machine_sound("valve", seconds=8), machine_sound("valve", "leak", 1.0, seconds=8)
+    frames = {name: np.square(s).reshape(-1, 160).mean(axis=1) for name, s in (("ok", normal), ("leak", leaking))}
+    loud = frames["ok"] > 4 * np.quantile(frames["ok"], 0.75)
+    strikes = np.count_nonzero(np.diff(loud.astype(int)) == 1)
+    assert strikes == pytest.approx(2 * 8 * valve.CYCLE_HZ, abs=4)
+    assert np.quantile(frames["leak"], 0.1) > 10 * np.quantile(frames["ok"], 0.1)
+
+
+def test_a_missed_stroke_is_silence_not_sound():
+    normal, missed = machine_sound("valve"), machine_sound("valve", "missed_stroke", 1.0)
+    assert level(missed) < 0.8 * level(normal)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grade_zero_is_the_normal_machine(kind):
+    for fault in load_machine(kind).faults:
+        assert np.array_equal(machine_sound(kind, fault, 0.0), machine_sound(kind))
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS)
+def test_a_heavier_fault_deviates_more(kind, fault):
+    clips = range(3)
+    normal = np.array([log_mel_statistics(machine_sound(kind, clip=c, seconds=3)) for c in clips])
+    deviations = []
+    for severity in (0.25, 0.5, 1.0):
+        faulty = [log_mel_statistics(machine_sound(kind, fault, severity, c, 3)) for c in clips]
+        deviations.append(np.linalg.norm(np.array(faulty) - normal, axis=1).mean())
+    assert deviations[0] < deviations[1] < deviations[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_odd_lengths_and_all_conditions_sound(kind):
+    machine = load_machine(kind)
+    for samples in (8001, 20011):
+        for number, condition in enumerate(machine.source + machine.target):
+            fault = machine.faults[number % len(machine.faults)]
+            sound = machine.sound(make_operation(samples, condition, generator(0, str(number)), fault, 0.5))
+            assert sound.shape == (samples,)
+            assert np.isfinite(sound).all()
+            assert level(sound) > 0
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_background_sources_have_rms_about_one_and_differ_between_clips(kind):
+    sounds = [SOURCES[kind](np.random.default_rng(seed), 64000, SAMPLE_RATE_HZ) for seed in range(6)]
+    levels = [level(sound) for sound in sounds]
+    assert 0.4 < min(levels) <= max(levels) < 2.2
+    assert not any(np.array_equal(sounds[0], sound) for sound in sounds[1:])
+
+
+# --- room -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_first_arrival_comes_by_distance_in_time_and_level(seed):
+    room = draw_room(generator(seed, "room"), tuple(SOURCES))
+    taps = response_length(room, SAMPLE_RATE_HZ)
+    for microphone_m in room.microphones_m.values():
+        response = impulse_response(room, room.machine_m, microphone_m, SAMPLE_RATE_HZ, taps)
+        distance_m = np.linalg.norm(microphone_m - room.machine_m)
+        first = np.flatnonzero(np.abs(response) > 0.5 * np.abs(response).max())[0]
+        assert first == pytest.approx(distance_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ, abs=1.5)
+        lobe = response[first - 3 : first + 4].sum()
+        assert lobe == pytest.approx(1 / distance_m, rel=0.35)  # an early reflection may fall into the same samples
+
+
+def test_without_absorption_losses_the_images_are_those_of_a_mirror_room():
+    room = draw_room(generator(0, "room"), ())
+    source_m, microphone_m = room.machine_m, room.microphones_m["far"]
+    response = impulse_response(room, source_m, microphone_m, SAMPLE_RATE_HZ, response_length(room, SAMPLE_RATE_HZ))
+    floor_m = np.linalg.norm(source_m * [1, 1, -1] - microphone_m)
+    bounce = round(floor_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ)
+    peak = np.abs(response[bounce - 1 : bounce + 2]).max()
+    assert peak > 0.5 * np.sqrt(1 - room.absorption) / floor_m
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_delay_between_the_channels_is_that_of_the_geometry(seed):
+    room = draw_room(generator(seed, "room"), ())
+    acoustics = Acoustics(room, 32000, SAMPLE_RATE_HZ)
+    noise = np.random.default_rng(seed).standard_normal(acoustics.source_samples)
+    near, far = acoustics.record({"machine": noise})
+    cross = np.fft.rfft(far) * np.conj(np.fft.rfft(near))
+    correlation = np.fft.irfft(cross / np.abs(cross))  # phase transform: the direct sound stands out of the reflections
+    lag = int(np.argmax(correlation[:400]))
+    path_m = np.diff([np.linalg.norm(room.microphones_m[m] - room.machine_m) for m in ("near", "far")])[0]
+    assert lag == pytest.approx(path_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ, abs=1.5)
+
+
+def test_a_clip_starts_in_the_middle_of_running():
+    room = draw_room(generator(0, "room"), ())
+    acoustics = Acoustics(room, 32000, SAMPLE_RATE_HZ)
+    signals = acoustics.record({"machine": np.random.default_rng(0).standard_normal(acoustics.source_samples)})
+    for signal in signals:
+        assert level(signal[:500]) == pytest.approx(level(signal), rel=0.2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_far_microphone_hears_less_machine_and_more_background(kind):
+    background_rise_db = []
+    for seed in range(3):
+        studio = Studio(kind, seed, 1.0)
+        for clip in plan_clips(studio.machine, 3, 2, 1):
+            parts = studio.parts(clip, SEVERITY)
+            machine = level_db(studio.acoustics.record({"machine": parts.pop("machine")}))
+            background = level_db(studio.acoustics.record(parts))
+            assert machine[1] < machine[0] - 6
+            assert machine[1] - background[1] < machine[0] - background[0] - 6
+            background_rise_db.append(background[1] - background[0])
+    assert np.mean(background_rise_db) > 1.5  # single clips may fall behind: hum has nodes in a room
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_levels_use_the_range_and_never_clip(kind):
+    studio = Studio(kind, 1, 1.0)
+    for clip in plan_clips(studio.machine, 6, 4, 3):
+        samples = studio.record(clip, SEVERITY)
+        assert samples.dtype == np.int16
+        assert samples.shape == (16000, 2)
+        assert np.abs(samples.astype(int)).max() < 32000
+        assert np.sqrt(np.mean((samples / 32768) ** 2, axis=0)).min() > 0.005
+
+
+def test_the_background_differs_from_clip_to_clip():
+    studio = Studio("fan", 0, 1.0)
+    condition = Condition("spd_1", background=("ventilation",))
+    levels = [
+        level(studio.parts(PlannedClip("train", "source", n, condition), SEVERITY)["ventilation"]) for n in range(12)
+    ]
+    assert max(levels) > 1.5 * min(levels)
+
+
+# --- the task -------------------------------------------------------------------------------------------------------
+
+
+def area_under_curve(normal: np.ndarray, anomalous: np.ndarray) -> float:
+    greater, equal = anomalous[:, None] > normal, anomalous[:, None] == normal
+    return float(np.mean(greater + 0.5 * equal))
+
+
+def nearest_normal_aucs(features: np.ndarray, clips: list[PlannedClip]) -> np.ndarray:
+    """Source and target AUC of the distance to the nearest normal training clip of either domain, standardised."""
+    split, domain = (np.array([getattr(clip, word) for clip in clips]) for word in ("split", "domain"))
+    anomaly, train = np.array([clip.fault is not None for clip in clips]), split == "train"
+    scaled = (features - features[train].mean(axis=0)) / features[train].std(axis=0)
+    score = np.linalg.norm(scaled[:, None] - scaled[train], axis=2).min(axis=1)
+    normals = [score[~train & ~anomaly & (domain == name)] for name in ("source", "target")]
+    return np.array([area_under_curve(normal, score[anomaly]) for normal in normals])
+
+
+@pytest.fixture(scope="module")
+def aucs() -> dict[str, dict[str, np.ndarray]]:
+    """Source and target AUC per machine and view: near, far, near beside near minus far."""
+    table = {}
+    for kind in KINDS:
+        studio = Studio(kind, 1, 2.0)
+        clips = plan_clips(studio.machine, 48, 6, 12)
+        recordings = (studio.record(clip, SEVERITY).T / 32768 for clip in clips)
+        statistics = np.array([[log_mel_statistics(channel) for channel in recording] for recording in recordings])
+        near, contrast = statistics[:, 0], statistics[:, 0] - statistics[:, 1]
+        both = np.concatenate([near, contrast], axis=1)
+        views = {"near": near, "far": statistics[:, 1], "near+contrast": both}
+        table[kind] = {view: nearest_normal_aucs(features, clips) for view, features in views.items()}
+    return table
+
+
+def test_the_task_is_neither_trivial_nor_hopeless(aucs):
+    for kind, views in aucs.items():
+        source_auc, target_auc = views["near"]
+        assert 0.6 < source_auc < 0.98, kind
+        assert 0.45 < target_auc < 0.95, kind
+    mean_source, mean_target = np.mean([views["near"] for views in aucs.values()], axis=0)
+    assert 0.7 < mean_source < 0.92
+    assert 0.6 < mean_target < mean_source
+
+
+def test_the_near_microphone_knows_more_than_the_far_one(aucs):
+    assert all(views["near"].mean() > views["far"].mean() for views in aucs.values())
+
+
+def test_the_far_channel_helps_where_the_background_is_the_nuisance(aucs):
+    gains = {kind: views["near+contrast"].mean() - views["near"].mean() for kind, views in aucs.items()}
+    assert gains["valve"] > 0.04
+    assert sum(gain > 0 for gain in gains.values()) >= 2
+    assert min(gains.values()) < max(gains.values()) / 2  # and not everywhere: the contrast also subtracts machine

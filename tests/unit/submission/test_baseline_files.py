@@ -1,0 +1,121 @@
+"""The files of the official baseline: the golden run's own, byte for byte, from its scores and its batch values."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from autoencoder_cases import EXPECTED, FOLDER, MACHINES, SEED
+
+from workflow_lib.errors import UserError
+from workflow_lib.scoring.score_table import ScoreTable
+from workflow_lib.scoring.thresholds import Threshold, baseline_threshold
+from workflow_lib.submission.baseline_files import MachineScores, baseline_files, baseline_folder
+
+SCORES = ("MSE", "MAHALA")
+
+
+def golden_scores(machine, score, **changes):
+    golden, key = EXPECTED[machine], score.lower()
+    domain = np.where(golden["test_target"].astype(bool), "target", "source")
+    clips = [Path(str(name)).name for name in golden["test_names"]]
+    table = ScoreTable(
+        clips, domain, golden["test_label"].astype(float), golden[{"mse": "mse", "mahala": "mahala"}[key]]
+    )
+    threshold = baseline_threshold(golden[f"ypred_{key}"])
+    return MachineScores(machine, SEED, **{"table": table, "threshold": threshold, **changes})
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("score", SCORES)
+def test_files_equal_the_baselines_byte_for_byte(machine, score):
+    expected = {path.name: path.read_bytes() for path in (FOLDER / machine / "csv" / score).iterdir()}
+    assert len(expected) == 3
+    assert baseline_files(golden_scores(machine, score)) == expected
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("score", SCORES)
+def test_threshold_is_the_baselines_whatever_speaks_against_it(machine, score):
+    golden = EXPECTED[machine]
+    threshold = baseline_threshold(golden[f"ypred_{score.lower()}"])
+    assert threshold.value == pytest.approx(float(golden[f"threshold_{score.lower()}"]), rel=1e-9)
+
+
+def test_an_evaluation_set_has_its_own_folder_suffix_and_order_and_no_figures():
+    clips = [f"section_00_{number:04d}.wav" for number in (2, 0, 1)]
+    table = ScoreTable(clips, ["", "", ""], [np.nan] * 3, [2.5, 0.1, 1.0])
+    files = baseline_files(MachineScores("fan", 7, table, Threshold(1.0, 20), evaluation=True))
+    assert files == {
+        "anomaly_score_DCASE2026T2fan_section_00_test_seed7_id(0_)_Eval.csv": (
+            b"section_00_0000.wav,0.10000000149011612\nsection_00_0001.wav,1.0\nsection_00_0002.wav,2.5\n"
+        ),
+        "decision_result_DCASE2026T2fan_section_00_test_seed7_id(0_)_Eval.csv": (
+            b"section_00_0000.wav,0\nsection_00_0001.wav,0\nsection_00_0002.wav,1\n"
+        ),
+    }
+    assert baseline_folder("MAHALA", True) == "results/eval_data/baseline_MAHALA"
+
+
+def test_sections_have_files_of_their_own_and_one_of_figures():
+    names = [
+        f"section_0{s}_{d}_test_{label}_{i}.wav"
+        for s in (0, 1)
+        for d in ("source", "target")
+        for label in ("normal", "anomaly")
+        for i in range(3)
+    ]
+    table = ScoreTable(names, [n.split("_")[2] for n in names], [float("anomaly" in n) for n in names], np.arange(24.0))
+    files = baseline_files(MachineScores("fan", 7, table, Threshold(4.5, 20)))
+    assert len(files) == 5
+    figures = files["result_DCASE2026T2fan_test_seed7_id(0_)_roc.csv"].decode().split("\n")
+    assert [line.split(",")[0] for line in figures] == [
+        "section",
+        "00",
+        "01",
+        "arithmetic mean",
+        "harmonic mean",
+        "",
+        "",
+    ]
+    assert figures[1].split(",")[1:3] == ["1.0", repr(1 - 9 / 18)]
+
+
+def test_a_section_without_one_of_the_domains_has_no_figure_of_it():
+    parts = [("00", "source"), ("00", "target"), ("01", "source")]
+    names = [f"section_{s}_{d}_test_{k}_{i}.wav" for s, d in parts for k in ("normal", "anomaly") for i in range(3)]
+    table = ScoreTable(names, [n.split("_")[2] for n in names], [float("anomaly" in n) for n in names], np.arange(18.0))
+    files = baseline_files(MachineScores("fan", 7, table, Threshold(4.5, 20)))
+    lines = files["result_DCASE2026T2fan_test_seed7_id(0_)_roc.csv"].decode().splitlines()
+    header, first, second = (line.split(",") for line in lines[:3])
+    undefined = [name for name, cell in zip(header, second, strict=True) if cell == "nan"]
+    assert undefined == [name for name in header if name.endswith("(target)")]
+    assert "nan" not in first
+
+
+def test_one_domain_gives_the_columns_without_domains():
+    names = [f"section_00_source_test_{label}_{i}.wav" for label in ("normal", "anomaly") for i in range(4)]
+    table = ScoreTable(names, ["source"] * 8, [float("anomaly" in n) for n in names], np.arange(8.0))
+    figures = baseline_files(MachineScores("fan", 7, table, Threshold(3.5, 20)))[
+        "result_DCASE2026T2fan_test_seed7_id(0_)_roc.csv"
+    ]
+    assert figures.decode().splitlines()[0] == "section,AUC,pAUC,precision,recall,F1 score"
+
+
+def test_a_fit_that_fails_says_so_and_decides_nothing():
+    threshold = baseline_threshold([3.0, 3.0, 3.0])
+    assert np.isnan(threshold.value) and threshold.note.startswith("gamma fit failed")
+    files = baseline_files(golden_scores("fan", "MSE", threshold=threshold))
+    assert [name.split("_DCASE")[0] for name in files] == ["anomaly_score"]
+
+
+def test_a_threshold_that_the_baseline_keeps_carries_what_speaks_against_it():
+    sample = np.r_[np.full(40, 1.0), np.linspace(1.0, 1.001, 40), np.full(40, 9.0)]
+    threshold = baseline_threshold(sample)
+    assert np.isfinite(threshold.value)
+    assert threshold.note.endswith("kept as the baseline keeps it")
+
+
+def test_clips_named_otherwise_are_refused_in_one_line():
+    table = ScoreTable(["a.wav", "b.wav"], ["", ""], [np.nan] * 2, [1.0, 2.0])
+    with pytest.raises(UserError, match=r"fan: .*a\.wav and 1 more does not begin with section_"):
+        baseline_files(MachineScores("fan", 7, table, Threshold(1.0, 20)))

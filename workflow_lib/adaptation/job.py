@@ -1,0 +1,45 @@
+"""The adaptation job: manifests of the machines that are not held out in, an adapter folder out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.adaptation.training import train_adapter
+from workflow_lib.config.adaptation import AdapterSettings
+from workflow_lib.dataset.manifest import read_manifest
+from workflow_lib.encoders.from_settings import build_encoder
+from workflow_lib.errors import UserError
+
+
+def adapt_model(
+    manifests: Sequence[str],
+    folder: Path,
+    *,
+    name: str,
+    model: Mapping[str, Any],
+    encoder_settings: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    held_out: Sequence[str],
+    device: str,
+    state_folder: Path,
+) -> None:
+    """Train the adapted model `name` (`dualmic@without-fan-seed13711`) on the normal training clips of the manifests.
+
+    `model` and `encoder_settings` are config entries; `held_out`: machines that it must not hear. An interrupted
+    training goes on from `state_folder`.
+    """
+    clips = [clip for path in manifests for clip in read_manifest(path) if clip.split == "train"]
+    seed = name.rpartition("-seed")[2]
+    if not clips:
+        raise UserError(f"{name}: no machine is left to adapt on: leave-one-machine-out needs two machines or more")
+    train_adapter(
+        clips,
+        lambda: build_encoder(encoder_settings),
+        AdapterSettings.from_mapping(model["adaptation"]),
+        int(seed),
+        folder,
+        held_out=held_out,
+        device=device,
+        resample=reading["resample"],
+        state_folder=state_folder,
+    )

@@ -1,0 +1,193 @@
+"""The reconstruction autoencoder of the official baseline: network, vectors, residuals, scores (paper, section 2.1)."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workflow_lib.autoencoder.log_mel import MEL_BANDS, MIN_FRAMES, log_mel
+from workflow_lib.errors import UserError
+from workflow_lib.scoring.mahalanobis import Reading, mahalanobis_scores, pack_symmetric
+
+FRAMES = MIN_FRAMES
+VECTOR_SIZE = FRAMES * MEL_BANDS
+WIDTHS_DOWN = (VECTOR_SIZE, 128, 128, 128, 128, 8)
+WIDTHS_UP = (8, 128, 128, 128, 128, VECTOR_SIZE)
+NORM_EPS, NORM_MOMENTUM = 1e-3, 0.01
+VECTORS_AT_ONCE = 2048  # of a long clip: keeps the activations in the cache
+
+
+class Autoencoder(nn.Module):
+    """640-128-128-128-128-8-128-128-128-128-640, batch norm and ReLU after every linear layer but the last (Figure 1).
+
+    `cov_source` and `cov_target` (128, 128) are the residual covariances of a domain's training vectors; they have no
+    gradient. Initial weights are torch's defaults, drawn in the order encoder, decoder.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cov_source = nn.Parameter(torch.zeros(MEL_BANDS, MEL_BANDS), requires_grad=False)
+        self.cov_target = nn.Parameter(torch.zeros(MEL_BANDS, MEL_BANDS), requires_grad=False)
+        self.encoder = nn.Sequential(*_normalised_layers(WIDTHS_DOWN))
+        self.decoder = nn.Sequential(*_normalised_layers(WIDTHS_UP[:-1]), nn.Linear(*WIDTHS_UP[-2:]))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Reconstructions (n, 640) of vectors (n, 640) in dB."""
+        return self.decoder(self.encoder(vectors))
+
+    @torch.inference_mode()
+    def residuals(self, vectors: Tensor) -> Tensor:
+        """Reconstruction minus input (n, 640), in eval mode whatever the mode of the network; every row on its own.
+
+        The same numbers as `forward`, to the bit, without the cost of walking through the modules.
+        """
+        residual = torch.empty_like(vectors)
+        *hidden, last = self.linear_layers()
+        for part, out in zip(vectors.split(VECTORS_AT_ONCE), residual.split(VECTORS_AT_ONCE), strict=True):
+            active = part
+            for linear, norm in zip(hidden, self.norm_layers(), strict=True):
+                active = functional.relu_(_normalise(norm, functional.linear(active, linear.weight, linear.bias)))
+            torch.addmm(last.bias, active, last.weight.t(), out=out).sub_(part)
+        return residual
+
+    def linear_layers(self) -> list[nn.Linear]:
+        return [layer for layer in (*self.encoder, *self.decoder) if isinstance(layer, nn.Linear)]
+
+    def norm_layers(self) -> list[nn.BatchNorm1d]:
+        return [layer for layer in (*self.encoder, *self.decoder) if isinstance(layer, nn.BatchNorm1d)]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Autoencoder":
+        """A trained network in eval mode from a safetensors file; UserError that names what does not fit."""
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: cannot be read as safetensors weights ({error}): train again") from error
+        with torch.random.fork_rng(devices=[]):
+            network = cls()
+        _check_state(path, state, network.state_dict())
+        network.load_state_dict(state)
+        return network.eval()
+
+    def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+        """All tensors to a safetensors file, and at most one text: of several the format's writer mixes the order."""
+        if metadata and len(metadata) > 1:
+            raise ValueError(f"one text for the file to have the same bytes each time, got {', '.join(metadata)}")
+        state = {name: tensor.detach().contiguous() for name, tensor in sorted(self.state_dict().items())}
+        save_file(state, path, metadata=dict(metadata) if metadata else None)
+
+
+class Reconstructing(Protocol):
+    """What leaves residuals: the network, or the network made ready for scoring (workflow_lib.autoencoder.inference)."""
+
+    def residuals(self, vectors: Tensor) -> Tensor: ...
+
+
+class ClipResidual(NamedTuple):
+    """What the scores need of a clip's residuals (reconstruction minus input, dB)."""
+
+    mse: float  # mean square over all vectors and values, dB²
+    mean_residual: NDArray[np.float64]  # (128,) mean over the blocks of all vectors, dB
+    second_moment: NDArray[np.float32] | None  # (8256,) upper triangle of the blocks' mean outer product, dB²
+
+
+def five_frame_vectors(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (frames - 4, 640): each frame (128,) with the four that follow it, one after the other."""
+    frames = np.ascontiguousarray(frames, dtype=np.float32)
+    if frames.ndim != 2 or frames.shape[1] != MEL_BANDS or len(frames) < FRAMES:
+        raise UserError(
+            f"frames of shape {frames.shape}: the autoencoder needs at least {FRAMES} of {MEL_BANDS} values"
+        )
+    row, value = frames.strides
+    shape = (len(frames) - FRAMES + 1, VECTOR_SIZE)
+    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(frames, shape, (row, value)))
+
+
+def log_mel_vectors(waveform: ArrayLike) -> NDArray[np.float32]:
+    """Five-frame log-mel vectors (vectors, 640) in dB of one channel (samples,) at 16 kHz."""
+    return five_frame_vectors(log_mel(waveform))
+
+
+def clip_residuals(network: Reconstructing, vectors: ArrayLike | Tensor, *, second_moment: bool = True) -> ClipResidual:
+    """Residual summaries of one clip's vectors (n, 640); they do not depend on other clips.
+
+    The second moment, which only the reading `per_block` needs, costs a fifth of the time and most of the storage.
+    """
+    residual = _residuals(network, vectors)
+    moment = _second_moment(residual) if second_moment else None
+    return ClipResidual(_mean_square(residual), mean_residual(residual), moment)
+
+
+def mse_score(network: Autoencoder, vectors: ArrayLike | Tensor) -> float:
+    """Mean squared reconstruction error of one clip's vectors (n, 640), dB²."""
+    return _mean_square(_residuals(network, vectors))
+
+
+def mahalanobis_score(
+    network: Autoencoder,
+    vectors: ArrayLike | Tensor,
+    precision_source: ArrayLike | Tensor,
+    precision_target: ArrayLike | Tensor,
+    kind: Reading = "official",
+) -> float:
+    """Selective Mahalanobis score of one clip's vectors (n, 640); workflow_lib.scoring.mahalanobis defines the readings."""
+    residual = _residuals(network, vectors)
+    second_moment = _second_moment(residual) if kind == "per_block" else None
+    precisions = [np.asarray(precision, dtype=np.float64) for precision in (precision_source, precision_target)]
+    return float(mahalanobis_scores(mean_residual(residual), second_moment, *precisions, kind))
+
+
+def _normalised_layers(widths: tuple[int, ...]) -> list[nn.Module]:
+    """Linear, batch norm and ReLU from width to width; as in the baseline, a ReLU stands behind the bottleneck too."""
+    layers: list[nn.Module] = []
+    for wide_in, wide_out in pairwise(widths):
+        norm = nn.BatchNorm1d(wide_out, eps=NORM_EPS, momentum=NORM_MOMENTUM)
+        layers += [nn.Linear(wide_in, wide_out), norm, nn.ReLU()]
+    return layers
+
+
+def _check_state(path: str | Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    shapes = [name for name in sorted(expected.keys() & state.keys()) if state[name].shape != expected[name].shape]
+    faults = {"missing": missing, "unknown": extra, "of another shape": shapes}
+    found = "; ".join(f"{what}: {', '.join(names)}" for what, names in faults.items() if names)
+    if found:
+        raise UserError(f"{path}: not the weights of this autoencoder, tensors {found}: train again")
+
+
+def _normalise(norm: nn.BatchNorm1d, inputs: Tensor) -> Tensor:
+    """Batch norm with the running statistics."""
+    statistics = (norm.running_mean, norm.running_var)
+    return functional.batch_norm(inputs, *statistics, norm.weight, norm.bias, training=False, eps=NORM_EPS)
+
+
+def _residuals(network: Reconstructing, vectors: ArrayLike | Tensor) -> Tensor:
+    """Reconstruction minus input (n, 640) float32 of one clip."""
+    inputs = torch.as_tensor(vectors, dtype=torch.float32)
+    if inputs.ndim != 2 or inputs.shape[1] != VECTOR_SIZE or len(inputs) == 0:
+        raise UserError(f"vectors of shape {tuple(inputs.shape)}: the autoencoder takes (n, {VECTOR_SIZE}), n > 0")
+    return network.residuals(inputs)
+
+
+def mean_residual(residual: Tensor) -> NDArray[np.float64]:
+    """Mean block (128,) of residuals (n, 640)."""
+    return residual.sum(0).double().view(FRAMES, MEL_BANDS).sum(0).numpy() / (FRAMES * len(residual))
+
+
+def _second_moment(residual: Tensor) -> NDArray[np.float32]:
+    """Mean outer product of the blocks, upper triangle (8256,), of residuals (n, 640)."""
+    blocks = residual.view(-1, MEL_BANDS)
+    return pack_symmetric((blocks.T @ blocks).numpy()) / np.float32(len(blocks))
+
+
+def _mean_square(residual: Tensor) -> float:
+    # Row means first: they keep single precision exact to 1e-7 however long the clip is.
+    return float(residual.square().mean(1).mean(dtype=torch.float64))

@@ -1,0 +1,38 @@
+"""Which encoders there are and what each takes, read from the text of `workflow_lib/encoders`: an import would bring torch."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from workflow_lib.errors import UserError
+
+# What the configuration can say to a loader; each loader takes some of them.
+OPTIONS = ("length", "seed", "embed_dim", "depth", "num_heads", "chunk_frames", "trust_pickle")
+_FOLDER = Path(__file__).parents[1] / "encoders"
+
+
+def encoder_names() -> list[str]:
+    """Return the names that `load_encoder` knows, sorted."""
+    return sorted(_loaders())
+
+
+def encoder_options(name: str) -> list[str]:
+    """Return those of OPTIONS that the loader of an encoder takes, read from its signature."""
+    arguments = _loaders()[name].args
+    named = {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)}
+    return [option for option in OPTIONS if option in named or arguments.kwarg]
+
+
+@cache
+def _loaders() -> dict[str, ast.FunctionDef]:
+    """Find `load_<name>` in each `<name>.py`, by reading the text: an import would bring torch."""
+    found = {}
+    for path in sorted(_FOLDER.glob("*.py")):
+        try:
+            definitions = ast.parse(path.read_text(encoding="utf-8")).body
+        except (SyntaxError, ValueError) as fault:
+            raise UserError(f"{path}: this is no Python ({fault}): mend it, or take it out of the folder") from fault
+        for node in definitions:
+            if isinstance(node, ast.FunctionDef) and node.name == f"load_{path.stem}":
+                found[path.stem] = node
+    return found

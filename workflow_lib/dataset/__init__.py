@@ -1,0 +1,5 @@
+"""Recordings: clip names, ground truth, survey of folders, audio, manifest, loader and quality of recordings."""
+
+from workflow_lib.dataset.clip_name import ClipName, parse_clip_name
+
+__all__ = ["ClipName", "parse_clip_name"]

@@ -1,0 +1,129 @@
+"""What the health of clips adds up to: figures by sort of clip, and findings that a person should look at."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+from workflow_lib.dataset.clip_name import NO_ATTRIBUTE, SPLITS
+from workflow_lib.dataset.health_table import ClipHealth, Finding, HealthRow, read_rows, write_rows
+
+ODD_LEVEL_DB = 20.0  # from the machine's usual level: a factor of ten
+USUAL_DIFFERENCE_DB = 3.0  # near and far differ by at least so much where a swap can be told
+
+
+def write_health(clip_tables: Iterable[str | Path], suite: str, folder: Path) -> None:
+    """Write health.csv and findings.csv of a suite into a new folder, from the clip tables of its machines."""
+    folder.mkdir(parents=True)
+    clips = [clip for path in sorted(map(str, clip_tables)) for clip in read_rows(path, ClipHealth)]
+    write_rows(folder / "health.csv", HealthRow, _groups(suite, clips))
+    findings = [Finding(suite, *row) for row in _findings(clips)]
+    write_rows(folder / "findings.csv", Finding, findings)
+
+
+# ---- figures by sort of clip -----------------------------------------------------------------------------------------
+
+
+def _groups(suite: str, clips: Sequence[ClipHealth]) -> Iterator[HealthRow]:
+    doubles = {clip.place for clip, _ in _duplicates(clips)}
+    for sort, group in groupby(sorted(clips, key=_sort), key=_sort):
+        yield _group(suite, sort, list(group), doubles)
+
+
+def _sort(clip: ClipHealth) -> tuple[str, int, str, str]:
+    return clip.machine, SPLITS.index(clip.split), clip.domain, clip.label
+
+
+def _group(suite: str, sort: tuple[str, int, str, str], clips: Sequence[ClipHealth], doubles: set[str]) -> HealthRow:
+    machine, split, domain, label = sort
+    seconds = [clip.seconds for clip in clips]
+    differences = _known(clips, "near_minus_far_db")
+    return HealthRow(
+        *(suite, machine, SPLITS[split], domain, label, len(clips), min(seconds), max(seconds)),
+        channels=" or ".join(str(count) for count in sorted({clip.channels for clip in clips})),
+        near_dbfs=_median(_known(clips, "near_dbfs")),
+        far_dbfs=_median(_known(clips, "far_dbfs")),
+        near_minus_far_db=_median(differences),
+        near_minus_far_min=min(differences, default=None),
+        near_minus_far_max=max(differences, default=None),
+        coherence=_median(_known(clips, "coherence")),
+        clipped=sum(clip.clipped > 0 for clip in clips),
+        silent=sum(clip.silent != "" for clip in clips),
+        duplicates=sum(clip.place in doubles for clip in clips),
+        attributes=len({clip.attributes.casefold() for clip in clips} - {"", NO_ATTRIBUTE.casefold()}),
+    )
+
+
+def _known(clips: Iterable[ClipHealth], figure: str) -> list[float]:
+    return [value for clip in clips if (value := getattr(clip, figure)) is not None]
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+# ---- findings --------------------------------------------------------------------------------------------------------
+
+Found = tuple[str, str, str, str]  # machine, finding, clip, detail
+
+
+def _findings(clips: Sequence[ClipHealth]) -> list[Found]:
+    """What is odd, by machine: the usual is the median of the machine's own clips."""
+    found: list[Found] = [
+        (clip.machine, f"the same sound in {' and '.join(SPLITS)}", clip.clip, f"{clip.split}, as {other.place}")
+        for clip, other in _duplicates(clips)
+    ]
+    for machine, group in groupby(sorted(clips, key=lambda clip: clip.machine), key=lambda clip: clip.machine):
+        members = list(group)
+        found += [(machine, finding, clip.clip, detail) for clip in members for finding, detail in _oddities(clip)]
+        found += [(machine, *oddity) for oddity in _unusual(members)]
+        training = [clip for clip in members if clip.split == "train"]
+        if not any(clip.attributes.casefold() not in ("", NO_ATTRIBUTE.casefold()) for clip in training):
+            found.append((machine, "no attributes", "", "no training clip says more than noAttribute"))
+    return sorted(found)
+
+
+def _duplicates(clips: Iterable[ClipHealth]) -> list[tuple[ClipHealth, ClipHealth]]:
+    """(clip, its first double in the other split); silence is told apart from nothing and found on its own."""
+    by_digest: dict[str, list[ClipHealth]] = {}
+    for clip in clips:
+        if clip.silent.split() != ["near", "far"][: clip.channels]:
+            by_digest.setdefault(clip.digest, []).append(clip)
+    pairs = []
+    for same in by_digest.values():
+        first = {clip.split: clip for clip in reversed(same)}
+        if len(first) == len(SPLITS):
+            pairs += [(clip, next(other for s, other in first.items() if s != clip.split)) for clip in same]
+    return pairs
+
+
+def _oddities(clip: ClipHealth) -> Iterator[tuple[str, str]]:
+    """What is odd about a clip whatever the others are."""
+    if clip.silent:
+        yield "silent", clip.silent.replace(" ", " and ")
+    if clip.clipped:
+        yield "clipped", f"{clip.clipped:.4%} of the samples"
+    if clip.same_channels:
+        yield "near and far are the same", "one microphone was recorded twice"
+
+
+def _unusual(clips: Sequence[ClipHealth]) -> Iterator[tuple[str, str, str]]:
+    """(finding, clip, detail) of what is odd beside the other clips of the machine."""
+    heard = [clip for clip in clips if not clip.silent]
+    length = median(clip.seconds for clip in clips)
+    level, difference = _median(_known(heard, "near_dbfs")), _median(_known(heard, "near_minus_far_db"))
+    for clip in clips:
+        if clip.seconds < length / 2:
+            yield "short", clip.clip, f"{clip.seconds:g} s where {length:g} s are usual"
+    for clip in heard:
+        if abs(clip.near_dbfs - level) > ODD_LEVEL_DB:
+            yield "odd level", clip.clip, f"near {clip.near_dbfs:.1f} dBFS where {level:.1f} dBFS is usual"
+        if _reversed(clip.near_minus_far_db, difference):
+            usual = f"{clip.near_minus_far_db:+.1f} dB where {difference:+.1f} dB is usual"
+            yield "near and far swapped?", clip.clip, f"near minus far {usual}"
+
+
+def _reversed(difference: float | None, usual: float | None) -> bool:
+    if difference is None or usual is None or abs(usual) < USUAL_DIFFERENCE_DB:
+        return False
+    return difference * usual < 0 and abs(difference) >= abs(usual) / 2

@@ -1,0 +1,108 @@
+"""Statistics of batches of clips: on which device, in which precision, and as many at once as memory holds."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workflow_lib.encoders.base import Encoder
+from workflow_lib.encoders.device import choose_device, is_out_of_memory, use_bfloat16
+from workflow_lib.errors import UserError
+
+log = logging.getLogger(__name__)
+MOMENTS = ("mean", "std")
+DEFAULT_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of a batch that may still be on their way from a GPU."""
+
+    moments: Mapping[int, tuple[Tensor, ...]]
+    arrived: torch.cuda.Event | None
+
+    def arrays(self) -> dict[int, tuple[NDArray[np.float32], ...]]:
+        """{block: (mean, std)}, each (clips, channels, dimensions) float32; waits for them."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return {block: tuple(moment.numpy() for moment in moments) for block, moments in self.moments.items()}
+
+
+class Inference:
+    """An encoder ready to compute: near and far of a batch in one pass, a smaller one where memory does not hold it."""
+
+    def __init__(self, encoder: Encoder, blocks: Sequence[int], batch_size: int, compute: Mapping[str, Any]) -> None:
+        """Take the wanted clips a batch; `compute` holds device, precision and compile of the configuration."""
+        self.device = choose_device(compute["device"])
+        self.bfloat16 = use_bfloat16(compute["precision"], self.device)
+        self.encoder, self.blocks, self.batch_size = encoder.to(self.device).eval(), blocks, batch_size
+        if compute["compile"]:
+            self.encoder.encode = torch.compile(self.encoder.encode)
+
+    @property
+    def precision(self) -> str:
+        """Of the matrix products; front end and statistics are float32 in any case."""
+        return "bfloat16" if self.bfloat16 else "float32"
+
+    def autocast(self) -> AbstractContextManager:
+        """The context of all batches: left and entered again, it would round the weights for every one of them."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
+
+    def prepare(self, waveforms: Tensor) -> Tensor:
+        """Make a batch ready for its way to the device; called by the readers."""
+        return waveforms.pin_memory() if self.device.type == "cuda" else waveforms
+
+    def statistics(self, waveforms: Tensor) -> Statistics:
+        """Statistics of (clips, channels, samples) float32; out of memory halves the batch from here on and says so."""
+        while True:
+            try:
+                parts = [self._part(part) for part in waveforms.split(self.batch_size)]
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halve(waveforms)  # outside of `except`: the error holds on to what was computed so far
+        return self._send({block: [part[block] for part in parts] for block in self.blocks})
+
+    def _part(self, waveforms: Tensor) -> dict[int, tuple[Tensor, ...]]:
+        on_device = waveforms.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, enabled=False):  # dB and log-mel need float32
+            features = self.encoder.frontend(on_device.flatten(0, 1))
+        found = self.encoder.statistics(features, self.blocks)
+        return {block: tuple(m.unflatten(0, waveforms.shape[:2]) for m in pair) for block, pair in found.items()}
+
+    def _halve(self, waveforms: Tensor) -> None:
+        clips = min(self.batch_size, len(waveforms))
+        if clips == 1:
+            shape = "{} channels of {} samples".format(*waveforms.shape[1:])
+            raise UserError(f"one clip ({shape}) does not fit in the memory of {self.device}: cut it, or free memory")
+        self.batch_size = clips // 2
+        log.warning("out of memory with %d clips at once: going on with %d", clips, self.batch_size)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _send(self, parts: Mapping[int, Sequence[tuple[Tensor, ...]]]) -> Statistics:
+        """Start the way to the CPU: the device goes on with the next batch meanwhile."""
+        moments = {
+            block: tuple(torch.cat(moment).to("cpu", non_blocking=True) for moment in zip(*pairs, strict=True))
+            for block, pairs in parts.items()
+        }
+        if self.device.type != "cuda":
+            return Statistics(moments, None)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return Statistics(moments, arrived)
+
+
+def batch_size(model: Mapping[str, Any], device: str) -> int:
+    """Clips a batch: as the config entry of the model says on a GPU, one on a CPU."""
+    # The matrix library of a CPU may add in another order for another number of rows: one clip at a time keeps its
+    # statistics, byte for byte, independent of the clips around it (leakage rule 3), and is no slower there.
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    return model.get("batch_size", DEFAULT_BATCH) if on_gpu else 1

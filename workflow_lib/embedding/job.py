@@ -1,0 +1,139 @@
+"""The embedding job: every clip of a machine through one encoder, once, into an HDF5 store."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from workflow_lib import __version__
+from workflow_lib.config.adaptation import AdapterSettings
+from workflow_lib.dataset.loader import CHANNELS, ahead, equal_length_batches, read_waveform
+from workflow_lib.dataset.manifest import Clip
+from workflow_lib.digest import settings_digest
+from workflow_lib.embedding.inference import MOMENTS, Inference, Statistics, batch_size
+from workflow_lib.embedding.store import create_store, read_statistics, statistics_name
+from workflow_lib.encoders.base import Encoder
+from workflow_lib.encoders.from_settings import build_encoder
+from workflow_lib.errors import UserError
+from workflow_lib.progress import Progress
+
+Batch = tuple[int, ...]  # indices of clips
+
+
+def embed_machine(
+    clips: Sequence[Clip],
+    path: Path,
+    *,
+    name: str,
+    model: Mapping[str, Any],
+    encoder_settings: Mapping[str, Any],
+    adapter: Sequence[str],
+    reading: Mapping[str, Any],
+    compute: Mapping[str, Any],
+    workers: int,
+    code: str,
+) -> None:
+    """Embed all clips of a machine with a frozen or adapted model into a store at `path`.
+
+    `model` and `encoder_settings` are config entries (equal for a frozen model); `adapter` holds the folder of an
+    adapted model, or nothing. Near and far go through the encoder in one pass; memory is that of the batches read
+    ahead by the workers, whatever the number of clips.
+    """
+    encoder = build_encoder(encoder_settings)
+    _check_blocks(encoder, model["blocks"], name)
+    if adapter:
+        # Imported here: peft brings transformers, three seconds that frozen models need not wait for.
+        from workflow_lib.adaptation.folder import load_adapted
+
+        encoder = load_adapted(Path(adapter[0]), encoder)
+    facts = _provenance({"model": dict(model), "encoder": dict(encoder_settings)}, encoder, name, code)
+    inference = Inference(encoder, model["blocks"], batch_size(model, compute["device"]), compute)
+    facts["precision"] = inference.precision
+    with create_store(path, clips, facts) as store, torch.inference_mode():
+        fill_store(store, clips, inference, reading, workers, f"embed {clips[0].machine} with {name}")
+        if adapter:
+            _add_head(store, Path(adapter[0]), AdapterSettings.from_mapping(model["adaptation"]).statistics_block)
+
+
+def fill_store(
+    store: h5py.File,
+    clips: Sequence[Clip],
+    inference: Inference,
+    reading: Mapping[str, Any],
+    workers: int,
+    title: str = "embed",
+) -> None:
+    """Write {block, channel, moment}: (clips, dimensions) float32; each clip is read once, ahead of the encoder."""
+    create_datasets(store, len(clips), inference, CHANNELS[: reading["channels"]])
+    batches = equal_length_batches(clips, inference.batch_size)
+
+    def read(batch: Batch) -> Tensor:
+        return inference.prepare(torch.from_numpy(np.stack([read_waveform(clips[i], reading) for i in batch])))
+
+    with Progress(len(clips), title) as progress, inference.autocast():
+        computed = map(inference.statistics, ahead(read, batches, workers))
+        for batch, statistics in zip(batches, _one_behind(computed), strict=True):
+            write_rows(store, batch, statistics)
+            progress.add(len(batch))
+
+
+def _one_behind(computed: Iterator[Statistics]) -> Iterator[Statistics]:
+    """Yield each item when the next one has been started: a GPU computes while the last batch is written."""
+    waiting = next(computed, None)
+    for item in computed:
+        yield waiting
+        waiting = item
+    if waiting is not None:
+        yield waiting
+
+
+def create_datasets(store: h5py.File, clips: int, inference: Inference, channels: Sequence[str]) -> None:
+    """Make room for (clips, dimensions) float32 of every block, channel and moment."""
+    for block in inference.blocks:
+        for channel in channels:
+            for moment in MOMENTS:
+                store.create_dataset(
+                    statistics_name(block, channel, moment), (clips, inference.encoder.embed_dim), "f4"
+                )
+
+
+def write_rows(store: h5py.File, batch: Batch, statistics: Statistics) -> None:
+    """Write the statistics of a batch into the rows of its clips."""
+    first, last = batch[0], batch[-1]
+    # One write a batch where the clips are neighbours; HDF5 takes other indices one by one.
+    rows = slice(first, last + 1) if last - first + 1 == len(batch) else list(batch)
+    for block, moments in statistics.arrays().items():
+        for moment, values in zip(MOMENTS, moments, strict=True):
+            for channel, name in zip(range(values.shape[1]), CHANNELS, strict=False):
+                store[statistics_name(block, name, moment)][rows] = values[:, channel]
+
+
+def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
+    """Add the embedding of the ArcFace head, (clips, 256) float32, from the statistics that the store already holds."""
+    from workflow_lib.adaptation.folder import load_heads
+    from workflow_lib.adaptation.heads import head_embedding
+
+    near, far = (read_statistics(store, block)[channel] for channel in CHANNELS)
+    store.create_dataset("head/embedding", data=head_embedding(near, far, load_heads(adapter)).numpy(), dtype="f4")
+
+
+def _provenance(settings: Mapping[str, Any], encoder: Encoder, name: str, code: str) -> dict[str, str]:
+    """Attributes of a store: from which settings, weights and code it was made."""
+    return {
+        "model": name,
+        "encoder": encoder.name,
+        "trained": "yes" if encoder.trained else "no",
+        "config_digest": settings_digest(settings),
+        "weights_digest": encoder.weights_digest,
+        "code_version": f"{__version__}+{code}",
+        "units": "dimensionless token statistics; std divides by the number of tokens",
+    }
+
+
+def _check_blocks(encoder: Encoder, blocks: Sequence[int], name: str) -> None:
+    if max(blocks) > encoder.depth:
+        raise UserError(f"models.{name}.blocks: the checkpoint has {encoder.depth} blocks: write 1 to {encoder.depth}")

@@ -1,0 +1,87 @@
+"""What the figures stand on: clips, models, notes and the logs of the adapted models."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.dataset.manifest import Clip, read_manifest
+from workflow_lib.evaluation.columns import FIXED_WEIGHTS, HEADERS, Row
+from workflow_lib.evaluation.evidence import Evidence
+from workflow_lib.evaluation.labelled_entries import Labels
+from workflow_lib.fetch.licence import licence_of
+
+
+def clip_rows(evidence: Evidence) -> Iterator[Row]:
+    """Clips by sort and format: where a machine mixes formats, each has its own row."""
+    clips = sorted((clip for path in evidence.manifests for clip in read_manifest(path)), key=_cell)
+    for (machine, split, domain, label, channels, sample_rate), group in groupby(clips, key=_cell):
+        seconds = [clip.frames / clip.sample_rate for clip in group]
+        lengths = (f"{min(seconds):.3f}", f"{max(seconds):.3f}")
+        yield (evidence.suite, machine, split, domain, label, len(seconds), channels, sample_rate, *lengths)
+
+
+def _cell(clip: Clip) -> tuple[str, str, str, str, int, int]:
+    return clip.machine, clip.split, clip.domain or "", clip.label or "", clip.channels, clip.sample_rate
+
+
+def scored_clip_rows(suite: str, labels: Labels) -> Iterator[Row]:
+    """Test clips of a suite without recordings, by what the score tables know; their format is unknown."""
+    for machine, clips in sorted(labels.items()):
+        for sort, count in sorted(Counter(clips.values()).items()):
+            yield (suite, machine, "test", *sort, count, "", "", "", "")
+
+
+def model_rows(evidence: Evidence) -> list[Row]:
+    """One row for each model behind the branches of the suite, with its weights' digest where there is one for all."""
+    facts = _facts(evidence.notes)
+    used: dict[str, list[str]] = {}
+    for branch, model, _machine, _fact in facts:
+        used.setdefault(model, []).append(branch)
+    rows = []
+    for model, branches in sorted(used.items()):
+        provenance = [fact["provenance"] for _, m, _, fact in facts if m == model]
+        settings = evidence.config["models"].get(model.split("@")[0], {"kind": "external"})
+        trained = {p.get("trained", "unknown") for p in provenance}
+        digests = {p.get("weights_digest", "")[:16] for p in provenance}
+        digest = digests.pop() if len(digests) == 1 else "one per machine"
+        state = trained.pop() if len(trained) == 1 else "unknown"
+        names = " ".join(sorted(set(branches)))
+        licence = licence_of(model, evidence.config["models"])
+        rows.append((evidence.suite, model, settings["kind"], state, _describe(settings), digest, names, licence))
+    return rows
+
+
+def _describe(settings: Mapping[str, Any]) -> str:
+    """The settings of a model in one line."""
+    shown = {key: value for key, value in settings.items() if key != "kind" and value != {}}
+    return "; ".join(f"{key} {value}" for key, value in shown.items()) or "score tables made elsewhere"
+
+
+def note_rows(evidence: Evidence) -> list[Row]:
+    rows = [
+        (evidence.suite, branch, model, machine, note)
+        for branch, model, machine, fact in _facts(evidence.notes)
+        for note in fact["notes"]
+    ]
+    rows += [(evidence.suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
+    systems = {evaluation["name"] for evaluation in evidence.evaluations if evaluation["kind"] == "system"}
+    fixed = [name for name in systems if evidence.config["systems"][name].get("weights")]
+    return sorted(rows + [(evidence.suite, name, "", "", FIXED_WEIGHTS) for name in fixed])
+
+
+def log_rows(evidence: Evidence, file_name: str, table: str) -> Iterator[Row]:
+    """The logs of all adapted models, one behind the other, in the columns of the table."""
+    for folder in sorted(map(Path, evidence.adapters)):
+        with (folder / file_name).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                yield (evidence.suite, folder.name, *(row[column] for column in HEADERS[table][2:]))
+
+
+def _facts(paths: Sequence[str]) -> list[tuple[str, str, str, dict[str, Any]]]:
+    """(branch, model, machine, facts) from the notes beside the score tables: .../<branch>/<model>/<machine>.json."""
+    places = [(Path(path).parts[-3], Path(path).parts[-2], Path(path).stem, path) for path in paths]
+    return [(*place, json.loads(Path(path).read_text(encoding="utf-8"))) for *place, path in places]

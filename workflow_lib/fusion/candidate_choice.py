@@ -1,0 +1,92 @@
+"""Nested choice: which candidate of a branch stands in a fold, decided on the selection machines alone.
+
+The paper calls its cross-fitted fusion "not fully nested", since the settings inside its branches were chosen on all
+machines. In `nested_lomo` they are chosen here, before calibration and weights, from the same six machines.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workflow_lib.errors import UserError
+from workflow_lib.fusion.cross_fit import Fold, Tables, fit_fold
+from workflow_lib.fusion.weight_grid import BETTER_BY
+from workflow_lib.scoring.score_table import ScoreTable
+
+Candidates = Mapping[str, Sequence[str]]  # branch -> the branches that may stand in its place, itself first
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidate that stands for a branch; `omega` is each candidate's Omega on the selection machines."""
+
+    candidate: str
+    omega: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class NestedFold:
+    """One machine scored by a fusion whose candidates, calibration and weights were chosen without it."""
+
+    fold: Fold
+    choices: Mapping[str, Choice]
+
+
+def choose_candidates(tables: Tables, candidates: Candidates) -> dict[str, Choice]:
+    """The candidate of each branch with the highest Omega on the machines given; one alone is taken unseen.
+
+    tables: selection machine -> candidate -> score table, every clip labelled. Of equal candidates the first is taken:
+    a later one must be better by more than 1e-12, as a point of the weight grid. UserError: no figure is defined.
+    """
+    return {branch: _choose(tables, branch, names) for branch, names in candidates.items()}
+
+
+def chosen_tables(tables: Mapping[str, Any], choices: Mapping[str, Choice]) -> dict[str, Any]:
+    """Branch -> the table of the candidate that stands for it, from candidate -> table of one machine."""
+    return {branch: tables[choice.candidate] for branch, choice in choices.items()}
+
+
+def fit_nested_fold(
+    selection: Tables,
+    held_out: Mapping[str, Any],
+    machine: str,
+    candidates: Candidates,
+    step: float = 0.1,
+    *,
+    search: str = "grid",
+) -> NestedFold:
+    """Choose candidates, calibration and weights on the selection machines, then score and measure the held-out one.
+
+    selection: machine -> candidate -> score table; held_out: candidate -> score table of `machine`. Where models are
+    adapted, the selection tables must come from models that heard neither the held-out machine nor the one scored.
+    """
+    choices = choose_candidates(selection, candidates)
+    tables = {name: chosen_tables(of_machine, choices) for name, of_machine in selection.items()}
+    judged, protocol = chosen_tables(held_out, choices), "nested_lomo"
+    return NestedFold(
+        fit_fold(tables, judged, machine, list(candidates), step, search=search, protocol=protocol), choices
+    )
+
+
+def _choose(tables: Tables, branch: str, names: Sequence[str]) -> Choice:
+    if len(names) == 1:
+        return Choice(names[0], {})
+    omega = {name: _defined_omega([of_machine[name] for of_machine in tables.values()]) for name in names}
+    if np.isnan(list(omega.values())).all():
+        told = f"no figure is defined on {', '.join(tables)}"
+        raise UserError(f"{branch}: {told}: a choice among candidates needs normal and anomalous test clips")
+    best = names[0]
+    for name in names[1:]:
+        if omega[name] > omega[best] + BETTER_BY:
+            best = name
+    return Choice(best, omega)
+
+
+def _defined_omega(tables: Sequence[Any]) -> float:
+    """Harmonic mean of the figures that the machines' labels define, as in the choice of weights; NaN if none is."""
+    figures = np.array([ScoreTable.from_any(table).metrics().figures for table in tables]).ravel()
+    figures = figures[~np.isnan(figures)]
+    with np.errstate(divide="ignore"):  # a figure of 0 makes the harmonic mean 0
+        return float(figures.size / (1.0 / figures).sum()) if figures.size else float("nan")

@@ -1,0 +1,274 @@
+"""Fusion of branches: robust sigmoids and simplex weights, for all machines or cross-fitted (paper, Eq. 4).
+
+Weights are chosen by the grid (`weight_grid`) or by a linear program (`linear_program`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_lib.errors import UserError, nearest
+from workflow_lib.fusion.calibration import RobustSigmoid, calibrated, fit_calibration
+from workflow_lib.fusion.linear_program import Cell, auc_cells, program_weights
+from workflow_lib.fusion.weight_grid import Levels, first_best, fused, grid_scores, simplex_grid
+from workflow_lib.metrics import MachineMetrics, official_score
+from workflow_lib.scoring.result import Result, known_protocol, one_protocol
+from workflow_lib.scoring.score_table import BranchScores, ScoreTable, align_branches
+
+__all__ = [
+    "CrossFit",
+    "Fold",
+    "Fusion",
+    "RobustSigmoid",
+    "calibrate",
+    "cross_fit",
+    "fit_fold",
+    "fit_fusion",
+    "simplex_grid",
+]
+FOLD_PROTOCOLS = ("cross_fitted", "nested_lomo")
+SEARCHES = ("grid", "linear_program")  # how weights are chosen
+FIXED = "fixed"  # weights that were given, not chosen
+
+Tables = Mapping[str, Mapping[str, Any]]  # machine -> branch -> score table, or machine -> BranchScores
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Weights and calibration chosen on `machines`; `selection_score` is Omega of the fused score on them.
+
+    `search` is how the weights were chosen ("fixed": they were given), `step` the grid's, None without a grid.
+    """
+
+    branches: tuple[str, ...]
+    weights: dict[str, float]
+    calibration: dict[str, RobustSigmoid]
+    selection_score: float
+    step: float | None
+    machines: tuple[str, ...]
+    search: str = "grid"
+    protocol: str = "complete_dev"
+
+    def apply(self, tables: Mapping[str, Any], machine: str = "machine") -> ScoreTable:
+        """Fused scores of one machine (tables: branch -> score table), labelled or not; its name is for messages."""
+        scores = aligned(tables, self.branches, machine)
+        weights = np.array([[self.weights[branch] for branch in self.branches]])
+        return scores.with_score(fused(calibrated(scores, self.calibration), weights)[0])
+
+    def result(self, tables: Tables, name: str, seed: str = "") -> Result:
+        """The fused scores of machines (machine -> branch -> score table) as a result of the fusion's protocol.
+
+        UserError where a fold's fusion is to judge a machine that chose it: that would be another protocol's figure.
+        """
+        chose = [machine for machine in tables if machine in self.machines]
+        if self.protocol != "complete_dev" and chose:
+            told = f"{', '.join(chose)} chose this fusion and cannot be judged by it under {self.protocol}"
+            raise UserError(f"{name}: {told}: give the held-out machine, or fit under complete_dev")
+        scored = {machine: self.apply(of_machine, machine) for machine, of_machine in tables.items()}
+        return Result("system", name, self.protocol, seed, scored)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One machine scored by a fusion that was chosen without it."""
+
+    machine: str
+    fusion: Fusion
+    table: ScoreTable
+    metrics: MachineMetrics
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of the fold's figures."""
+        return self.fusion.protocol
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights chosen on the other machines."""
+        return self.fusion.weights
+
+    @property
+    def calibration(self) -> dict[str, RobustSigmoid]:
+        """Calibration of the other machines' pooled test scores."""
+        return self.fusion.calibration
+
+    @property
+    def selection_score(self) -> float:
+        """Omega of the chosen weights on the other machines."""
+        return self.fusion.selection_score
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """All folds, by held-out machine."""
+
+    folds: dict[str, Fold]
+
+    @property
+    def score(self) -> float:
+        """Cross-fitted Omega: harmonic mean over all held-out machines' three figures."""
+        return official_score([fold.metrics for fold in self.folds.values()])
+
+    @property
+    def protocol(self) -> str:
+        """The one protocol of all folds; UserError where they differ."""
+        return one_protocol(fold.protocol for fold in self.folds.values())
+
+    def result(self, name: str, seed: str = "") -> Result:
+        """The held-out machines' fused scores as a result, to be compared with others of the same protocol."""
+        tables = {machine: fold.table for machine, fold in self.folds.items()}
+        return Result("system", name, self.protocol, seed, tables)
+
+
+def calibrate(tables: Tables, branches: Sequence[str]) -> dict[str, RobustSigmoid]:
+    """Sigmoid of each branch from the pooled scores of all machines given; labels are not looked at."""
+    return fit_calibration(_aligned_machines(tables, branches), branches)
+
+
+def fit_fusion(
+    tables: Tables,
+    branches: Sequence[str],
+    step: float = 0.1,
+    *,
+    search: str = "grid",
+    protocol: str = "complete_dev",
+) -> Fusion:
+    """Calibrate on all machines given and choose weights on them.
+
+    tables: machine -> branch -> score table (`ScoreTable.from_any`), every clip labelled. search: "grid", the point of
+    the highest Omega (`step` wide), or "linear_program", the least pairwise ranking loss (`program_weights`).
+    protocol: given all machines this is the complete-development fusion; a fold names its own. Figures that a machine's
+    clips do not define are left out of the choice, with a warning. UserError: no machine, tables that do not fit
+    together, unknown labels.
+    """
+    machines = _aligned_machines(tables, branches)
+    calibration = fit_calibration(machines, branches)
+    levels = {machine: _labelled_levels(scores, calibration) for machine, scores in machines.items()}
+    weights, omega = _choose(levels, step, search)
+    return Fusion(
+        branches=tuple(branches),
+        weights=dict(zip(branches, weights.tolist(), strict=True)),
+        calibration=calibration,
+        selection_score=omega,
+        step=step if search == "grid" else None,
+        machines=tuple(machines),
+        search=search,
+        protocol=known_protocol(protocol),
+    )
+
+
+def fit_fold(
+    selection: Tables,
+    held_out: Mapping[str, Any],
+    machine: str,
+    branches: Sequence[str],
+    step: float = 0.1,
+    *,
+    search: str = "grid",
+    protocol: str = "cross_fitted",
+) -> Fold:
+    """Choose the fusion on the selection machines alone, then score and measure the held-out machine's tables.
+
+    protocol: "nested_lomo" where the tables come from models and settings that were chosen without the machine too.
+    """
+    if machine in selection:
+        raise UserError(f"{machine} is held out and cannot be a selection machine as well")
+    if protocol not in FOLD_PROTOCOLS:
+        raise UserError(f"{machine} is held out: the protocol is {' or '.join(FOLD_PROTOCOLS)}, not {protocol!r}")
+    return _judged(fit_fusion(selection, branches, step, search=search, protocol=protocol), held_out, machine)
+
+
+def _judged(fusion: Fusion, held_out: Mapping[str, Any], machine: str) -> Fold:
+    table = fusion.apply(held_out, machine)
+    return Fold(machine, fusion, table, table.metrics())
+
+
+def cross_fit(
+    tables: Tables,
+    branches: Sequence[str],
+    step: float = 0.1,
+    *,
+    held_out_tables: Tables | None = None,
+    search: str = "grid",
+    folds: Mapping[str, str] | None = None,
+) -> CrossFit:
+    """Hold out each machine in turn: calibration and weights come from the others only (leakage rule 2).
+
+    tables: machine -> branch -> score table, as selection machine; held_out_tables: the same as held-out machine, where
+    those scores differ (a branch whose model must not have seen the machine); by default the same tables.
+    search: as in `fit_fusion`. folds: machine -> fold; machines of one fold are held out together (config `folds`), by
+    default each is a fold of its own. `nested_lomo`, whose selection tables differ by fold, is `fit_fold` for each.
+    """
+    if len(tables) < 2:
+        raise UserError(f"cross-fitting needs at least two labelled machines; there is {', '.join(tables) or 'none'}")
+    held_out_tables = tables if held_out_tables is None else held_out_tables
+    missing = [machine for machine in tables if machine not in held_out_tables]
+    if missing:
+        raise UserError(f"no held-out score tables of {', '.join(missing)}")
+    machines = _aligned_machines(tables, branches)
+    fold_of = {machine: machine if folds is None else folds[machine] for machine in machines}
+    if len(set(fold_of.values())) < 2:
+        raise UserError("cross-fitting needs at least two folds; all machines are in one: smaller folds (folds.size)")
+    fusions = {}
+    for fold in dict.fromkeys(fold_of.values()):
+        selection = {machine: scores for machine, scores in machines.items() if fold_of[machine] != fold}
+        fusions[fold] = fit_fusion(selection, branches, step, search=search, protocol="cross_fitted")
+    return CrossFit({m: _judged(fusions[fold], held_out_tables[m], m) for m, fold in fold_of.items()})
+
+
+def selection_omega(tables: Tables, fusion: Fusion) -> float:
+    """Omega of a fusion's weights on labelled machines, over the figures that their clips define."""
+    machines = _aligned_machines(tables, fusion.branches)
+    levels = {machine: _labelled_levels(scores, fusion.calibration) for machine, scores in machines.items()}
+    weights = np.array([[fusion.weights[branch] for branch in fusion.branches]])
+    return float(grid_scores(levels, weights)[0])
+
+
+def _choose(levels: Mapping[str, Levels], step: float, search: str) -> tuple[NDArray[np.float64], float]:
+    """Weights (b,) and their Omega on the machines."""
+    if search not in SEARCHES:
+        raise UserError(f"there is no search {search!r} for weights: {nearest(search, SEARCHES)}")
+    if search == "linear_program":
+        weights = program_weights(_cells(levels))
+        return weights, float(grid_scores(levels, weights[None])[0])
+    grid = simplex_grid(len(next(iter(levels.values())).level), step)
+    omega = grid_scores(levels, grid)
+    best = first_best(omega)
+    return grid[best], float(omega[best])
+
+
+def _cells(levels: Mapping[str, Levels]) -> list[Cell]:
+    """The clips of every official AUC that the machines define, by machine name whatever their order."""
+    cells = [
+        cell
+        for _, of_machine in sorted(levels.items())
+        for cell in auc_cells(of_machine.level, of_machine.anomaly, of_machine.domain).values()
+    ]
+    if not cells:
+        raise UserError(f"no AUC is defined on {', '.join(levels)}: weights need normal and anomalous test clips")
+    return cells
+
+
+def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, BranchScores]:
+    """Every machine's branches side by side; UserError for no machine, no branch or a branch named twice."""
+    if not tables:
+        raise UserError("fusion needs the score tables of at least one machine; there is none")
+    if isinstance(branches, str) or not branches or len(set(branches)) != len(branches):
+        raise UserError(f"fusion needs a list of different branches, not {branches!r}")
+    return {machine: aligned(of_machine, branches, machine) for machine, of_machine in tables.items()}
+
+
+def aligned(tables: Mapping[str, Any] | BranchScores, branches: Sequence[str], machine: str) -> BranchScores:
+    """Branches side by side, aligned now unless they already are."""
+    if isinstance(tables, BranchScores) and tables.branches == tuple(branches):
+        return tables
+    return align_branches(tables, branches, machine)
+
+
+def _labelled_levels(scores: BranchScores, calibration: Mapping[str, RobustSigmoid]) -> Levels:
+    """Calibrated scores with their labels; UserError that names clips whose label or domain is unknown."""
+    scores.with_score(scores.score[0]).metrics()
+    return Levels(calibrated(scores, calibration), scores.anomaly, scores.domain)

@@ -1,0 +1,91 @@
+"""From the configuration to the plan of a run, with all faults of a kind at once, one line each.
+
+Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.config.candidates import with_candidates
+from workflow_lib.config.checks import check_config
+from workflow_lib.errors import UserError
+from workflow_lib.files import read_yaml
+from workflow_lib.plan.paths import Paths
+from workflow_lib.plan.plan import Plan
+from workflow_lib.plan.suites import load_suite
+
+EARLIER = "profiles/earlier/workflow.yaml"  # suites of 2023-2025
+
+
+def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
+    """Check the configuration and plan the run; `defaults` is the file that the user's own was laid over.
+
+    Raises UserError with all faults of a kind at once, one line each.
+    """
+    config = _with_named_suites(config, defaults)
+    check_config(config)
+    config = with_candidates(config)
+    paths = Paths(config["results"])
+    run_suites = _chosen_suites(config, defaults)
+    needed = [s for name in run_suites for s in (name, config["suites"][name].get("select_on")) if s]
+    folders = {name: branch["scores"] for name, branch in config["branches"].items() if "scores" in branch}
+    used = {name: folder for name, folder in folders.items() if name in _wanted_branches(config)}
+    suites, faults = {}, []
+    for name in dict.fromkeys(needed):
+        try:
+            suites[name] = load_suite(name, config["suites"][name], paths, used)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
+    faults = [
+        f"config: suites.{name}.select_on: suite {suite.select_on} has no labels to choose on: name a labelled one"
+        for name, suite in suites.items()
+        if suite.select_on and not suites[suite.select_on].labelled
+    ]
+    if faults:
+        raise UserError("\n".join(faults))
+    plan = Plan(config, suites, tuple(run_suites))
+    for name in run_suites:
+        if not any(plan.evaluations(name)):
+            raise UserError("\n".join(_nothing_to_report(plan, name)))
+    return plan
+
+
+def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:
+    """`--config suites=dev2025` (or a list) names suites that are shipped, where else their definitions stand."""
+    named = config.get("suites")
+    if not isinstance(named, str | list) or not isinstance(config.get("run"), Mapping):
+        return config
+    names = [name.strip() for name in named.split(",")] if isinstance(named, str) else named
+    shipped = {**_suites_of(defaults), **_suites_of(defaults.parent / EARLIER)}
+    return {**config, "suites": shipped, "run": {**config["run"], "suites": names}}
+
+
+def _suites_of(path: Path) -> dict[str, Any]:
+    return read_yaml(path)["suites"]
+
+
+def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
+    reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.left_out(suite)]
+    advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
+    return [*reasons, f"config: run: nothing is left to report on suite {suite}: {advice}"]
+
+
+def _wanted_branches(config: Mapping[str, Any]) -> set[str]:
+    return {
+        *config["run"]["branches"],
+        *(b for s in config["run"]["systems"] for b in config["systems"][s]["branches"]),
+    }
+
+
+def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:
+    chosen = config["run"]["suites"]
+    if isinstance(chosen, str) and chosen != "auto":
+        return [chosen]
+    if chosen != "auto":
+        return list(chosen)
+    shipped = _suites_of(defaults)
+    own = [name for name, suite in config["suites"].items() if suite != shipped.get(name)]
+    return own or list(config["suites"])

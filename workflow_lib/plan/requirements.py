@@ -1,0 +1,36 @@
+"""What a run needs before it starts: recordings and published weights. Only the standard library lies below it."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from workflow_lib.plan.plan import Plan
+
+NO_WEIGHTS = "the systems NearMah and ResMah and the branch ae_mse need none (run.systems, run.branches)"
+
+
+def missing_suites(plan: Plan, needed: Mapping[str, Iterable[str]]) -> list[str]:
+    """One line for each suite of which machines are needed whose recordings are not on disk."""
+    return [line for name, machines in needed.items() if (line := plan.suites[name].absence(machines))]
+
+
+def missing_weights(plan: Plan, models: Iterable[str]) -> list[str]:
+    """One line for each checkpoint that these models need and that is not on disk."""
+    lines = []
+    for model in models:
+        checkpoint = plan.encoder(model)["checkpoint"]
+        if checkpoint != "random" and not Path(checkpoint).exists():
+            where = f"models.{plan.model(model).get('base', model)}.checkpoint"
+            lines.append(f"{where}: there is no {checkpoint}: get it with `snakemake fetch_weights`; {NO_WEIGHTS}")
+    return list(dict.fromkeys(lines))
+
+
+def wanted_weights(plan: Plan) -> list[dict[str, str]]:
+    """Model, encoder and checkpoint of each published file that the branches of this run need, once each."""
+    branches = dict.fromkeys(branch for suite in plan.run_suites for branch in plan.scored_branches(suite))
+    used = [plan.config["branches"][b]["model"] for b in branches if plan.branch_kind(b) == "embedding"]
+    bases = dict.fromkeys(plan.model(model).get("base", model) for model in used)
+    wanted = {
+        plan.encoder(model)["checkpoint"]: {"model": model, "encoder": plan.encoder(model)["encoder"]}
+        for model in bases
+    }
+    return [{**entry, "checkpoint": file} for file, entry in wanted.items() if file != "random"]

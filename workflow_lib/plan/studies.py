@@ -1,0 +1,171 @@
+"""Which studies a run makes and what their rows stand for; what the run does not have is said, not left out.
+
+Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from workflow_lib.config.studies import DEFAULT_SUITE, entry_of, protocol_of
+from workflow_lib.fetch.sets import published_sets
+from workflow_lib.plan.paths import NO_SEED, fill
+from workflow_lib.plan.plan import Evaluation, Plan
+
+
+@dataclass(frozen=True)
+class Studies:
+    """The studies of a run, decided from its plan alone."""
+
+    plan: Plan
+
+    def names(self, suite: str) -> list[str]:
+        """Studies of a suite: those that are asked for, or by themselves all of which a row can be had."""
+        if not self.plan.suites[suite].labelled:
+            return []
+        chosen = self.plan.config["run"]["studies"]
+        if chosen != "auto":
+            return [chosen] if isinstance(chosen, str) else list(chosen)
+        return [name for name in self.plan.config["studies"] if self._has_row(suite, name)]
+
+    def folders(self) -> list[str]:
+        """Folders of all studies of this run."""
+        pattern = self.plan.paths.study
+        return [fill(pattern, suite=suite, study=name) for suite in self.plan.run_suites for name in self.names(suite)]
+
+    def settings(self, suite: str, name: str) -> dict[str, Any]:
+        """All that the job of a study needs, as plain values: its settings with each row's entry resolved."""
+        study = self.plan.config["studies"][name]
+        kept = {key: study[key] for key in ("kind", "title", "against", "published") if key in study}
+        return {
+            **kept,
+            "name": name,
+            "paper": study.get("paper", ""),
+            "suite": suite,
+            "published_suite": study.get("suite", DEFAULT_SUITE),
+            "fewer_machines": self._fewer_machines(suite),
+            "bootstrap": self.plan.config["evidence"]["bootstrap"],
+            "seeds": [str(seed) for seed in self.plan.config["run"]["seeds"]],
+            "rows": self._rows(suite, study),
+            "removal": self._removal(suite, study),
+        }
+
+    def _fewer_machines(self, suite: str) -> str:
+        """Says so where a suite holds only some machines of the published set that its recordings are."""
+        here, known = self.plan.suites[suite], published_sets()
+        machines = known[here.fetch].machines if here.fetch in known else here.machines
+        missing = len(set(machines) - set(here.machines))
+        return f"of {len(here.machines)} of {len(machines)} machines: {', '.join(here.machines)}" if missing else ""
+
+    def score_tables(self, suite: str, name: str) -> list[str]:
+        """Score tables that a study computes from; most read the tables of the suite alone."""
+        seeds = self._removal(suite, self.plan.config["studies"][name]).get("tables", {})
+        return sorted({path for machines in seeds.values() for paths in machines.values() for path in paths.values()})
+
+    # ---- rows ------------------------------------------------------------------------------------------------------
+
+    def _rows(self, suite: str, study: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Rows with `entry` as this run calls it and `absent`, why the run does not have it ("" if it has)."""
+        if study["kind"] == "roles":
+            return [self._role(suite, row) for row in study["rows"]]
+        if study["kind"] == "leave_one_branch_out":
+            return [self._row(suite, study, {"label": "all branches", "system": study["system"]})]
+        if study["kind"] == "heat_map":
+            return [self._row(suite, study, {"label": study["title"], **_entry_keys(study)})]
+        return [self._row(suite, study, row) for row in study["rows"]]
+
+    def _row(self, suite: str, study: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+        kind, paper_name = entry_of(row)
+        entry, protocol = self.stand_in(paper_name), protocol_of(study, row)
+        seed = str(row["seed"]) if "seed" in row else ""
+        return {
+            "label": row["label"],
+            "detail": row.get("detail", ""),
+            "kind": kind,
+            "entry": entry,
+            "stand_in": entry != paper_name,
+            "protocol": protocol,
+            "seed": seed,
+            "published": row.get("published"),
+            "absent": self._absence(suite, kind, entry, protocol, seed),
+        }
+
+    def _role(self, suite: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A role row: what the branch is, from the configuration; that holds whether or not this run scores it."""
+        entry = self.stand_in(row["branch"])
+        branch = self.plan.config["branches"][entry]
+        evaluation = Evaluation(suite, "", "branch", entry, NO_SEED, {})
+        return {
+            "label": row["label"],
+            "entry": entry,
+            "stand_in": entry != row["branch"],
+            "untrained": self.plan.is_untrained(evaluation),
+            "branch": branch,
+            "model": self.plan.config["models"].get(branch.get("model"), {}),
+            "encoder": self.plan.encoder(branch["model"]) if self.plan.branch_kind(entry) == "embedding" else {},
+            "published": row.get("published", {}),
+            "absent": self._absence(suite, "branch", entry, None, ""),
+        }
+
+    def stand_in(self, name: str) -> str:
+        """What this run has for a branch or system of the paper."""
+        return self.plan.config["stand_ins"].get(name, name)
+
+    def _has_row(self, suite: str, name: str) -> bool:
+        return any(not row["absent"] for row in self._rows(suite, self.plan.config["studies"][name]))
+
+    @cached_property
+    def _evaluated(self) -> dict[str, set[tuple[str, str, str, str]]]:
+        """(kind, name, protocol, seed) of all lines of evidence, by suite."""
+        return {
+            suite: {
+                (e.kind, e.name, e.protocol, "" if e.seed == NO_SEED else e.seed.removeprefix("seed"))
+                for e in self.plan.evaluations(suite)
+            }
+            for suite in self.plan.run_suites
+        }
+
+    def _absence(self, suite: str, kind: str, name: str, protocol: str | None, seed: str) -> str:
+        """Why this run has no figure of a branch or system, or ""; protocol None: any will do."""
+        mine = {(p, s) for k, n, p, s in self._evaluated[suite] if (k, n) == (kind, name)}
+        if not mine:
+            reason = dict(self.plan.left_out(suite)).get(name)
+            return f"not part of this run: {kind} {name}" + (f" ({reason})" if reason else "")
+        if protocol is not None and protocol not in {p for p, _ in mine}:
+            return f"not part of this run: {kind} {name} under {protocol}"
+        return f"not part of this run: seed {seed}" if seed and seed not in {s for _, s in mine} else ""
+
+    # ---- leave one branch out ----------------------------------------------------------------------------------------
+
+    def _removal(self, suite: str, study: Mapping[str, Any]) -> dict[str, Any]:
+        """What removing branches is computed from: {} for other kinds; no tables where this run lacks the system."""
+        if study["kind"] != "leave_one_branch_out":
+            return {}
+        system = self.stand_in(study["system"])
+        settings = self.plan.config["systems"][system]
+        absent = self._absence(suite, "system", system, study["protocol"], "")
+        return {
+            "branches": [
+                {"label": row["label"], "branch": self.stand_in(row["branch"]), "published": row.get("published")}
+                for row in study["rows"]
+            ],
+            "system": settings,
+            "folds": {m: self.plan.fold_of(suite, m) for m in self.plan.suites[suite].machines},
+            "tables": {} if absent else self._seed_tables(suite, study["protocol"], settings["branches"]),
+        }
+
+    def _seed_tables(self, suite: str, protocol: str, branches: list[str]) -> dict[str, dict[str, dict[str, str]]]:
+        """Seed -> machine -> branch -> score table; in cross_fitted each machine's own held-out model scores it, also
+        where the machine chooses (docs/design.md), so that one table serves both ends."""
+        return {
+            "" if seed == NO_SEED else seed.removeprefix("seed"): {
+                machine: {branch: self.plan.score_table(branch, suite, protocol, machine, seed) for branch in branches}
+                for machine in self.plan.suites[suite].machines
+            }
+            for seed in self.plan.seeds(branches)
+        }
+
+
+def _entry_keys(study: Mapping[str, Any]) -> dict[str, str]:
+    return {key: study[key] for key in ("branch", "system") if key in study}

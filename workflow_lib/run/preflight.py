@@ -1,0 +1,82 @@
+"""What a real run looks at before its first job: all that is missing or faulty, said at once, with nothing written."""
+
+import fcntl
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.dataset.manifest import format_faults, index_suite
+from workflow_lib.dataset.survey import unused_folders
+from workflow_lib.errors import UserError
+from workflow_lib.plan.plan import Plan
+from workflow_lib.plan.requirements import missing_suites, missing_weights
+from workflow_lib.plan.submission import faults as submission_faults
+
+log = logging.getLogger(__name__)
+SUBMITTING = ("submission", "write_submission")
+
+
+def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
+    """Raise one UserError: what the jobs need and is not there, else every faulty recording that they would index.
+
+    `jobs` are Snakemake's jobs that are about to run, so that a partial target asks for no more than it needs.
+    """
+    jobs = list(jobs)
+    faults = submission_faults(plan) if any(job.rule.name in SUBMITTING for job in jobs) else []
+    if faults:
+        raise UserError("\n".join(f"config: {line}" for line in faults))
+    if " " in sys.executable:
+        raise UserError(f"{sys.executable}: Snakemake runs no scripts from a path with a space: set up with make setup")
+    indexed = _machines_to_index(jobs)
+    models = sorted({job.wildcards.model for job in jobs if job.rule.name in ("embed_machine", "train_adapter")})
+    missing = [*missing_suites(plan, indexed), *missing_weights(plan, models)]
+    if missing:
+        raise UserError("\n".join(f"config: {line}" for line in missing))
+    faults = [fault for suite, machines in indexed.items() for fault in _faults(plan, suite, machines)]
+    if faults:
+        raise UserError(format_faults(faults))
+
+
+def remarks(plan: Plan) -> list[str]:
+    """One line for what lies beside the machines and is not used, and for what is asked for and cannot be had."""
+    lines = []
+    for name in plan.run_suites:
+        suite = plan.suites[name]
+        if suite.root and suite.present and not suite.simulate:
+            unused = unused_folders(suite.root, suite.machines)
+            lines += [f"suite {name}: not a machine of it, not used: {', '.join(unused)}"] if unused else []
+        lines += [f"suite {name}: {what} is left out: {reason}" for what, reason in plan.left_out(name)]
+    return lines
+
+
+def hold_run_lock(path: Path) -> None:
+    """Take the lock of this folder until the process ends, however it ends; UserError if another run holds it.
+
+    Snakemake's lock files stay behind when a run is killed, and the next one would have to be told to remove them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)  # never closed: the system does
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"another run is at work in {Path.cwd()}: wait for it, or end it") from None
+    except OSError as error:  # a file system without locks
+        log.warning("%s cannot be locked (%s): do not start two runs in this folder", path, error)
+
+
+def _machines_to_index(jobs: list[Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.rule.name == "index_machine":
+            found.setdefault(job.wildcards.suite, []).append(job.wildcards.machine)
+    return {suite: sorted(machines) for suite, machines in sorted(found.items())}
+
+
+def _faults(plan: Plan, name: str, machines: list[str]) -> list:
+    suite = plan.suites[name]
+    if suite.simulate:
+        return []
+    return index_suite(suite.root, machines, suite=name, **plan.index_rules(name))[1]

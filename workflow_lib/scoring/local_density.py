@@ -1,0 +1,176 @@
+"""Domain-conditioned local-density scores of clip vectors against normal banks (paper section 2.4, Eq. 2 and 3)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+
+from workflow_lib.errors import UserError
+from workflow_lib.metrics import blocks
+from workflow_lib.scoring.conditioning import Conditioner, as_vectors, is_count, view_matrix
+
+__all__ = [
+    "Conditioner",
+    "check_density_options",
+    "distances",
+    "domain_conditioned_score",
+    "local_density_score",
+    "neighbourhood_notes",
+    "prepare_vectors",
+    "view_matrix",
+]
+
+METRICS = ("euclidean", "cosine")
+MATCHES = ("nearest", "ratio")
+SCALES = ("sum", "mean")
+EPS = 1e-12  # the epsilon of Eq. 2
+
+
+def local_density_score(
+    query: ArrayLike,
+    bank: ArrayLike,
+    k: int,
+    metric: str = "euclidean",
+    match: str = "nearest",
+    scale: str = "sum",
+    eps: float = EPS,
+) -> NDArray[np.float64]:
+    """Distance to the bank over the neighbourhood scale there, Eq. 2: query (n, d), bank (m, d) -> (n,) float64.
+
+    The scale S of a reference is the sum (`mean`: the mean) of its distances to its k nearest other references; where
+    the bank has fewer, all others count and nothing is rescaled; a single reference has S = 0. Match `nearest` divides
+    by S + eps at the nearest reference (on a tie the lowest index), `ratio` takes the minimum of the quotient over all
+    references, as the literature does. Metrics: L2 norm of the difference, or 1 - cos, where a zero vector is at
+    distance 1 from all others and 0 from a zero vector. Distances come from coordinate differences, pair by pair:
+    exact for near duplicates, and the same bytes whatever the other queries are.
+    UserError: an empty bank, widths that differ, values that are not finite, an unknown option.
+    """
+    query, bank = as_vectors(query, "query vectors"), as_vectors(bank, "reference vectors")
+    check_density_options(query, bank, k, metric, match, scale, eps)
+    query, bank = prepare_vectors(query, metric), prepare_vectors(bank, metric)
+    if match == "ratio":
+        density = _neighbourhood_scale(bank, np.arange(len(bank)), k, metric, scale) + eps
+        return _smallest_ratio(query, bank, density, metric)
+    distance, nearest = _nearest_reference(query, bank, metric)
+    matched, position = np.unique(nearest, return_inverse=True)
+    return distance / (_neighbourhood_scale(bank, matched, k, metric, scale)[position] + eps)
+
+
+def domain_conditioned_score(
+    query: ArrayLike,
+    source_bank: ArrayLike | None,
+    target_bank: ArrayLike | None,
+    k: Sequence[int] = (8, 5),
+    metric: str = "euclidean",
+    match: str = "nearest",
+    scale: str = "sum",
+    eps: float = EPS,
+) -> NDArray[np.float64]:
+    """The smaller of the two domains' local-density scores, Eq. 3: query (n, d), banks (m, d) -> (n,) float64.
+
+    k holds K of the source and K of the target. A bank that is None or has no rows is left out; UserError if both are,
+    and as in `local_density_score`, which also says what the options mean.
+    """
+    if np.ndim(k) != 1 or len(k) != 2:
+        raise UserError(f"k is {k!r}: give two numbers of neighbours, for the source and for the target")
+    for k_domain in k:  # also of a domain without normals: the same setting serves machines that have some
+        _check_count(k_domain)
+    banks = [
+        (bank, k_domain)
+        for bank, k_domain in zip((source_bank, target_bank), k, strict=True)
+        if bank is not None and len(bank)
+    ]
+    if not banks:
+        raise UserError("neither source nor target has a normal training clip: a score needs at least one")
+    return np.minimum.reduce(
+        [local_density_score(query, bank, k_domain, metric, match, scale, eps) for bank, k_domain in banks]
+    )
+
+
+def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5)) -> list[str]:
+    """One line for each way in which banks fall short of k = (K_s, K_t), as 'K_t 5 -> 3: 4 target normals'."""
+    notes = []
+    for domain, size, k_domain in (("source", n_source, k[0]), ("target", n_target, k[1])):
+        normals = f"{size} {domain} normal" + ("" if size == 1 else "s")
+        if not size:
+            other = "target" if domain == "source" else "source"
+            notes.append(f"no {domain} normals: scored against the {other} alone")
+        elif k_domain > size - 1:
+            notes.append(f"K_{domain[0]} {k_domain} -> {size - 1}: {normals}")
+    return notes
+
+
+def check_density_options(
+    query: NDArray, bank: NDArray, k: int, metric: str, match: str, scale: str, eps: float
+) -> None:
+    """UserError for what `local_density_score` cannot use."""
+    if not len(bank):
+        raise UserError("the bank is empty: a local-density score needs at least one normal reference")
+    if query.shape[1] != bank.shape[1]:
+        raise UserError(
+            f"query vectors have {query.shape[1]} features, reference vectors {bank.shape[1]}: condition both alike"
+        )
+    _check_count(k)
+    if not eps > 0:
+        raise UserError(f"eps is {eps!r}: it must be above 0, it keeps a scale of 0 from dividing")
+    for what, value, known in (("metric", metric, METRICS), ("match", match, MATCHES), ("scale", scale, SCALES)):
+        if value not in known:
+            raise UserError(f"{what} {value!r} is unknown: use {' or '.join(known)}")
+
+
+def _check_count(k: object) -> None:
+    """UserError unless K is a whole number from 1."""
+    if not is_count(k):
+        raise UserError(f"K is {k!r}: give a whole number of neighbours from 1")
+
+
+def prepare_vectors(x: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    """Vectors whose half squared distance is 1 - cos: unit vectors, in one dimension more where all zero vectors point.
+
+    1 - cos computed so has no cancellation for vectors that nearly coincide, and is exactly 0 for equal ones.
+    """
+    if metric == "euclidean":
+        return x
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    zero = largest == 0
+    x = x / np.where(zero, 1.0, largest)  # keeps the squares of tiny and of huge vectors within range
+    norm = np.sqrt(np.einsum("ij,ij->i", x, x))[:, None]
+    return np.concatenate([x / np.where(zero, 1.0, norm), zero], axis=1)
+
+
+def distances(a: NDArray[np.float64], b: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    """(n, d) and (m, d) prepared vectors -> (n, m)."""
+    return cdist(a, b) if metric == "euclidean" else 0.5 * cdist(a, b, "sqeuclidean")
+
+
+def _nearest_reference(query: NDArray, bank: NDArray, metric: str) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Distance to and index of the nearest reference, each (n,); on a tie the lowest index."""
+    distance, index = np.empty(len(query)), np.empty(len(query), dtype=np.intp)
+    for rows in blocks(len(query), len(bank)):
+        of_rows = distances(query[rows], bank, metric)
+        index[rows] = of_rows.argmin(axis=1)
+        distance[rows] = of_rows.min(axis=1)
+    return distance, index
+
+
+def _smallest_ratio(query: NDArray, bank: NDArray, density: NDArray, metric: str) -> NDArray[np.float64]:
+    """Minimum over the references of distance / density (m,): (n,)."""
+    ratio = np.empty(len(query))
+    for rows in blocks(len(query), len(bank)):
+        ratio[rows] = (distances(query[rows], bank, metric) / density).min(axis=1)
+    return ratio
+
+
+def _neighbourhood_scale(bank: NDArray, rows: NDArray[np.intp], k: int, metric: str, scale: str) -> NDArray[np.float64]:
+    """S of the references `rows`: their k smallest distances to others, added in ascending order."""
+    n_neighbours = min(k, len(bank) - 1)
+    sums = np.zeros(len(rows))
+    if not n_neighbours:
+        return sums
+    for block in blocks(len(rows), len(bank)):
+        others = distances(bank[rows[block]], bank, metric)
+        np.put_along_axis(others, rows[block, None], np.inf, axis=1)  # by index: an identical copy is a neighbour
+        nearest = np.sort(np.partition(others, n_neighbours - 1, axis=1)[:, :n_neighbours], axis=1)
+        sums[block] = np.cumsum(nearest, axis=1)[:, -1]
+    return sums / n_neighbours if scale == "mean" else sums

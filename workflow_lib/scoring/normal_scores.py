@@ -1,0 +1,122 @@
+"""Local-density scores of the normal training clips themselves, each against the banks without it (Eq. 2 and 3).
+
+A threshold must not stand on clips that are their own nearest neighbour. Row i of a bank is scored as if the bank had
+been made without it: it is no reference of its own score, and it is no neighbour of the reference that it meets, whose
+scale then counts the next one. It is left out by index: an identical copy stays in the bank.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from workflow_lib.metrics import blocks
+from workflow_lib.scoring.conditioning import as_vectors
+from workflow_lib.scoring.local_density import (
+    EPS,
+    check_density_options,
+    distances,
+    local_density_score,
+    prepare_vectors,
+)
+
+
+def self_excluded_scores(
+    source_bank: ArrayLike,
+    target_bank: ArrayLike,
+    k: Sequence[int] = (8, 5),
+    metric: str = "euclidean",
+    match: str = "nearest",
+    scale: str = "sum",
+    eps: float = EPS,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores of all clips of the source (m_s, d) and the target bank (m_t, d) by Eq. 3, each without itself.
+
+    Both (m_s,) and (m_t,) float64; NaN for a clip that has no other to be scored against. Options as in
+    `domain_conditioned_score`, whose value for a bank from which the clip was really removed this equals to the byte.
+    """
+    options = (metric, match, scale, eps)
+    source, target = np.asarray(source_bank, np.float64), np.asarray(target_bank, np.float64)
+    return (
+        _smaller(self_excluded_density_score(source, k[0], *options), source, target, k[1], options),
+        _smaller(self_excluded_density_score(target, k[1], *options), target, source, k[0], options),
+    )
+
+
+def self_excluded_density_score(
+    bank: ArrayLike, k: int, metric: str = "euclidean", match: str = "nearest", scale: str = "sum", eps: float = EPS
+) -> NDArray[np.float64]:
+    """Eq. 2 of every row of a bank (m, d) against the bank without it: (m,) float64; NaN for an only row."""
+    if len(np.asarray(bank)) < 2:
+        return np.full(len(np.asarray(bank)), np.nan)
+    bank = as_vectors(bank, "reference vectors")
+    check_density_options(bank, bank, k, metric, match, scale, eps)
+    bank = prepare_vectors(bank, metric)
+    n_neighbours = min(k, len(bank) - 2)  # a reference has neither itself nor the clip as a neighbour
+    distance, nearest, neighbours = _neighbourhoods(bank, n_neighbours, metric)
+    sums = _sums_without_one(neighbours)
+    divisor = n_neighbours if scale == "mean" and n_neighbours else 1
+    if match == "nearest":
+        return distance / (_sums_without(sums, neighbours, distance, nearest) / divisor + eps)
+    references = np.arange(len(bank))
+    ratio = np.empty(len(bank))
+    for rows in blocks(len(bank), len(bank)):
+        others = _to_others(bank, references[rows], metric)
+        ratio[rows] = (others / (_sums_without(sums, neighbours, others, references) / divisor + eps)).min(axis=1)
+    return ratio
+
+
+def _smaller(
+    own: NDArray[np.float64], bank: NDArray, other_bank: NDArray, k_other: int, options: tuple[str, str, str, float]
+) -> NDArray[np.float64]:
+    """The smaller of the clips' scores in their own domain and in the other: (m,); a score that is not there is NaN."""
+    if not len(bank) or not len(other_bank):
+        return own
+    return np.fmin(own, local_density_score(bank, other_bank, k_other, *options))
+
+
+def _to_others(bank: NDArray[np.float64], rows: NDArray[np.intp], metric: str) -> NDArray[np.float64]:
+    """Distances of some rows to all rows (rows, m), infinite to themselves."""
+    others = distances(bank[rows], bank, metric)
+    np.put_along_axis(others, rows[:, None], np.inf, axis=1)
+    return others
+
+
+def _neighbourhoods(
+    bank: NDArray[np.float64], n_neighbours: int, metric: str
+) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
+    """Distance (m,) and index (m,) of the nearest other row, and the n + 1 smallest distances in order (m, n + 1)."""
+    rows_of_bank = np.arange(len(bank))
+    distance, nearest = np.empty(len(bank)), np.empty(len(bank), dtype=np.intp)
+    neighbours = np.empty((len(bank), n_neighbours + 1))
+    for rows in blocks(len(bank), len(bank)):
+        others = _to_others(bank, rows_of_bank[rows], metric)
+        nearest[rows], distance[rows] = others.argmin(axis=1), others.min(axis=1)
+        smallest = np.partition(others, n_neighbours, axis=1)[:, : n_neighbours + 1]
+        neighbours[rows] = np.sort(smallest, axis=1)
+    return distance, nearest, neighbours
+
+
+def _sums_without_one(neighbours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums, in ascending order, of n + 1 ascending distances (m, n + 1) without each of them in turn: (m, n + 1)."""
+    n_neighbours = neighbours.shape[1] - 1
+    sums = np.zeros_like(neighbours)
+    for left_out in range(n_neighbours + 1 if n_neighbours else 0):
+        sums[:, left_out] = np.cumsum(np.delete(neighbours, left_out, axis=1), axis=1)[:, -1]
+    return sums
+
+
+def _sums_without(
+    sums: NDArray[np.float64],
+    neighbours: NDArray[np.float64],
+    distance: NDArray[np.float64],
+    references: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Neighbour sums of the references (m,), each without the clip that is at `distance` (..., m) from it: (..., m).
+
+    Of equal distances it does not matter which one is left out; a clip beyond the n nearest leaves the sum as it is.
+    """
+    position = np.zeros(distance.shape, dtype=np.intp)
+    for column in neighbours[references, :-1].T:
+        position += column < distance
+    return sums[references, position]

@@ -1,0 +1,144 @@
+"""From the tables of a suite to its submission: decisions, meta files, the zip, and afterwards the figures."""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.config.submission_form import FOLDER, META, REPORT, expected_of
+from workflow_lib.errors import UserError
+from workflow_lib.files import write_csv
+from workflow_lib.plan.submission import PROTOCOL
+from workflow_lib.scoring.score_file import read_scores
+from workflow_lib.scoring.score_table import ScoreTable
+from workflow_lib.scoring.thresholds import Threshold
+from workflow_lib.submission.meta import SystemFacts, meta_text, percent
+from workflow_lib.submission.package import output_files, write_package
+from workflow_lib.submission.parameters import SUFFIX, count_parameters
+from workflow_lib.submission.validation import package_faults
+
+AFTERWARDS = "scores_after_the_fact.csv"
+REMARK = "after the fact: the labels were published with the results and had no part in what was submitted"
+AFTERWARDS_HEADER = (
+    *("suite", "protocol", "system", "label", "seed", "untrained", "machine"),
+    *("source_auc", "target_auc", "pauc", "harmonic_mean", "omega", "remark"),
+)
+NOT_EVALUATED = f"the suite is not evaluated under {PROTOCOL}"
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """All that a submission of one suite is made of."""
+
+    suite: str
+    systems: Sequence[Mapping[str, Any]]  # planning.submitted, with `branches` and `weights`
+    settings: Mapping[str, Any]  # the section `submission`
+    threshold: Mapping[str, Any]
+    models: Mapping[str, Mapping[str, Any]]
+    sample_rate: int
+    tables: Path  # of the suite
+    development_tables: Path | None
+    afterwards: bool  # the ground truth is known
+
+
+def write_submission(submission: Submission, folder: Path) -> None:
+    """Write a package into a new folder; UserError, and nothing written, where a threshold is missing."""
+    rows = _read(submission.tables / "thresholds.csv")
+    thresholds = {system["system"]: _thresholds(rows, system) for system in submission.systems}
+    faults = [line for system in submission.systems for line in _faults(submission.suite, system, thresholds)]
+    if faults:
+        raise UserError("\n".join(faults))
+    tables = {s["system"]: {m: read_scores(p) for m, p in s["tables"].items()} for s in submission.systems}
+    files: dict[str, bytes] = {}
+    for system in submission.systems:
+        name, label = system["system"], system["label"]
+        for machine, table in tables[name].items():
+            files |= output_files(label, machine, table, thresholds[name][machine])
+        files[f"{FOLDER}/{label}/{label}{META}"] = meta_text(_facts(submission, system)).encode()
+        if report := submission.settings["technical_report"]:
+            files[f"{FOLDER}/{label}/{label}{REPORT}"] = Path(report).read_bytes()
+    folder.mkdir(parents=True)
+    zipped = write_package(folder, submission.systems[0]["label"].rpartition("_")[0] + ".zip", files)
+    _check(zipped, next(iter(tables.values())))
+    if submission.afterwards:
+        write_csv(folder / AFTERWARDS, AFTERWARDS_HEADER, _afterwards(submission))
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _of(rows: Sequence[Row], system: Mapping[str, Any]) -> list[Row]:
+    """Rows of a table that are about a submitted system."""
+    seed = "" if system["seed"] == "noseed" else system["seed"].removeprefix("seed")
+    wanted = {"protocol": PROTOCOL, "kind": "system", "name": system["system"], "seed": seed}
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def _thresholds(rows: Sequence[Row], system: Mapping[str, Any]) -> dict[str, Threshold]:
+    return {
+        row["machine"]: Threshold(float(row["threshold"] or "nan"), int(row["normal_clips"]), row["note"])
+        for row in _of(rows, system)
+    }
+
+
+def _faults(suite: str, system: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, Threshold]]) -> Iterator[str]:
+    for machine in system["tables"]:
+        threshold = thresholds[system["system"]].get(machine, Threshold(math.nan, 0, NOT_EVALUATED))
+        if math.isnan(threshold.value):
+            what = f"no threshold of {system['system']} for {machine}: {threshold.note}"
+            yield f"suite {suite}: {what}: {_advice(threshold)}"
+
+
+def _advice(threshold: Threshold) -> str:
+    if threshold.note == NOT_EVALUATED:
+        return f"add {PROTOCOL} to run.protocols"
+    if threshold.normal_clips:
+        return "look at its normal scores, or write evidence.threshold.method: quantile"
+    return "put its normal scores into the folder `normal` beside its tables (docs/fusion.md)"
+
+
+def _facts(submission: Submission, system: Mapping[str, Any]) -> SystemFacts:
+    countable = [file for file in system["weights"] if file.endswith(SUFFIX)]
+    others = [file for file in system["weights"] if not file.endswith(SUFFIX)]
+    development = _read(submission.development_tables / "machines.csv") if submission.development_tables else []
+    thresholds = _of(_read(submission.tables / "thresholds.csv"), system)
+    return SystemFacts(
+        label=system["label"],
+        system=system["system"],
+        branches=system["branches"],
+        models=submission.models,
+        settings=submission.settings,
+        threshold=submission.threshold,
+        sample_rate=submission.sample_rate,
+        parameters=count_parameters(countable) if countable and not others else None,
+        not_counted=others,
+        results={row["machine"]: percent(row) for row in _of(development, system)},
+        untrained=any(row["untrained"] == "yes" for row in thresholds),
+    )
+
+
+def _check(zipped: Path, tables: Mapping[str, ScoreTable]) -> None:
+    """Hold what was written against the rules that everybody's package is held against."""
+    expected = expected_of({machine: table.clip.tolist() for machine, table in tables.items()})
+    if faults := package_faults(zipped, expected):
+        raise UserError("\n".join(f"submission: {fault}" for fault in faults))
+
+
+def _afterwards(submission: Submission) -> Iterator[tuple[object, ...]]:
+    """Figures of each machine, then Omega, of each system; every row says what it is."""
+    machines, official = (_read(submission.tables / f"{name}.csv") for name in ("machines", "official"))
+    figures = ("source_auc", "target_auc", "pauc", "harmonic_mean")
+    for system in submission.systems:
+        for row in _of(machines, system):
+            yield (*_who(system, row), row["machine"], *(row[name] for name in figures), "", REMARK)
+        for row in _of(official, system):
+            yield (*_who(system, row), f"all {row['machines']}", "", "", "", "", row["omega"], REMARK)
+
+
+def _who(system: Mapping[str, Any], row: Row) -> tuple[str, ...]:
+    return row["suite"], row["protocol"], system["system"], system["label"], row["seed"], row["untrained"]
