@@ -86,7 +86,7 @@ class Autoencoder(nn.Module):
 
 
 class Reconstructing(Protocol):
-    """What leaves residuals: the network, or the network made ready for scoring (workflow_lib.autoencoder.inference)."""
+    """What leaves residuals: the network, or its folded form (workflow_lib.autoencoder.inference)."""
 
     def residuals(self, vectors: Tensor) -> Tensor: ...
 
@@ -138,7 +138,7 @@ def mahalanobis_score(
     precision_target: ArrayLike | Tensor,
     kind: Reading = "official",
 ) -> float:
-    """Selective Mahalanobis score of one clip's vectors (n, 640); workflow_lib.scoring.mahalanobis defines the readings."""
+    """Selective Mahalanobis score of one clip's vectors (n, 640); readings: workflow_lib.scoring.mahalanobis."""
     residual = _residuals(network, vectors)
     second_moment = _second_moment(residual) if kind == "per_block" else None
     precisions = [np.asarray(precision, dtype=np.float64) for precision in (precision_source, precision_target)]

@@ -1,1 +1,1 @@
-"""What may be said: the configuration's schema, its checks, candidate settings and studies. Standard library, yaml, jsonschema."""
+"""What may be said in the configuration: schema, checks, candidate settings, studies. Imported by the DAG parse."""

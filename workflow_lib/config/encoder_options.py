@@ -1,4 +1,4 @@
-"""Which encoders there are and what each takes, read from the text of `workflow_lib/encoders`: an import would bring torch."""
+"""Which encoders there are and what each takes, read from the text of their files: an import would bring torch."""
 
 import ast
 from functools import cache

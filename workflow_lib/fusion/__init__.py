@@ -1,4 +1,4 @@
-"""Fusion of branches (paper, Eq. 4): calibration, weight searches, cross-fitting and the choice of candidates. No torch."""
+"""Fusion of branches (paper, Eq. 4): calibration, weight searches, cross-fitting, choice of candidates. No torch."""
 
 from workflow_lib.fusion.calibration import RobustSigmoid
 from workflow_lib.fusion.cross_fit import CrossFit, Fold, Fusion, cross_fit, fit_fusion

@@ -1,1 +1,1 @@
-"""What is to be made: models, evaluations, suites, paths and the inputs of the rules. Standard library, yaml, jsonschema."""
+"""What is to be made: models, evaluations, suites, paths, inputs of the rules. Imported by the DAG parse."""

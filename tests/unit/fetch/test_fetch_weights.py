@@ -13,9 +13,9 @@ import pytest
 from fetch_server import running_site
 
 from workflow_lib.errors import UserError
+from workflow_lib.fetch import licence
 from workflow_lib.fetch import published as facts
 from workflow_lib.fetch.licence import OWN_FILE, RANDOM, licence_of
-from workflow_lib.fetch import licence
 from workflow_lib.fetch.published import WEIGHT_SUFFIXES, Published, meant_by, restricted_encoders
 from workflow_lib.fetch.weight_lock import LOCK, read_lock
 from workflow_lib.fetch.weights import cached_file, fetch_weights
