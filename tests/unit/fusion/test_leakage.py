@@ -22,15 +22,16 @@ Folds = Callable[[Tables], Mapping[str, Fold]]
 HELD_OUT = MACHINES[3]
 CANDIDATES = {"reconstruction": BRANCHES[:2], "embedding": BRANCHES[2:]}  # what nested_lomo chooses among
 EVIDENCE = (
-    "fusion",
-    "fusing",
-    "bootstrap",
-    "protocols",
-    "ablation",
     "evaluation",
-    "seeds",
-    "linear_program",
-    "nesting",
+    "evaluation.ablation",
+    "evaluation.bootstrap",
+    "evaluation.seeds",
+    "fusion",
+    "fusion.candidate_choice",
+    "fusion.fold_file",
+    "fusion.linear_program",
+    "scoring",
+    "scoring.result",
 )
 
 
