@@ -24,7 +24,7 @@ rule tabulate_suite:
     params:
         evaluations=lambda w: inputs.threshold_rows(w.suite),
         threshold=plan.config["evidence"]["threshold"],
-        config=lambda w: {key: plan.config[key] for key in ("models", "branches", "systems")},
+        config=lambda w: {key: plan.config[key] for key in ("branches", "systems")} | {"models": plan.written["models"]},
         left_out=lambda w: plan.left_out(w.suite),
         labelled=lambda w: plan.suites[w.suite].labelled,
         bootstrap=plan.config["evidence"]["bootstrap"],

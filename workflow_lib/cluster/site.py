@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from workflow_lib.config.schema import schema_faults
+from workflow_lib.config.faults import schema_faults
 from workflow_lib.errors import UserError
 from workflow_lib.files import read_yaml
 

@@ -12,8 +12,6 @@ from workflow_lib.fusion.cross_fit import FIXED, Fusion, RobustSigmoid, calibrat
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
-DEFAULT_STEP = 0.1
-
 
 @dataclass(frozen=True)
 class StoredFold:
@@ -50,10 +48,10 @@ def fit_fold(
     }
     choices = choose_candidates(scored, candidates)
     tables = {machine: chosen_tables(of_machine, choices) for machine, of_machine in scored.items()}
-    branches, step, search = system["branches"], system.get("step", DEFAULT_STEP), system.get("search", "grid")
+    branches = system["branches"]
     if "weights" in system:
         return StoredFold(_fixed(tables, branches, system["weights"], protocol), choices)
-    return StoredFold(fit_fusion(tables, branches, step, search=search, protocol=protocol), choices)
+    return StoredFold(fit_fusion(tables, branches, system["step"], search=system["search"], protocol=protocol), choices)
 
 
 def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_lib import __version__
-from workflow_lib.config.checks import branch_kind
+from workflow_lib.config.schema import branch_kind, definition, filled
 from workflow_lib.digest import settings_digest
 from workflow_lib.errors import UserError
 from workflow_lib.plan.evaluations import Evaluation
@@ -27,9 +27,10 @@ EXTERNAL = "external"  # directory level of score tables made elsewhere
 class Plan:
     """The whole run, decided from the configuration alone."""
 
-    config: Mapping[str, Any]
+    config: Mapping[str, Any]  # with the defaults of all keys that are left out
     suites: Mapping[str, Suite]
     run_suites: tuple[str, ...]
+    written: Mapping[str, Any]  # without them
 
     @cached_property
     def paths(self) -> Paths:
@@ -77,7 +78,7 @@ class Plan:
         """Whether a branch reads the residuals block by block: 40 MB for each machine of the challenge."""
         settings = [self.config["branches"][branch] for branch in self._scored]
         scorers = [branch["scorer"] for branch in settings if branch.get("model") == model]
-        return any(scorer.get("reading") == "per_block" for scorer in scorers)
+        return any(scorer["kind"] == "mahalanobis" and scorer["reading"] == "per_block" for scorer in scorers)
 
     # ---- folds -----------------------------------------------------------------------------------------------------
 
@@ -242,7 +243,7 @@ class Plan:
             if "nested_lomo" in self.protocols(suite, kind, name)
             for branch in ([name] if kind == "branch" else self.config["systems"][name]["branches"])
         ]
-        return list(dict.fromkeys(c for b in nested for c in self.config["branches"][b].get("candidates", [])))
+        return list(dict.fromkeys(c for b in nested for c in self.config["branches"][b]["candidates"]))
 
     def _protocols_left_out(self, suite_name: str) -> list[tuple[str, str]]:
         suite = self.suites[suite_name]
@@ -259,7 +260,7 @@ class Plan:
         """Protocols under which a branch or system of a suite is reported."""
         suite = self.suites[suite_name]
         if not suite.labelled or suite.select_on:
-            own = self._settings(kind, name).get("protocols", ["complete_dev"])
+            own = self._settings(kind, name)["protocols"] or ["complete_dev"]
             return ["complete_dev"] if "complete_dev" in own else []
         choosing = self._folds_with(suite_name, suite.choosers)
         chosen_on = {p: choosing for p in ("cross_fitted", "nested_lomo")}
@@ -272,7 +273,7 @@ class Plan:
     def _asked(self, kind: str, name: str) -> list[str]:
         """Protocols that the configuration asks for and that can be had for an entry, in the order asked."""
         settings = self._settings(kind, name)
-        asked = settings.get("protocols", self.config["run"]["protocols"])
+        asked = settings["protocols"] or self.config["run"]["protocols"]
         return [p for p in asked if p in possible_protocols(kind, settings)]
 
     def _settings(self, kind: str, name: str) -> Mapping[str, Any]:
@@ -316,11 +317,13 @@ class Plan:
 
     def system(self, name: str) -> Mapping[str, Any]:
         """Settings of a system, also of a branch that stands as a system of one (`<branch>@chosen`)."""
-        return {"branches": [name.removesuffix(CHOSEN)]} if name.endswith(CHOSEN) else self.config["systems"][name]
+        if not name.endswith(CHOSEN):
+            return self.config["systems"][name]
+        return filled({"branches": [name.removesuffix(CHOSEN)]}, definition("system"))
 
     def candidates(self, branch: str, suite: str) -> list[str]:
         """What nested_lomo chooses among for a branch: itself first, then its candidates that can be had."""
-        others = self.config["branches"][branch].get("candidates", [])
+        others = self.config["branches"][branch]["candidates"]
         return [branch, *(other for other in others if not self.obstacle(other, suite))]
 
     def choices(self, system: str, suite: str, protocol: str) -> dict[str, list[str]]:

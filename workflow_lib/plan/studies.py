@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from workflow_lib.config.studies import DEFAULT_SUITE, entry_of, protocol_of
+from workflow_lib.config.studies import entry_of, protocol_of
 from workflow_lib.fetch.sets import published_sets
 from workflow_lib.plan.paths import NO_SEED, fill
 from workflow_lib.plan.plan import Evaluation, Plan
@@ -41,9 +41,9 @@ class Studies:
         return {
             **kept,
             "name": name,
-            "paper": study.get("paper", ""),
+            "paper": study["paper"],
             "suite": suite,
-            "published_suite": study.get("suite", DEFAULT_SUITE),
+            "published_suite": study.get("suite"),  # None of a roles study, which measures nothing
             "fewer_machines": self._fewer_machines(suite),
             "bootstrap": self.plan.config["evidence"]["bootstrap"],
             "seeds": [str(seed) for seed in self.plan.config["run"]["seeds"]],
@@ -104,7 +104,7 @@ class Studies:
             "branch": branch,
             "model": self.plan.config["models"].get(branch.get("model"), {}),
             "encoder": self.plan.encoder(branch["model"]) if self.plan.branch_kind(entry) == "embedding" else {},
-            "published": row.get("published", {}),
+            "published": row["published"],
             "absent": self._absence(suite, "branch", entry, None, ""),
         }
 

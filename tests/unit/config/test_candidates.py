@@ -9,6 +9,7 @@ import yaml
 
 from workflow_lib.config.candidates import grid_branches, with_candidates
 from workflow_lib.config.checks import check_config
+from workflow_lib.config.schema import with_defaults
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.candidate_choice import choose_candidates, fit_nested_fold
 from workflow_lib.plan.load import load_plan
@@ -41,13 +42,13 @@ def test_a_grid_becomes_branches_without_the_point_that_the_branch_is(config):
     found = derived["m2d.block-8.view-near.components-none"]
     assert (found["block"], found["view"], found["conditioning"]["components"]) == (8, ["near"], None)
     assert found["scorer"] == branch["scorer"] and "candidates" not in found
-    assert with_candidates(config)["branches"]["m2d"]["candidates"] == list(derived)
+    assert with_candidates(with_defaults(config))["branches"]["m2d"]["candidates"] == list(derived)
 
 
 def test_a_grid_of_nothing_but_the_branch_itself_has_no_other_candidate(config):
     config["branches"]["ced"]["candidates"] = {"block": [10]}
     config["branches"]["block"] = {"model": "ae", "scorer": {"kind": "mse"}}  # as the grid's key is called
-    assert with_candidates(config)["branches"]["ced"]["candidates"] == []
+    assert with_candidates(with_defaults(config))["branches"]["ced"]["candidates"] == []
     config["run"] |= {"suites": "dev", "systems": [], "branches": ["ced"], "protocols": ["nested_lomo"]}
     assert load_plan(config, DEFAULTS).candidates("ced", "dev") == ["ced"]
 

@@ -36,7 +36,7 @@ def paths(tables, tmp_path_factory):
 
 def fitted(paths, protocol="cross_fitted", **system):
     chosen = [p for m in CHOOSING for p in paths[m]]
-    return fit_fold(chosen, CHOOSING, {"branches": PAIR, **system}, THEMSELVES, protocol)
+    return fit_fold(chosen, CHOOSING, {"branches": PAIR, "step": 0.1, "search": "grid", **system}, THEMSELVES, protocol)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,8 @@ def test_a_nested_fold_of_several_branches_judges_by_what_the_others_chose(paths
     names, held_out = [c for listed in candidates.values() for c in listed], MACHINES[2]
     files = {m: dict(zip(PAIR, of_machine, strict=True)) for m, of_machine in paths.items()}
     chosen = [files[m][name] for m in CHOOSING for name in names]
-    stored = fit_fold(chosen, CHOOSING, {"branches": PAIR, "step": 0.25}, candidates, "nested_lomo")
+    system = {"branches": PAIR, "step": 0.25, "search": "grid"}
+    stored = fit_fold(chosen, CHOOSING, system, candidates, "nested_lomo")
     write_fold(tmp_path / "fold.json", stored, suite="dev", system="pair", held_out=held_out)
     judged = [files[held_out][name] for name in names]
     fused = fuse_machine(judged, candidates, [str(tmp_path / "fold.json")], held_out)
