@@ -39,11 +39,13 @@ class _Loader(yaml.SafeLoader):
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Instead of merging: say what is not read, and which key stands twice."""
-        seen = set()
+        seen: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
             if key.tag == MERGE:
                 raise ConstructorError(None, None, "merge keys (<<) are not read: write the fields out", key.start_mark)
             if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise ConstructorError(None, None, f"the key {key.value[:30]!r} stands twice", key.start_mark)
-                seen.add((key.tag, key.value))
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in seen:
+                    what = f"the key {key.value[:30]!r} stands twice, in lines {seen[name]} and {line}"
+                    raise ConstructorError(None, None, what)
+                seen[name] = line

@@ -31,7 +31,9 @@ EVIDENCE = (
     "fusion.fold_file",
     "fusion.linear_program",
     "scoring",
+    "scoring.job",
     "scoring.result",
+    "studies.job",
 )
 
 
