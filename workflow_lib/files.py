@@ -24,36 +24,37 @@ def read_yaml(path: Path) -> Any:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8"))
     try:
         node = loader.get_single_node()
-        repeated = [f"{path}: {fault}" for fault in _repeated_keys(loader, node, "", set())]
-        if repeated:
+        if repeated := [f"{path}: {fault}" for fault in repeated_keys(loader, node)]:
             raise UserError("\n".join(repeated))
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _repeated_keys(loader: Any, node: yaml.Node | None, place: str, seen: set[int]) -> Iterator[str]:
-    """Each key that stands more than once in a mapping of a tree; `<<` may, since all of them are merged."""
-    if node is None or id(node) in seen:  # an alias
-        return
-    seen.add(id(node))
-    below: list[tuple[str, yaml.Node]] = []
-    keys: dict[Any, list[yaml.Node]] = {}
-    if isinstance(node, yaml.SequenceNode):
-        below = [(f"{place}[{number}]", item) for number, item in enumerate(node.value)]
-    elif isinstance(node, yaml.MappingNode):
-        below = [(f"{place}.{key.value}" if place else str(key.value), value) for key, value in node.value]
-        for key, _ in node.value:
+def repeated_keys(loader: Any, root: yaml.Node | None) -> Iterator[str]:
+    """Each key that stands more than once in a mapping below a node; `<<` may, since all of them are merged."""
+    waiting, seen = [("", root)] if root else [], set()
+    while waiting:
+        place, node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += reversed([(f"{place}[{number}]", item) for number, item in enumerate(node.value)])
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        pairs = [(f"{place}.{key.value}" if place else str(key.value), key, value) for key, value in node.value]
+        waiting += [(name, value) for name, _, value in reversed(pairs)]
+        keys: dict[Any, list[tuple[str, int]]] = {}
+        for name, key, _ in pairs:
             if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
-                keys.setdefault(loader.construct_object(key), []).append(key)  # 'a' is a; '5' is text, and 5 is not
-    for found in keys.values():
-        if len(found) > 1:
-            name = f"{place}.{found[0].value}" if place else found[0].value
-            *lines, last = dict.fromkeys(str(key.start_mark.line + 1) for key in found)
-            where = f"lines {', '.join(lines)} and {last}" if lines else f"line {last}"
-            yield f"{name} stands {'twice' if len(found) == 2 else f'{len(found)} times'}, in {where}: keep one"
-    for name, item in below:
-        yield from _repeated_keys(loader, item, name, seen)
+                # As Python objects: 'a' is a, and 5 is not '5'.
+                keys.setdefault(loader.construct_object(key), []).append((name, key.start_mark.line + 1))
+        for (name, first), *others in keys.values():
+            if others:
+                *lines, last = [first, *(line for _, line in others)]
+                times = "twice" if len(others) == 1 else f"{len(others) + 1} times"
+                yield f"{name} stands {times}, in lines {', '.join(map(str, lines))} and {last}: keep one"
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,7 +57,3 @@ class AdapterSettings:
                 f"{settings.statistics_block}, which is before it; no gradient would reach it"
             )
         return settings
-
-    def as_mapping(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; the inverse of `from_mapping`."""
-        return {**dataclasses.asdict(self), "adapted_blocks": list(self.adapted_blocks)}

@@ -4,6 +4,7 @@ Imported while the DAG is built, so only the standard library, yaml and jsonsche
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,9 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
 
 def _check_keys(files: Iterable[str | Path]) -> None:
     """UserError for keys that stand twice: Snakemake keeps the last one without a word."""
-    faults = []
-    for path in dict.fromkeys(map(Path, files)):
-        try:
-            read_yaml(path)
-        except UserError as error:
-            faults.append(f"config: {error}".replace("\n", "\nconfig: "))
-        except yaml.YAMLError:
-            pass  # JSON may be no YAML, and Snakemake has read it
-    if faults:
-        raise UserError("\n".join(faults))
+    for path in files:
+        with suppress(yaml.YAMLError):  # JSON may be no YAML, and Snakemake has read it
+            read_yaml(Path(path))
 
 
 def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:
