@@ -22,17 +22,11 @@ Folds = Callable[[Tables], Mapping[str, Fold]]
 HELD_OUT = MACHINES[3]
 CANDIDATES = {"reconstruction": BRANCHES[:2], "embedding": BRANCHES[2:]}  # what nested_lomo chooses among
 EVIDENCE = (
-    "evaluation",
-    "evaluation.ablation",
-    "evaluation.bootstrap",
-    "evaluation.seeds",
-    "fusion",
-    "fusion.candidate_choice",
     "fusion.fold_file",
     "fusion.linear_program",
-    "scoring",
+    "evaluation",
+    "evaluation.ablation",
     "scoring.job",
-    "scoring.result",
     "studies.job",
 )
 
