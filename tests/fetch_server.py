@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 CHUNK = 1 << 14
 
 
@@ -22,6 +24,7 @@ class Page:
 
     body: bytes = b""
     steps: list[dict] = field(default_factory=list)
+    redirect: str | None = None  # where every answer leads to
     etag: str | None = None
     modified: str | None = None
     ranges: bool = True
@@ -48,7 +51,7 @@ class Site:
         return f"http://{host}:{self.port}{path}"
 
     def put(self, path: str, body: bytes = b"", **settings) -> Page:
-        self.pages[path] = Page(body, **settings)
+        self.pages[path] = Page(body, **{**settings, "steps": list(settings.get("steps", ()))})
         return self.pages[path]
 
     def put_record(self, record: int, files: dict[str, bytes], **settings) -> None:
@@ -66,6 +69,11 @@ class Site:
         ]
         self.put(f"/api/records/{record}", json.dumps({"id": record, "files": entries}).encode())
 
+    def put_weights(self, repository: str, file: str, body: bytes, **settings) -> Page:
+        """A file of a repository on Hugging Face."""
+        version = {"X-Repo-Commit": "0" * 40, "ETag": f'"{hashlib.sha256(body).hexdigest()}"'}
+        return self.put(f"/hf/{repository}/resolve/main/{file}", body, headers=version, **settings)
+
     def asked(self, path: str) -> list[dict[str, str]]:
         """Headers of the requests for a path."""
         return [headers for asked, headers in self.requests if asked == path]
@@ -75,8 +83,9 @@ class Site:
         self._server.server_close()
 
 
-@contextlib.contextmanager
-def running_site() -> Iterator[Site]:
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server of its own for each test that asks for one."""
     site = Site()
     try:
         yield site
@@ -93,6 +102,12 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             page = site.pages.get(self.path)
             with contextlib.suppress(ConnectionError):
                 _answer(self, page) if page else self.send_error(404)
+
+        def do_HEAD(self) -> None:
+            """As huggingface_hub asks for version and size; no step is used up."""
+            site.requests.append((self.path, dict(self.headers)))
+            page = site.pages.get(self.path)
+            _head(self, page, 0, len(page.body)) if page else self.send_error(404)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -131,7 +146,7 @@ def _plain(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str]
 
 
 def _head(handler: BaseHTTPRequestHandler, page: Page, start: int, size: int) -> None:
-    handler.send_response(206 if start else 200)
+    handler.send_response(302 if page.redirect else 206 if start else 200)
     if start:
         handler.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
     if page.length:
@@ -139,7 +154,12 @@ def _head(handler: BaseHTTPRequestHandler, page: Page, start: int, size: int) ->
     else:
         handler.send_header("Connection", "close")
         handler.close_connection = True
-    for name, value in {"ETag": page.etag, "Last-Modified": page.modified, **page.headers}.items():
+    for name, value in {
+        "ETag": page.etag,
+        "Last-Modified": page.modified,
+        "Location": page.redirect,
+        **page.headers,
+    }.items():
         if value:
             handler.send_header(name, value)
     handler.end_headers()

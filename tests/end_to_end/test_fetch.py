@@ -10,14 +10,12 @@ import shutil
 import signal
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 from conftest import ROOT, Workflow
-from fetch_server import Site, running_site
+from fetch_server import Site
 
 from workflow_lib.dataset.manifest import discover_machines, index_suite
 from workflow_lib.fetch.sets import published_sets
@@ -67,12 +65,6 @@ def publish(site: Site, source: str, machines: list[str], **settings) -> None:
         labelled = part.name == "dev"
         files = {m: clips_of(m, part.splits, labelled, published.channels) for m in machines}
         site.put_record(part.record, {part.archives[m]: zipped(files[m]) for m in machines}, **settings)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with running_site() as site:
-        yield site
 
 
 def fetching(folder: Path, site: Site, *, fetch: dict | None = None, run: dict | None = None, **suites) -> Workflow:

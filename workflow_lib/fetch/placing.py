@@ -8,11 +8,11 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from workflow_lib.errors import UserError
+from workflow_lib.fetch.lock import RemoteFile
 
 log = logging.getLogger(__name__)
 NOTE = ".fetched.json"
@@ -57,13 +57,12 @@ def conflict(folder: Path, checksum: str) -> str | None:
     return None
 
 
-def place(unpacked: Path, machine_folder: Path, splits: Iterable[str], note: Mapping[str, object]) -> None:
+def place(unpacked: Path, machine_folder: Path, splits: tuple[str, ...], archive: RemoteFile) -> None:
     """Move the splits of an unpacked archive to a machine folder, which may hold the other split already."""
-    splits = tuple(splits)
     source = _machine_in(unpacked, machine_folder.name, splits)
     for split in splits:
-        facts = Note(**note, files=_count(source / split))
-        (source / split / NOTE).write_text(json.dumps(asdict(facts)) + "\n", encoding="utf-8")
+        note = Note(archive.record, archive.name, archive.checksum, files=_count(source / split))
+        (source / split / NOTE).write_text(json.dumps(asdict(note)) + "\n", encoding="utf-8")
     _drop_other_folders(source, splits)
     os.sync()  # the disk has the files before a name says that they are there
     machine_folder.parent.mkdir(parents=True, exist_ok=True)

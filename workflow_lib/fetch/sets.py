@@ -1,5 +1,6 @@
 """The published sets: which record and which archive holds which machine. Imported while the DAG is built."""
 
+import logging
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from workflow_lib.errors import UserError
 from workflow_lib.files import read_yaml
 
+log = logging.getLogger(__name__)
 SETS = Path(__file__).with_name("sets.yaml")
 # A set of a year and the parts that it is made of; the splits that the archives of a part hold.
 KINDS = {"dev": ("dev",), "eval": ("add_train", "eval_test")}
@@ -16,7 +18,7 @@ SPLITS = {"dev": ("train", "test"), "add_train": ("train",), "eval_test": ("test
 
 
 @dataclass(frozen=True)
-class Part:
+class SetPart:
     """One record: an archive for each machine."""
 
     name: str  # dev, add_train or eval_test
@@ -39,6 +41,7 @@ class Part:
         word = re.compile(rf"(?:.*_)?{re.escape(machine)}(?:_.*)?\.zip")
         found = [name for name in listed if word.fullmatch(name)]
         if len(found) == 1:
+            log.warning("record %d has %s in place of %s", self.record, found[0], noted)
             return found[0]
         has = f"it has {', '.join(sorted(found or listed)[:20])}"
         advice = "look at its page; leave the machine out with suites.<name>.machines"
@@ -51,7 +54,7 @@ class PublishedSet:
 
     name: str
     channels: int
-    parts: tuple[Part, ...]
+    parts: tuple[SetPart, ...]
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -62,7 +65,7 @@ class PublishedSet:
         """Whether the names of the test clips carry labels."""
         return self.name.endswith("/dev")
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> SetPart:
         return next(part for part in self.parts if part.name == name)
 
 
@@ -75,5 +78,5 @@ def published_sets() -> dict[str, PublishedSet]:
 
 
 def _set(year: int, kind: str, facts: Mapping) -> PublishedSet:
-    parts = tuple(Part(name, facts[name]["record"], facts[name]["archives"]) for name in KINDS[kind])
+    parts = tuple(SetPart(name, facts[name]["record"], facts[name]["archives"]) for name in KINDS[kind])
     return PublishedSet(f"dcase{year}/{kind}", facts["channels"], parts)

@@ -5,30 +5,23 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fetch_server import Site, running_site
+from fetch_server import Site
 
 from workflow_lib.errors import UserError
-from workflow_lib.fetch.connection import Retry
+from workflow_lib.fetch.connection import Session
+from workflow_lib.fetch.lock import RemoteFile, check_and_lock, locked_files
 from workflow_lib.fetch.placing import conflict, is_whole, place
-from workflow_lib.fetch.record_lock import check_and_lock, locked_files
-from workflow_lib.fetch.records import RemoteFile, read_record
 from workflow_lib.fetch.sets import published_sets
+from workflow_lib.fetch.zenodo import read_record
 
-QUICK = Retry(attempts=2, first_wait_s=0.01, timeout_s=2.0)
 MD5 = "0123456789abcdef" * 2
 OTHER = "f" * 32
-
-
-@pytest.fixture
-def site():
-    with running_site() as site:
-        yield site
 
 
 def answer(site: Site, content: object) -> dict[str, RemoteFile]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     site.put("/api/records/7", body)
-    return read_record(7, site.url("/api/records"), (), QUICK)
+    return read_record(Session(attempts=2), site.url("/api/records"), 7)
 
 
 def fault(site: Site, content: object) -> str:
@@ -86,7 +79,7 @@ def test_a_file_on_another_host_is_refused(site):
 
 
 def test_an_endless_answer_ends(site, monkeypatch):
-    monkeypatch.setattr("workflow_lib.fetch.records.MAX_BYTES", 1000)
+    monkeypatch.setattr("workflow_lib.fetch.zenodo.MAX_BYTES", 1000)
     assert "longer than 1000 bytes" in fault(site, b" " * 5000)
 
 
@@ -162,8 +155,6 @@ def test_the_records_own_list_decides_on_the_name_of_an_archive():
 
 # ---- placing ---------------------------------------------------------------------------------------------------------
 
-NOTE = {"record": 7, "archive": "fan.zip", "checksum": f"md5:{MD5}"}
-
 
 def unpacked(folder: Path, *names: str) -> Path:
     for name in names:
@@ -181,7 +172,7 @@ def names(folder: Path) -> list[str]:
 def test_a_machine_is_found_at_the_top_or_in_a_folder_around_it(tmp_path, around):
     files = ("train/a.wav", "test/b.wav", "attributes_00.csv")
     source = unpacked(tmp_path / "out", *(around + file for file in files))
-    place(source, tmp_path / "dev" / "fan", ("train", "test"), NOTE)
+    place(source, tmp_path / "dev" / "fan", ("train", "test"), remote())
     assert names(tmp_path / "dev") == ["fan/attributes_00.csv", "fan/test/b.wav", "fan/train/a.wav"]
     assert all(is_whole(tmp_path / "dev/fan" / split) for split in ("train", "test"))
 
@@ -190,26 +181,26 @@ def test_a_machine_is_found_at_the_top_or_in_a_folder_around_it(tmp_path, around
 def test_training_and_test_archives_meet_in_one_folder(tmp_path, order):
     for split in order:
         source = unpacked(tmp_path / split, f"fan/{split}/a.wav", "fan/attributes_00.csv")
-        place(source, tmp_path / "eval" / "fan", (split,), NOTE)
+        place(source, tmp_path / "eval" / "fan", (split,), remote())
     second = f"fan/attributes_00_{order[1]}.csv"
     assert names(tmp_path / "eval") == ["fan/attributes_00.csv", second, "fan/test/a.wav", "fan/train/a.wav"]
 
 
 def test_an_archive_of_another_machine_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"has no fan/train and fan/test, but pump"):
-        place(unpacked(tmp_path / "out", "pump/train/a.wav"), tmp_path / "dev" / "fan", ("train", "test"), NOTE)
+        place(unpacked(tmp_path / "out", "pump/train/a.wav"), tmp_path / "dev" / "fan", ("train", "test"), remote())
     assert not (tmp_path / "dev").exists()
 
 
 def test_what_a_user_has_is_never_replaced(tmp_path):
     folder = tmp_path / "dev" / "fan" / "train"
-    assert conflict(folder, NOTE["checksum"]) is None
+    assert conflict(folder, remote().checksum) is None
     unpacked(folder, "a.wav")
-    assert "was not fetched" in conflict(folder, NOTE["checksum"])
+    assert "was not fetched" in conflict(folder, remote().checksum)
     shutil.rmtree(tmp_path / "dev")
-    place(unpacked(tmp_path / "out", "fan/train/a.wav"), folder.parent, ("train",), NOTE)
-    assert conflict(folder, NOTE["checksum"]) is None
+    place(unpacked(tmp_path / "out", "fan/train/a.wav"), folder.parent, ("train",), remote())
+    assert conflict(folder, remote().checksum) is None
     assert "another version" in conflict(folder, f"md5:{OTHER}")
     (folder / "a.wav").unlink()
     assert not is_whole(folder)
-    assert "0 files, its archive has 1" in conflict(folder, NOTE["checksum"])
+    assert "0 files, its archive has 1" in conflict(folder, remote().checksum)

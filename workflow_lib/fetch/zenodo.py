@@ -2,46 +2,31 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from workflow_lib.errors import UserError
-from workflow_lib.fetch.connection import Retry, check_host, read_small
+from workflow_lib.fetch.connection import Session, check_host, read_small
+from workflow_lib.fetch.lock import RemoteFile
 
 MAX_BYTES = 32_000_000  # of an answer; real ones have some kB
 SUM = re.compile(r"(?:md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})")
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file of a record; checksum: "md5:<hex>" or "sha256:<hex>"."""
-
-    record: int
-    name: str
-    size: int
-    checksum: str
-    url: str
-
-    def facts(self) -> dict[str, Any]:
-        """The file as JSON can hold it."""
-        return asdict(self)
-
-
-def read_record(record: int, records_url: str, hosts: Collection[str], settings: Retry) -> dict[str, RemoteFile]:
-    """Files of a record by name, in its order; UserError of one line where the answer is none of a record."""
+def read_record(session: Session, records_url: str, record: int) -> dict[str, RemoteFile]:
+    """Files of a record by name, in its order; UserError of one line where the answer is not that of a record."""
     url = f"{records_url.rstrip('/')}/{record}"
-    body = read_small(url, hosts, settings, MAX_BYTES)
+    body = read_small(session, url, MAX_BYTES)
     try:
         answer = json.loads(body)
     except ValueError:
-        raise UserError(f"{url}: the answer is no JSON: check fetch.records_url and the proxy") from None
+        raise UserError(f"{url}: the answer is not JSON: check fetch.records_url and the proxy") from None
     files = {entry.name: entry for entry in _files(record, url, answer)}
     if not files:
         raise UserError(f"{url}: the record lists no files: it was withdrawn or is restricted; look at its page")
     for entry in files.values():
-        check_host(entry.url, url, hosts)
+        check_host(entry.url, url, session.hosts)
     return files
 
 
