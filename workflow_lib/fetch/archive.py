@@ -81,10 +81,6 @@ def _checked(infos: list[zipfile.ZipInfo], packed_bytes: int) -> dict[PurePosixP
     entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in infos:
         name = _safe_name(info)
-        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise Refused(f"a link or device ({_show(info)})")
-        if info.flag_bits & ENCRYPTED:
-            raise Refused(f"an encrypted entry ({_show(info)})")
         if name in entries:
             raise Refused(f"two entries with the name {_show(info)}")
         if not info.is_dir() and name.parts:
@@ -104,18 +100,21 @@ def _check_overlap(infos: list[zipfile.ZipInfo], packed_bytes: int) -> None:
 
 
 def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
-    """The name of an entry with plain separators; Refused if it could lead out of the folder or cannot be a file."""
+    """The name of an entry with plain separators; Refused if it could lead out of the folder or is no readable file."""
     # zipfile cuts names at a zero byte; Windows tools write backslashes.
     name = info.orig_filename.replace("\\", "/")
     path = PurePosixPath(name)
-    if path.is_absolute() or DRIVE.match(name):
-        raise Refused(f"an absolute path ({_show(info)})")
-    if ".." in path.parts:
-        raise Refused(f"a path out of the folder ({_show(info)})")
-    if not name.isprintable():
-        raise Refused(f"a name with unprintable characters ({_show(info)})")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
-        raise Refused(f"a name longer than {MAX_NAME_BYTES} bytes ({_show(info)})")
+    faults = {
+        "an absolute path": path.is_absolute() or DRIVE.match(name),
+        "a path out of the folder": ".." in path.parts,
+        "a name with unprintable characters": not name.isprintable(),
+        f"a name longer than {MAX_NAME_BYTES} bytes": any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts),
+        "a link or device": stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR),
+        "an encrypted entry": info.flag_bits & ENCRYPTED,
+    }
+    for fault, found in faults.items():
+        if found:
+            raise Refused(f"{fault} ({_show(info)})")
     return path
 
 

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 RETRIED = (408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524)
 LONGEST_WAIT_S = 60.0
 LONGEST_RETRY_AFTER_S = 900.0
+MOVED = "it was moved or withdrawn; look at the publisher's page"
+NOT_ALLOWED = "check the proxy, or download it with a browser"
+ADVICE = {404: MOVED, 410: MOVED, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 407: NOT_ALLOWED}
 PORTS = {"http": 80, "https": 443}
 NETWORK_ERRORS = (requests.RequestException, HTTPError, ValueError)
 Result = TypeVar("Result")
@@ -89,7 +92,12 @@ class Session(requests.Session):
         """The answer to a GET with status 200, 206 or 416, its body unread; UserError for other statuses."""
         self.origin = url
         with self.get(url, headers=headers, stream=True, timeout=self.timeout_s) as response:
-            _check_status(url, response)
+            if response.status_code not in (200, 206, 416):
+                advice = ADVICE.get(response.status_code, "run the same command again later")
+                raise UserError(f"{url}: the server answers {response.status_code} {response.reason}: {advice}")
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in ("", "identity"):
+                raise UserError(f"{url}: is compressed as {encoding} on the way: check the proxy")
             yield response
 
 
@@ -103,19 +111,6 @@ def check_host(url: str, origin: str, hosts: Collection[str]) -> None:
     known = (entry.lower() for entry in hosts)
     if host != own.hostname and not any(e in names or (e.startswith(".") and host.endswith(e)) for e in known):
         raise UserError(f"{origin}: leads to another host, {host}: refused; if you trust it, add {host} to fetch.hosts")
-
-
-def _check_status(url: str, response: requests.Response) -> None:
-    status = response.status_code
-    if status in (404, 410):
-        raise UserError(f"{url}: not found ({status}): it was moved or withdrawn; look at the publisher's page")
-    if status in (401, 403, 407):
-        raise UserError(f"{url}: not allowed ({status}): check the proxy, or download it with a browser")
-    if status not in (200, 206, 416):
-        raise UserError(f"{url}: the server answers {status} {response.reason}: run the same command again later")
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise UserError(f"{url}: is compressed as {encoding} on the way: check the proxy")
 
 
 def with_retries(
@@ -153,17 +148,16 @@ def read_small(session: Session, url: str, limit_bytes: int) -> bytes:
 
 @contextmanager
 def network_errors(url: str, kinds: tuple[type[Exception], ...] = NETWORK_ERRORS) -> Iterator[None]:
-    """UserError of one line for whatever a connection can fail with; kinds: those of a library."""
+    """UserError of one line for whatever a connection can fail with; kinds: the exceptions of an HTTP library."""
     try:
         yield
     except UserError:
         raise
-    except requests.exceptions.SSLError as error:
-        advice = "check the clock; behind a proxy that reads connections, set REQUESTS_CA_BUNDLE"
-        raise UserError(f"{url}: no safe connection ({short_cause(error)}): {advice}") from None
     except kinds as error:
         what = "no answer in time" if "timed out" in str(error) else f"the connection failed ({short_cause(error)})"
         advice = "check the address and the proxy, or run the same command again later"
+        if "CERTIFICATE_VERIFY_FAILED" in what:
+            advice = "check the clock; behind a proxy that reads connections, set REQUESTS_CA_BUNDLE"
         raise UserError(f"{url}: {what}: {advice}") from None
 
 

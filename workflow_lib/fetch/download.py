@@ -172,12 +172,13 @@ def _receive(session: Session, part: _PartialFile, size: int | None, checksum: s
     if part.position and part.validator:
         headers["If-Range"] = part.validator
     with session.open(part.url, headers) as response:
-        announced = _begin(response, part)
-        if None not in (size, announced) and size != announced:
+        _begin(response, part)
+        coming = response.raw.length_remaining  # None if the server does not say it
+        total = size if coming is None else part.position + coming
+        if size is not None and size != total:
             part.restart(None)
             advice = "nothing was downloaded: check the proxy, or ask the publisher"
-            raise UserError(f"{part.url}: {announced} bytes, published are {size}: {advice}")
-        total = size if announced is None else announced
+            raise UserError(f"{part.url}: {total} bytes, published are {size}: {advice}")
         if total is not None and total - part.position > (free := shutil.disk_usage(part.path.parent).free):
             missing = f"{readable(total - part.position)} are still to come, {readable(free)} are free"
             raise UserError(f"{part.path}: not enough room: {missing}: make room in {part.path.parent}")
@@ -190,19 +191,15 @@ def _receive(session: Session, part: _PartialFile, size: int | None, checksum: s
             raise ProtocolError(f"it ended after {part.position} of {total} bytes")
 
 
-def _begin(response: requests.Response, part: _PartialFile) -> int | None:
-    """Bring the partial file to where the body of an answer begins; size of the whole file, if the answer says it."""
+def _begin(response: requests.Response, part: _PartialFile) -> None:
+    """Bring the partial file to where the body of an answer begins; ProtocolError if it cannot continue the file."""
     tag = response.headers.get("ETag", "W/")
     validator = tag if not tag.startswith("W/") else response.headers.get("Last-Modified")
+    continues = response.headers.get("Content-Range", "").startswith(f"bytes {part.position}-")  # bytes 5-99/100
     if response.status_code == 200:
         part.restart(validator)
-        length = response.headers.get("Content-Length", "")
-        return int(length) if length.isdecimal() else None
-    # Content-Range: bytes 5-99/100
-    span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-    same_version = part.validator is None or validator in (None, part.validator)
-    if response.status_code != 206 or not same_version or span.partition("-")[0] != str(part.position):
+    elif response.status_code == 206 and continues and (part.validator is None or validator in (None, part.validator)):
+        part.resumed = True
+    else:
         part.restart(None)
         raise ProtocolError("the server cannot go on where the download broke off")
-    part.resumed = True
-    return int(total) if total.isdecimal() else None

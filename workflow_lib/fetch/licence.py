@@ -9,8 +9,6 @@ from workflow_lib.fetch.published import Published, file_on_disk, meant_by, publ
 
 OWN_FILE = "unknown: a file of your own"
 RANDOM = "random weights"
-ADAPTED = "; adapted here"
-TRAINED_HERE = "trained here"
 
 
 def licence_of(model: str, models: Mapping[str, Mapping[str, Any]], lock: Path = WEIGHTS_LOCK) -> str:
@@ -18,9 +16,9 @@ def licence_of(model: str, models: Mapping[str, Mapping[str, Any]], lock: Path =
     settings = models.get(model, {})
     if settings.get("kind") == "adapted":
         base = licence_of(settings["base"], models, lock)
-        return base if base == RANDOM else base + ADAPTED
+        return base if base == RANDOM else f"{base}; adapted here"
     if settings.get("kind") != "frozen":
-        return TRAINED_HERE if settings.get("kind") == "autoencoder" else ""
+        return "trained here" if settings.get("kind") == "autoencoder" else ""
     if settings["checkpoint"] == "random":
         return RANDOM
     file = identify(settings["encoder"], settings["checkpoint"], seen_weights(lock))

@@ -45,7 +45,21 @@ class Seen:
     source: str
 
 
-# ---- the lock of a suite ---------------------------------------------------------------------------------------------
+def _read(path: Path, parse: Callable[[Any], Entries], empty: Entries) -> Entries:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema {content['schema']}")
+        return parse(content)
+    except FileNotFoundError:
+        return empty
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a lock file of this version ({error}): restore it, or remove it") from None
+
+
+def _write(path: Path, entries: Mapping[str, Any]) -> None:
+    with replacing(path) as beside:
+        beside.write_text(json.dumps({"schema": SCHEMA, **entries}, indent=1) + "\n", encoding="utf-8")
 
 
 def locked_files(path: Path) -> dict[tuple[int, str], RemoteFile]:
@@ -60,8 +74,7 @@ def check_and_lock(path: Path, listed: Iterable[RemoteFile]) -> None:
     records = {record for record, _ in now}
     with _held(path):
         known = locked_files(path)
-        changes = [_change(known[key], file) for key, file in now.items() if key in known]
-        changes += [_gone(file) for key, file in known.items() if file.record in records and key not in now]
+        changes = [_change(file, now.get(key)) for key, file in known.items() if file.record in records]
         if any(changes):
             raise UserError("\n".join(f"{path}: {change}" for change in changes if change))
         merged = {**known, **now}
@@ -69,17 +82,14 @@ def check_and_lock(path: Path, listed: Iterable[RemoteFile]) -> None:
             _write(path, {"files": [asdict(merged[key]) for key in sorted(merged)]})
 
 
-def _change(known: RemoteFile, now: RemoteFile) -> str | None:
+def _change(known: RemoteFile, now: RemoteFile | None) -> str | None:
+    advice = "remove its entry from the lock if that is right, else use the data you have"
+    if now is None:
+        return f"record {known.record} no longer has the file {known.name}: {advice}"
     if (known.size, known.checksum) == (now.size, now.checksum):
         return None
     what = f"{known.size} bytes, {known.checksum}; now {now.size} bytes, {now.checksum}"
-    advice = "remove its entry from the lock if you want the new one, else use the data you have"
     return f"record {now.record} has changed its file {now.name} (locked: {what}): {advice}"
-
-
-def _gone(file: RemoteFile) -> str:
-    advice = "remove its entry from the lock if that is right, else use the data you have"
-    return f"record {file.record} no longer has the file {file.name}: {advice}"
 
 
 @contextmanager
@@ -90,9 +100,6 @@ def _held(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-# ---- the lock of the weights -----------------------------------------------------------------------------------------
 
 
 def seen_weights(path: Path = WEIGHTS_LOCK) -> dict[str, Seen]:
@@ -116,23 +123,3 @@ def sha256_of(path: Path) -> str:
 def _sha256(path: Path, _size: int, _changed_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# ---- both ------------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path, parse: Callable[[Any], Entries], empty: Entries) -> Entries:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"schema {content['schema']}")
-        return parse(content)
-    except FileNotFoundError:
-        return empty
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a lock file of this version ({error}): restore it, or remove it") from None
-
-
-def _write(path: Path, entries: Mapping[str, Any]) -> None:
-    with replacing(path) as beside:
-        beside.write_text(json.dumps({"schema": SCHEMA, **entries}, indent=1) + "\n", encoding="utf-8")

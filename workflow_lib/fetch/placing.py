@@ -63,7 +63,10 @@ def place(unpacked: Path, machine_folder: Path, splits: tuple[str, ...], archive
     for split in splits:
         note = Note(archive.record, archive.name, archive.checksum, files=_count(source / split))
         (source / split / NOTE).write_text(json.dumps(asdict(note)) + "\n", encoding="utf-8")
-    _drop_other_folders(source, splits)
+    for path in source.iterdir():
+        if path.is_dir() and path.name not in splits:
+            log.warning("%s: not a folder of this set, left out", path.name)
+            shutil.rmtree(path)
     os.sync()  # the disk has the files before a name says that they are there
     machine_folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,13 +85,6 @@ def _machine_in(unpacked: Path, machine: str, splits: tuple[str, ...]) -> Path:
     wanted = " and ".join(f"{machine}/{split}" for split in splits)
     found = ", ".join(sorted(path.name for path in unpacked.iterdir())[:5])
     raise UserError(f"the archive of {machine} has no {wanted}, but {found or 'nothing'}: ask the publisher")
-
-
-def _drop_other_folders(source: Path, splits: tuple[str, ...]) -> None:
-    for path in source.iterdir():
-        if path.is_dir() and path.name not in splits:
-            log.warning("%s: not a folder of this set, left out", path.name)
-            shutil.rmtree(path)
 
 
 def _merge(source: Path, machine_folder: Path, splits: tuple[str, ...]) -> None:

@@ -45,10 +45,10 @@ class Archive:
         return all(is_whole(folder) and not conflict(folder, self.file.checksum) for folder in self.folders(root))
 
 
-def list_archives(listing: Path, *, root: str, source: str, machines: Iterable[str], fetch: Mapping[str, Any]) -> None:
-    """Write what is to be fetched for a suite, after a look at the lock file, the folders and the disk."""
-    folder = Path(root)
-    archives = _archives(folder, source, list(machines), fetch)
+def list_archives(listing: Path, suite: Mapping[str, Any]) -> None:
+    """Write what is to be fetched for a suite, after a check of the lock file, the folders and the disk."""
+    folder, fetch = Path(suite["root"]), suite["fetch"]
+    archives = _archives(folder, suite["source"], suite["machines"], fetch)
     missing = [archive for archive in archives if not archive.is_there(folder)]
     faults = [line for a in missing for f in a.folders(folder) if (line := conflict(f, a.file.checksum))]
     if faults:
@@ -71,7 +71,7 @@ def _archives(root: Path, source: str, machines: list[str], fetch: Mapping[str, 
     listed: list[RemoteFile] = []
     with Session.of(fetch) as session:
         for part in parts:
-            files = read_record(session, fetch["records_url"], part.record).values()
+            files = read_record(session, fetch["records_url"], part.record)
             check_and_lock(root / NAME, files)
             listed += files
     return _choose(parts, machines, listed)
@@ -97,19 +97,10 @@ def _check_room(root: Path, missing: list[Archive], fetch: Mapping[str, Any]) ->
         raise UserError(f"{root}: not enough room: {what}: make room, or set the suite's root to another disk")
 
 
-def fetch_archive(
-    listing: str,
-    done: Path,
-    part: str,
-    machine: str,
-    *,
-    root: str,
-    source: str,
-    machines: object,
-    fetch: Mapping[str, Any],
-) -> None:
+def fetch_archive(listing: str, done: Path, part: str, machine: str, suite: Mapping[str, Any]) -> None:
     """Download, check and unpack one archive of a listing; `done` then says what is there."""
-    folder, archive = Path(root), _from_listing(Path(listing), part, machine, source)
+    folder, fetch = Path(suite["root"]), suite["fetch"]
+    archive = _from_listing(Path(listing), part, machine, suite["source"])
     file, zip_path = archive.file, archive.zip(folder)
     if not archive.is_there(folder):
         with Session.of(fetch) as session, Progress(file.size, file.name, unit="byte") as progress:

@@ -66,6 +66,7 @@ class PublishedSet:
         return self.name.endswith("/dev")
 
     def part(self, name: str) -> SetPart:
+        """The part of a name: dev, add_train or eval_test."""
         return next(part for part in self.parts if part.name == name)
 
 

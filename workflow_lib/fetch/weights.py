@@ -7,7 +7,6 @@ import logging
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +26,27 @@ from workflow_lib.progress import Progress
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """One checkpoint of the configuration, with the published file that it stands for."""
-
-    model: str
-    checkpoint: str
-    published: Published | None
-
-
 def fetch_weights(entries: Iterable[Mapping[str, str]], fetch: Mapping[str, Any], lock: Path = WEIGHTS_LOCK) -> None:
     """Bring the weights of `entries` (model, encoder, checkpoint) to their places; `fetch`: that section of the config.
 
     Raises one UserError with a line for each weight that is unavailable, before anything is downloaded.
     """
-    wanted = [Wanted(e["model"], e["checkpoint"], meant_by(e["encoder"], e["checkpoint"])) for e in entries]
+    wanted = [
+        (entry["model"], entry["checkpoint"], meant_by(entry["encoder"], entry["checkpoint"])) for entry in entries
+    ]
     seen = seen_weights(lock)
-    faults = [fault for item in wanted for fault in _faults(item, fetch, seen)]
+    faults = [fault for item in wanted for fault in _faults(*item, fetch, seen)]
     if faults:
         raise UserError("\n".join(faults))
     if not wanted:
         _say("No weights are needed: the models of this run are random or trained here.")
-    for item in wanted:
-        path, source = file_on_disk(item.checkpoint), ON_DISK
+    for _, checkpoint, published in wanted:
+        path, source = file_on_disk(checkpoint), ON_DISK
         if path is None:
-            assert item.published is not None  # else a fault was found above
-            path, source = _bring(item.published, item.checkpoint, fetch, seen)
+            assert published is not None  # else a fault was found above
+            path, source = _bring(published, checkpoint, fetch, seen)
         name = path.as_posix()
-        seen = {**seen, name: seen.get(name) or _first_seen(path, source, item.published)}
+        seen = {**seen, name: seen.get(name) or _first_seen(path, source, published)}
         write_seen(seen, lock)
         _say(f"{path}: {'there already' if source == ON_DISK else 'fetched'}, sha256 {seen[name].sha256} ({lock})")
 
@@ -75,21 +67,23 @@ def _first_seen(path: Path, source: str, published: Published | None) -> Seen:
 # ---- before the first byte -------------------------------------------------------------------------------------------
 
 
-def _faults(item: Wanted, fetch: Mapping[str, Any], seen: Mapping[str, Seen]) -> Iterator[str]:
+def _faults(
+    model: str, checkpoint: str, published: Published | None, fetch: Mapping[str, Any], seen: Mapping[str, Seen]
+) -> Iterator[str]:
     """Why a weight is unavailable, or must not be used."""
-    place, folder, published = f"models.{item.model}.checkpoint", Path(item.checkpoint), item.published
-    if file := file_on_disk(item.checkpoint):
+    place, folder = f"models.{model}.checkpoint", Path(checkpoint)
+    if file := file_on_disk(checkpoint):
         before = seen.get(file.as_posix())
         if before and before.sha256 != (now := sha256_of(file)):
             advice = f"put the old file back, or remove its entry from {WEIGHTS_LOCK}"
             yield f"{file}: sha256 is {now}, when it was first met {before.sha256}: {advice}"
     elif folder.is_dir() and any(found.suffix in WEIGHT_SUFFIXES for found in folder.iterdir()):
-        yield f"{place}: {item.checkpoint} holds several weight files: write the path of one of them"
+        yield f"{place}: {checkpoint} holds several weight files: write the path of one of them"
     elif published is None:
-        yield f"{place}: there is no {item.checkpoint}, and no published file is known for it: put it there"
+        yield f"{place}: there is no {checkpoint}, and no published file is known for it: put it there"
     elif not cached_file(published):
         if is_offline_mode():
-            what = f"there is no {item.checkpoint}, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids connections"
+            what = f"there is no {checkpoint}, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids connections"
             yield f"{place}: {what}: unset it, or put the file there ({published.address})"
         if published.restricted and published.encoder not in fetch["accept_licence"]:
             terms = f"{published.title} is under {published.licence} ({published.restricted}), {published.licence_url}"

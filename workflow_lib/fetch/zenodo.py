@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -14,29 +14,20 @@ MAX_BYTES = 32_000_000  # of an answer; real ones have some kB
 SUM = re.compile(r"(?:md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})")
 
 
-def read_record(session: Session, records_url: str, record: int) -> dict[str, RemoteFile]:
-    """Files of a record by name, in its order; UserError of one line where the answer is not that of a record."""
+def read_record(session: Session, records_url: str, record: int) -> list[RemoteFile]:
+    """Files of a record, in its order; UserError of one line where the answer is not that of a record."""
     url = f"{records_url.rstrip('/')}/{record}"
     body = read_small(session, url, MAX_BYTES)
     try:
         answer = json.loads(body)
     except ValueError:
         raise UserError(f"{url}: the answer is not JSON: check fetch.records_url and the proxy") from None
-    files = {entry.name: entry for entry in _files(record, url, answer)}
+    files = [_file(record, url, entry) for entry in _entries(answer)]
     if not files:
         raise UserError(f"{url}: the record lists no files: it was withdrawn or is restricted; look at its page")
-    for entry in files.values():
-        check_host(entry.url, url, session.hosts)
+    for file in files:
+        check_host(file.url, url, session.hosts)
     return files
-
-
-def _files(record: int, url: str, answer: object) -> Iterator[RemoteFile]:
-    for entry in _entries(answer):
-        try:
-            yield _file(record, url, entry)
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"a file of the record has no proper {error.args[0]}"
-            raise UserError(f"{url}: {what}: the API has changed; ask the maintainers of this workflow") from None
 
 
 def _entries(answer: object) -> list[Any]:
@@ -50,31 +41,23 @@ def _entries(answer: object) -> list[Any]:
 
 
 def _file(record: int, url: str, entry: Mapping[str, Any]) -> RemoteFile:
-    """Raises KeyError or ValueError with the name of the field at fault."""
-    name = _first(entry, "key", "filename", word="name")
-    size = _first(entry, "size", "filesize", word="size")
-    checksum = str(_first(entry, "checksum", word="checksum")).lower()
+    """One file; the names of the fields are those of the public API, or of the deposit API."""
+    entry = entry if isinstance(entry, Mapping) else {}
+    name: Any = entry.get("key", entry.get("filename"))
+    size: Any = entry.get("size", entry.get("filesize"))
+    checksum = str(entry.get("checksum")).lower()
     checksum = checksum if ":" in checksum else f"md5:{checksum}"  # the deposit API writes bare digits
-    if not isinstance(name, str) or not name or set(name) & set('/\\\0"\n\r') or name.startswith("."):
-        raise ValueError("name")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise ValueError("size")
-    if not SUM.fullmatch(checksum):
-        raise ValueError("checksum")
-    return RemoteFile(record, name, size, checksum, _link(url, name, entry))
-
-
-def _first(entry: Mapping[str, Any], *keys: str, word: str) -> Any:
-    for key in keys:
-        if key in entry:
-            return entry[key]
-    raise KeyError(word)
-
-
-def _link(url: str, name: str, entry: Mapping[str, Any]) -> str:
-    """Address of the content: `self` is that in the public API, but the description in InvenioRDM's own format."""
+    proper = {
+        "name": isinstance(name, str) and name and not set(name) & set('/\\\0"\n\r') and not name.startswith("."),
+        "size": isinstance(size, int) and not isinstance(size, bool) and size >= 0,
+        "checksum": SUM.fullmatch(checksum),
+    }
+    for field, is_proper in proper.items():
+        if not is_proper:
+            what = f"a file of the record has no proper {field}"
+            raise UserError(f"{url}: {what}: the API has changed; ask the maintainers of this workflow")
     links = entry.get("links") or {}
-    for key in ("content", "download", "self"):
-        if isinstance(links.get(key), str):
-            return links[key]
-    return f"{url}/files/{quote(name)}/content"
+    # `self` is the content in the public API, but the description in InvenioRDM's own format.
+    known = [links[key] for key in ("content", "download", "self") if isinstance(links.get(key), str)]
+    known.append(f"{url}/files/{quote(name)}/content")
+    return RemoteFile(record, name, size, checksum, known[0])

@@ -194,8 +194,8 @@ def test_a_wrong_size_is_seen_before_it_comes_or_when_it_has_come(site, path, bo
 @pytest.mark.parametrize(
     ("answers", "words", "requests"),
     [
-        ({}, "not found (404)", 1),
-        ({"steps": [{"status": 403}]}, "not allowed (403)", 1),
+        ({}, "404 Not Found: it was moved", 1),
+        ({"steps": [{"status": 403}]}, "403 Forbidden: check the proxy", 1),
         ({"steps": [{"status": 418}]}, "answers 418", 1),
         ({"headers": {"Content-Encoding": "gzip"}}, "gzip", 1),
         ({"steps": [{"status": 500}] * 9}, "answers 500", ATTEMPTS),

@@ -18,7 +18,7 @@ MD5 = "0123456789abcdef" * 2
 OTHER = "f" * 32
 
 
-def answer(site: Site, content: object) -> dict[str, RemoteFile]:
+def answer(site: Site, content: object) -> list[RemoteFile]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     site.put("/api/records/7", body)
     return read_record(Session(attempts=2), site.url("/api/records"), 7)
@@ -46,9 +46,7 @@ def test_the_forms_that_the_api_has_had(site):
     own_format = {"enabled": True, "entries": {"fan.zip": {"size": 12, "checksum": f"md5:{MD5}", "links": links}}}
     bare = {key: value for key, value in today.items() if key != "links"}
     for files in ([today], [deposit], own_format, [bare]):
-        assert answer(site, {"files": files}) == {
-            "fan.zip": RemoteFile(7, "fan.zip", 12, f"md5:{MD5}", today["links"]["self"])
-        }
+        assert answer(site, {"files": files}) == [RemoteFile(7, "fan.zip", 12, f"md5:{MD5}", today["links"]["self"])]
 
 
 @pytest.mark.parametrize(
