@@ -25,8 +25,7 @@ PIECE_BYTES = 1 << 20
 ENCRYPTED = 0x1
 DRIVE = re.compile(r"[A-Za-z]:")
 # A damaged or hostile zip can make the reader of the standard library fail in all of these ways.
-READ_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-VALUE_ERRORS = (UnicodeError, ValueError, OverflowError)
+READ_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
 class Refused(Exception):
@@ -65,7 +64,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     except OSError as error:
         what = "the disk is full" if error.errno in FULL else f"cannot be unpacked ({short_cause(error)})"
         raise UserError(f"{archive}: {what}: correct that, then run the same command again") from None
-    except (*READ_ERRORS, *VALUE_ERRORS) as error:
+    except READ_ERRORS as error:
         what = f"damaged ({short_cause(error)}): remove it, then run the same command again"
         raise UserError(f"{archive}: {what}") from None
 
@@ -82,7 +81,7 @@ def _checked(infos: list[zipfile.ZipInfo], packed_bytes: int) -> dict[PurePosixP
     for info in infos:
         name = _safe_name(info)
         if name in entries:
-            raise Refused(f"two entries with the name {_show(info)}")
+            raise Refused(f"two entries with the name {ascii(info.orig_filename)[:80]}")
         if not info.is_dir() and name.parts:
             entries[name] = info
     return entries
@@ -93,7 +92,7 @@ def _check_overlap(infos: list[zipfile.ZipInfo], packed_bytes: int) -> None:
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
-            raise Refused(f"entries that overlap ({_show(info)})")
+            raise Refused(f"entries that overlap ({ascii(info.orig_filename)[:80]})")
         end = info.header_offset + info.compress_size
     if end > packed_bytes:
         raise Refused("entries beyond the end of the file")
@@ -114,13 +113,8 @@ def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
     }
     for fault, found in faults.items():
         if found:
-            raise Refused(f"{fault} ({_show(info)})")
+            raise Refused(f"{fault} ({ascii(info.orig_filename)[:80]})")
     return path
-
-
-def _show(info: zipfile.ZipInfo) -> str:
-    text = ascii(info.orig_filename)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, progress: Progress) -> None:
@@ -130,4 +124,4 @@ def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, progress:
             target.write(piece)
             progress.add(len(piece))
         if target.tell() != info.file_size:
-            raise Refused(f"{_show(info)} declares {info.file_size} bytes and holds {target.tell()}")
+            raise Refused(f"{ascii(info.orig_filename)[:80]} declares {info.file_size} bytes and holds {target.tell()}")

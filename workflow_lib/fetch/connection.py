@@ -21,7 +21,6 @@ from workflow_lib.errors import UserError
 
 log = logging.getLogger(__name__)
 RETRIED = (408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524)
-LONGEST_WAIT_S = 60.0
 LONGEST_RETRY_AFTER_S = 900.0
 MOVED = "it was moved or withdrawn; look at the publisher's page"
 NOT_ALLOWED = "check the proxy, or download it with a browser"
@@ -70,7 +69,7 @@ class Session(requests.Session):
             status_forcelist=RETRIED,
             raise_on_status=False,
             backoff_factor=backoff_s,
-            backoff_max=LONGEST_WAIT_S,
+            backoff_max=60.0,
             backoff_jitter=backoff_s,  # jobs that failed together do not come again together
         )
         for scheme in PORTS:

@@ -1,6 +1,5 @@
 """One file from a server: resumed where it broke off, and the right bytes or no file at all."""
 
-import contextlib
 import errno
 import fcntl
 import hashlib
@@ -9,6 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,7 +80,7 @@ def _fault(path: Path, size: int | None, checksum: str | None) -> str | None:
 
 def _hold(file: BinaryIO, part: Path, path: Path) -> None:
     """One process at a time downloads a file."""
-    with contextlib.suppress(OSError):  # a file system without locks: then nothing is held
+    with suppress(OSError):  # a file system without locks: then nothing is held
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -129,10 +129,6 @@ class _PartialFile:
             self.progress(written)
             rest = rest[written:]
 
-    def discard(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.facts.unlink(missing_ok=True)
-
 
 def _complete(session: Session, part: _PartialFile, size: int | None, checksum: str | None) -> None:
     """Receive the rest over as many connections as it takes, and move the file into place if it is the right one."""
@@ -157,7 +153,8 @@ def _complete(session: Session, part: _PartialFile, size: int | None, checksum: 
         part.facts.unlink(missing_ok=True)
     finally:
         if not part.position:
-            part.discard()
+            part.part.unlink(missing_ok=True)
+            part.facts.unlink(missing_ok=True)
 
 
 def _receive(session: Session, part: _PartialFile, size: int | None, checksum: str | None) -> None:

@@ -32,9 +32,7 @@ def identify(encoder: str, checkpoint: str, seen: Mapping[str, Seen]) -> Publish
         return meant
     sums = known_sums(encoder, seen)
     found = sums.get(sha256_of(on_disk))
-    if found is None and meant not in sums.values():
-        return meant
-    return found
+    return meant if found is None and meant not in sums.values() else found
 
 
 def known_sums(encoder: str, seen: Mapping[str, Seen]) -> dict[str, Published]:

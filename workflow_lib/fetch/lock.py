@@ -3,12 +3,11 @@
 That of a suite holds what the records list; that of the weights the sums of the files themselves.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -75,8 +74,8 @@ def check_and_lock(path: Path, listed: Iterable[RemoteFile]) -> None:
     with _held(path):
         known = locked_files(path)
         changes = [_change(file, now.get(key)) for key, file in known.items() if file.record in records]
-        if any(changes):
-            raise UserError("\n".join(f"{path}: {change}" for change in changes if change))
+        if lines := [f"{path}: {change}" for change in changes if change]:
+            raise UserError("\n".join(lines))
         merged = {**known, **now}
         if merged != known:
             _write(path, {"files": [asdict(merged[key]) for key in sorted(merged)]})
@@ -97,7 +96,7 @@ def _held(path: Path) -> Iterator[None]:
     """One process at a time, where the file system can: the lock is read, compared and written in one go."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.held").open("w") as file:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -11,7 +11,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
 from workflow_lib.fetch.lock import RemoteFile
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _machine_in(unpacked: Path, machine: str, splits: tuple[str, ...]) -> Path:
         if all((folder / split).is_dir() for split in splits):
             return folder
     wanted = " and ".join(f"{machine}/{split}" for split in splits)
-    found = ", ".join(sorted(path.name for path in unpacked.iterdir())[:5])
+    found = and_more(sorted(path.name for path in unpacked.iterdir()), 5)
     raise UserError(f"the archive of {machine} has no {wanted}, but {found or 'nothing'}: ask the publisher")
 
 

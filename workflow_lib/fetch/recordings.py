@@ -50,8 +50,7 @@ def list_archives(listing: Path, suite: Mapping[str, Any]) -> None:
     folder, fetch = Path(suite["root"]), suite["fetch"]
     archives = _archives(folder, suite["source"], suite["machines"], fetch)
     missing = [archive for archive in archives if not archive.is_there(folder)]
-    faults = [line for a in missing for f in a.folders(folder) if (line := conflict(f, a.file.checksum))]
-    if faults:
+    if faults := [line for a in missing for f in a.folders(folder) if (line := conflict(f, a.file.checksum))]:
         raise UserError("\n".join(faults))
     _check_room(folder, missing, fetch)
     for file in (archive.file for archive in missing):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
 from workflow_lib.files import read_yaml
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,11 @@ class SetPart:
         noted = self.archives[machine]
         if noted in listed:
             return noted
-        word = re.compile(rf"(?:.*_)?{re.escape(machine)}(?:_.*)?\.zip")
-        found = [name for name in listed if word.fullmatch(name)]
+        found = [name for name in listed if re.fullmatch(rf"(?:.*_)?{re.escape(machine)}(?:_.*)?\.zip", name)]
         if len(found) == 1:
             log.warning("record %d has %s in place of %s", self.record, found[0], noted)
             return found[0]
-        has = f"it has {', '.join(sorted(found or listed)[:20])}"
+        has = f"it has {and_more(sorted(found or listed), 20)}"
         advice = "look at its page; leave the machine out with suites.<name>.machines"
         raise UserError(f"record {self.record} has no file {noted} ({machine}): {has}: {advice}")
 
@@ -73,8 +72,7 @@ class PublishedSet:
 @cache
 def published_sets() -> dict[str, PublishedSet]:
     """All sets by name."""
-    years = read_yaml(SETS)
-    sets = [_set(year, kind, facts) for year, facts in years.items() for kind in KINDS]
+    sets = [_set(year, kind, facts) for year, facts in read_yaml(SETS).items() for kind in KINDS]
     return {published.name: published for published in sets}
 
 

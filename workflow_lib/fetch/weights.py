@@ -35,8 +35,7 @@ def fetch_weights(entries: Iterable[Mapping[str, str]], fetch: Mapping[str, Any]
         (entry["model"], entry["checkpoint"], meant_by(entry["encoder"], entry["checkpoint"])) for entry in entries
     ]
     seen = seen_weights(lock)
-    faults = [fault for item in wanted for fault in _faults(*item, fetch, seen)]
-    if faults:
+    if faults := [fault for item in wanted for fault in _faults(*item, fetch, seen)]:
         raise UserError("\n".join(faults))
     if not wanted:
         _say("No weights are needed: the models of this run are random or trained here.")
@@ -112,7 +111,6 @@ def _bring(
     try:
         staged.parent.mkdir(parents=True, exist_ok=True)
         if cached:
-            staged = staged.with_suffix(".copied")  # not where a download would take it for a whole file
             shutil.copyfile(cached, staged)
         else:
             size = f"about {published.megabytes} MB from {published.address}"
@@ -123,9 +121,8 @@ def _bring(
         path.parent.mkdir(parents=True, exist_ok=True)
         staged.replace(path)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({short_cause(error)}): correct that, then run the same command again"
-        ) from None
+        advice = "correct that, then run the same command again"
+        raise UserError(f"{path}: cannot be written ({short_cause(error)}): {advice}") from None
     return path, str(cached or published.address)
 
 
@@ -136,28 +133,22 @@ def _from_hub(published: Published, path: Path, fetch: Mapping[str, Any]) -> Non
     def check(request: httpx2.Request) -> None:
         check_host(str(request.url), published.address, hosts)
 
-    def client() -> httpx2.Client:
-        return httpx2.Client(event_hooks={"request": [check]}, follow_redirects=True, timeout=fetch["timeout_s"])
-
-    set_client_factory(client)
+    set_client_factory(lambda: httpx2.Client(event_hooks={"request": [check]}, follow_redirects=True))
     constants.HF_HUB_DISABLE_XET = True  # a protocol of its own, with hosts that nothing checks
-    assert published.huggingface is not None
     folder = path.with_suffix(".folder")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     try:
         with network_errors(published.address, (httpx2.HTTPError, EntryNotFoundError)):
-            found = hf_hub_download(published.huggingface, published.file, local_dir=folder)
+            found = hf_hub_download(published.huggingface or "", published.file, local_dir=folder)
         Path(found).replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _from_url(published: Published, path: Path, fetch: Mapping[str, Any]) -> None:
-    with (
-        Session.of(fetch, published.hosts) as session,
-        Progress(published.megabytes * 1_000_000, path.name, unit="byte") as progress,
-    ):
-        checksum = f"sha256:{published.sha256}" if published.sha256 and not published.archive else None
+    checksum = f"sha256:{published.sha256}" if published.sha256 and not published.archive else None
+    about = published.megabytes * 1_000_000
+    with Session.of(fetch, published.hosts) as session, Progress(about, path.name, unit="byte") as progress:
         download(session, published.address, path, checksum=checksum, progress=progress.add)
 
 
