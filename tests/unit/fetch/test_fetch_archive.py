@@ -7,23 +7,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fetch_server import zipped
 
 from workflow_lib.errors import UserError
 from workflow_lib.fetch.archive import unpacked
 
 WAV = b"RIFF" + bytes(range(256)) * 40
-
-
-def zipped(entries: dict[str, bytes], mode: int = 0, **more) -> bytes:
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, body in entries.items():
-            info = zipfile.ZipInfo(name)
-            info.filename = info.orig_filename = name  # as it is: ZipInfo would mend some
-            info.compress_type = more.get("method", zipfile.ZIP_DEFLATED)
-            info.external_attr = mode << 16
-            archive.writestr(info, body)
-    return memory.getvalue()
 
 
 @pytest.fixture

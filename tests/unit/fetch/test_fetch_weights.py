@@ -1,16 +1,14 @@
 """Weights from where they are published: the right file or none, licences accepted first, nothing unpickled."""
 
 import hashlib
-import io
 import json
 import pickle
 import socket
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetch_server import Page, Site
+from fetch_server import Page, Site, zipped
 from huggingface_hub import constants
 
 from workflow_lib.errors import UserError
@@ -49,11 +47,7 @@ PICKLED = pickle.dumps(Opened())
 
 
 def legacy_zip(name: str = M2D.file, folder: str = M2D.name, body: bytes = PICKLED) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(f"{folder}/{name}", body)
-        archive.writestr(f"{folder}/README.txt", "about")
-    return packed.getvalue()
+    return zipped({f"{folder}/{name}": body, f"{folder}/README.txt": b"about"})
 
 
 def sha256(body: bytes) -> str:
@@ -105,6 +99,13 @@ WANTED = {
     "ced": want("ced", "weights/ced/model.safetensors"),
     "m2d": want("m2d", f"weights/m2d/{M2D.name}"),
 }
+
+
+def put_here(path: str | Path, body: bytes) -> Path:
+    """A file in the folder of the run."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(body)
+    return Path(path)
 
 
 def fault(*entries: dict[str, str], section: dict = SECTION) -> list[str]:
@@ -176,33 +177,26 @@ def test_only_what_is_wanted_is_asked_for(site, capsys):
     assert "No weights are needed" in capsys.readouterr().out
 
 
-def test_a_second_time_nothing_is_asked_for(site, capsys):
+def test_a_second_time_nothing_is_asked_for_and_nothing_is_ever_unpickled(site, capsys):
     fetch_weights(WANTED.values(), ACCEPTED)
     asked, lock = len(site.requests), LOCK.read_bytes()
     fetch_weights(WANTED.values(), SECTION)
     assert len(site.requests) == asked and LOCK.read_bytes() == lock
     assert capsys.readouterr().out.count("there already") == 3
-
-
-def test_nothing_is_ever_unpickled(site):
-    fetch_weights([WANTED["m2d"]], ACCEPTED)
-    fetch_weights([WANTED["m2d"]], SECTION)
     licence_of("m2d", {"m2d": {"kind": "frozen", **WANTED["m2d"]}})
     assert not Path("unpickled").exists()
 
 
 def test_restricted_licences_are_accepted_first_all_in_one_go(site):
-    lines = fault(*WANTED.values())
-    assert [line.split(":")[0] for line in lines] == ["models.ced.checkpoint", "models.m2d.checkpoint"]
-    assert "GPL-3.0" in lines[0] and "https://github.com/RicherMans/CED" in lines[0]
-    assert "NTT's evaluation licence" in lines[1] and lines[1].endswith("add m2d to fetch.accept_licence")
+    ced, m2d = fault(*WANTED.values())
+    assert ced.startswith("models.ced.checkpoint: ") and m2d.startswith("models.m2d.checkpoint: ")
+    assert "GPL-3.0" in ced and "https://github.com/RicherMans/CED" in ced
+    assert "NTT's evaluation licence" in m2d and m2d.endswith("add m2d to fetch.accept_licence")
     assert not site.requests and not Path("weights").exists()
 
 
 def test_a_file_on_disk_is_taken_and_recorded(site):
-    path = Path("weights/m2d") / M2D.name / "mine.pth"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"\x80mine")
+    path = put_here(f"weights/m2d/{M2D.name}/mine.pth", b"\x80mine")
     fetch_weights([WANTED["m2d"]], SECTION)
     assert not site.requests
     seen = seen_weights()[path.as_posix()]
@@ -210,9 +204,7 @@ def test_a_file_on_disk_is_taken_and_recorded(site):
 
 
 def test_a_file_that_changes_after_it_was_met_is_said(site):
-    path = Path(WANTED["eat"]["checkpoint"])
-    path.parent.mkdir(parents=True)
-    path.write_bytes(tensors("one"))
+    path = put_here(WANTED["eat"]["checkpoint"], tensors("one"))
     fetch_weights([WANTED["eat"]], SECTION)
     path.write_bytes(tensors("two"))
     (line,) = fault(WANTED["eat"])
@@ -237,31 +229,31 @@ def test_a_pinned_file_with_another_sum_is_removed(site):
     checkpoint = f"weights/{EAT_PRETRAINED.name}"
     (line,) = fault(want("eat", checkpoint))
     assert f"expected is {EAT_PRETRAINED.sha256}" in line
-    assert not names() - {str(LOCK)}
-    assert not Path(checkpoint).exists()
+    assert not names() and not Path(checkpoint).exists()
 
 
-def test_a_page_in_place_of_weights_is_no_weight_file(site):
-    put(site, EAT, b"<!DOCTYPE html><p>Please log in")
-    (line,) = fault(WANTED["eat"])
-    assert "no weight file, it begins with b'<!DOCTYPE'" in line
-    assert not names() and not LOCK.exists()
+HALF_PICKLE = legacy_zip(body=legacy_zip()[: len(legacy_zip()) // 2])
 
 
-@pytest.mark.parametrize("kept", [5000, 60])
-def test_weights_that_are_cut_off_are_not_taken(site, kept):
-    """As a server sends them that has no more of the file."""
-    put(site, EAT, tensors(EAT.name)[:kept])
-    (line,) = fault(WANTED["eat"])
-    assert "no whole safetensors file" in line
-    assert not names()
-
-
-def test_a_zip_of_torch_that_is_cut_off_is_not_taken(site):
-    whole = legacy_zip()
-    site.put("/m2d.zip", legacy_zip(body=whole[: len(whole) // 2]))
-    (line,) = fault(WANTED["m2d"], section=ACCEPTED)
-    assert "the file is cut off" in line
+@pytest.mark.parametrize(
+    ("encoder", "body", "words"),
+    [
+        ("eat", b"<!DOCTYPE html><p>Please log in", "no weight file, it begins with b'<!DOCTYPE'"),
+        ("eat", tensors(EAT.name)[:5000], "no whole safetensors file"),
+        ("eat", tensors(EAT.name)[:60], "no whole safetensors file"),
+        ("m2d", HALF_PICKLE, "the file is cut off"),
+        ("m2d", legacy_zip(name="other.pth"), f"holds 0 files {M2D.file}"),
+        ("m2d", legacy_zip(folder="../.."), "out of the folder"),
+    ],
+)
+def test_what_is_no_whole_weight_file_is_not_taken(site, encoder, body, words):
+    """A page of a proxy, a file that ends too early, an archive of something else."""
+    if encoder == "eat":
+        put(site, EAT, body)
+    else:
+        site.put("/m2d.zip", body)
+    (line,) = fault(WANTED[encoder], section=ACCEPTED)
+    assert words in line
     assert not names()
 
 
@@ -271,20 +263,6 @@ def test_a_damaged_file_in_the_cache_is_not_taken(site, tmp_path):
     assert line.startswith(str(cached_file(CED))) and "no whole safetensors file" in line
     assert not [name for name in names() if name.startswith("weights")]
     assert cached_file(CED).exists()
-
-
-def test_an_archive_without_the_file_leaves_nothing(site):
-    site.put("/m2d.zip", legacy_zip(name="other.pth"))
-    (line,) = fault(WANTED["m2d"], section=ACCEPTED)
-    assert f"holds 0 files {M2D.file}" in line
-    assert not names()
-
-
-def test_an_archive_that_leads_out_of_the_folder_leaves_nothing(site):
-    site.put("/m2d.zip", legacy_zip(folder="../.."))
-    (line,) = fault(WANTED["m2d"], section=ACCEPTED)
-    assert "out of the folder" in line
-    assert not names()
 
 
 def test_a_connection_that_breaks_off_is_resumed(site, monkeypatch):
@@ -298,13 +276,10 @@ def test_a_connection_that_breaks_off_is_resumed(site, monkeypatch):
 
 def test_a_run_that_was_killed_before_the_last_step_is_taken_up(site):
     """What a kill can leave: a whole download, a zip that is half unpacked, a copy from the cache that is cut off."""
-    for folder in ("eat", "ced", f"m2d/.{M2D.name}.unpacked"):
-        Path("weights", folder).mkdir(parents=True)
-    Path("weights/eat", f".{EAT.name}.folder").mkdir()
-    Path("weights/eat", f".{EAT.name}.folder", "half.incomplete").write_bytes(tensors(EAT.name)[:100])
-    Path("weights/ced", f".{CED.name}.fetched").write_bytes(tensors(CED.name)[:100])
-    Path("weights/m2d", f".{M2D.name}.zip").write_bytes(legacy_zip())
-    Path("weights/m2d", f".{M2D.name}.unpacked", M2D.file).write_bytes(b"half")
+    put_here(f"weights/eat/.{EAT.name}.folder/half.incomplete", tensors(EAT.name)[:100])
+    put_here(f"weights/ced/.{CED.name}.fetched", tensors(CED.name)[:100])
+    put_here(f"weights/m2d/.{M2D.name}.zip", legacy_zip())
+    put_here(f"weights/m2d/.{M2D.name}.unpacked/{M2D.file}", b"half")
     fetch_weights(WANTED.values(), ACCEPTED)
     assert {path for path, _ in site.requests} == {hf_path(EAT), hf_path(CED)}
     assert Path("weights/ced/model.safetensors").read_bytes() == tensors(CED.name)
@@ -345,13 +320,10 @@ def test_offline_is_respected_and_said(site, monkeypatch):
 
 
 def cache(home: Path, file: Published, body: bytes) -> None:
-    """A file as huggingface_hub keeps it: a blob, a link to it in a snapshot, and a branch that names the snapshot."""
+    """A file as huggingface_hub keeps it: in the folder of a version, and a branch that names the version."""
     folder = home / f"models--{file.huggingface.replace('/', '--')}"
-    for name in ("blobs", "snapshots/abc", "refs"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "blobs" / "b10b").write_bytes(body)
-    (folder / "snapshots" / "abc" / file.file).symlink_to(Path("../../blobs/b10b"))
-    (folder / "refs" / "main").write_text("abc")
+    put_here(folder / "snapshots" / "abc" / file.file, body)
+    put_here(folder / "refs" / "main", b"abc")
 
 
 def test_the_cache_of_hugging_face_is_looked_into_first(site, tmp_path, monkeypatch):
@@ -377,23 +349,16 @@ def test_without_a_network_it_is_one_line(site, monkeypatch):
 # ---- what cannot be had ----------------------------------------------------------------------------------------------
 
 
-def test_weights_published_nowhere_are_one_line(site):
-    (line,) = fault(want("huggingface", "weights/ast"))
-    assert line.startswith("models.huggingface.checkpoint: there is no weights/ast, and no published file is known")
-
-
-def test_a_folder_with_several_weight_files_is_one_line(site):
-    folder = Path(WANTED["m2d"]["checkpoint"])
-    folder.mkdir(parents=True)
+def test_weights_published_nowhere_and_folders_with_several_are_one_line_each(site):
     for name in ("a.pth", "b.pth"):
-        (folder / name).write_bytes(b"\x80")
-    (line,) = fault(WANTED["m2d"])
-    assert "holds several weight files" in line
+        put_here(f"{WANTED['m2d']['checkpoint']}/{name}", b"\x80")
+    nowhere, several = fault(want("huggingface", "weights/ast"), WANTED["m2d"])
+    assert nowhere.startswith("models.huggingface.checkpoint: there is no weights/ast, and no published file is known")
+    assert "holds several weight files" in several
 
 
 def test_a_damaged_lock_is_one_line(site):
-    LOCK.parent.mkdir()
-    LOCK.write_text("{", encoding="utf-8")
+    put_here(LOCK, b"{")
     (line,) = fault(WANTED["eat"])
     assert line.startswith(f"{LOCK}: not a lock file of this version")
 
@@ -436,9 +401,7 @@ def test_a_file_with_another_sum_than_the_published_one_is_the_users_own(site):
 
 
 def test_a_file_of_unknown_sum_is_what_its_place_says(site):
-    path = Path(WANTED["ced"]["checkpoint"])
-    path.parent.mkdir(parents=True)
-    path.write_bytes(tensors("put here by hand"))
+    put_here(WANTED["ced"]["checkpoint"], tensors("put here by hand"))
     fetch_weights([WANTED["ced"]], SECTION)
     assert licence_of("ced", MODELS) == "CED-Base, GPL-3.0 (repository)"
 
@@ -447,7 +410,5 @@ def test_a_known_sum_decides_over_the_place(site, monkeypatch):
     body = tensors(EAT_PRETRAINED.name)
     pinned = replace(EAT_PRETRAINED, sha256=sha256(body))
     publish(monkeypatch, eat=[EAT, pinned])
-    path = Path(WANTED["eat"]["checkpoint"])
-    path.parent.mkdir(parents=True)
-    path.write_bytes(body)
+    put_here(WANTED["eat"]["checkpoint"], body)
     assert licence_of("eat", MODELS) == "EAT-Base, pretrained, MIT"
