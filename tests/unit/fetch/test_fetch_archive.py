@@ -1,9 +1,7 @@
 """Zips that mean harm or are damaged: nothing leaves the folder, and what is wrong leaves nothing."""
 
-import io
 import stat
 import struct
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -54,14 +52,20 @@ def test_a_sound_archive_comes_out_whole(place):
     assert files(place, content) == {**sound, "fan/c": b"c", "fan/d.wav": WAV}
 
 
-@pytest.mark.parametrize("name", ["../evil.wav", "fan/../../evil.wav", "..\\evil.wav", "fan/.."])
-def test_a_path_out_of_the_folder(place, name):
-    assert "out of the folder" in refused(place, zipped({"fan/a.wav": WAV, name: WAV}))
-
-
-@pytest.mark.parametrize("name", ["/tmp/evil.wav", "//server/evil.wav", "C:/evil.wav", "c:evil.wav", "\\evil.wav"])
-def test_an_absolute_path(place, name):
-    assert "absolute" in refused(place, zipped({"fan/a.wav": WAV, name: WAV}))
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["../evil.wav", "fan/../../evil.wav", "..\\evil.wav", "fan/.."], "out of the folder"),
+        (["/tmp/evil.wav", "//server/evil.wav", "C:/evil.wav", "c:evil.wav", "\\evil.wav"], "absolute"),
+        (["fan/a\n.wav", "fan/\x1b[2J.wav", "fan/a\x00.wav", "fan/\u202eevil.wav"], "unprintable"),
+        (["fan/" + "ä" * 200 + ".wav"], "longer than 255 bytes"),
+        (["fan//a.wav", "fan\\a.wav", "fan/./a.wav"], "two entries"),
+        (["fan/a.wav/b.wav"], ""),  # a file that is a folder too
+    ],
+)
+def test_names_that_are_refused(place, names, words):
+    for name in names:
+        assert words in refused(place, zipped({"fan/a.wav": WAV, name: WAV}))
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
@@ -69,35 +73,10 @@ def test_links_and_devices(place, kind):
     assert "link or device" in refused(place, zipped({"fan/a.wav": b"/etc/passwd"}, mode=kind | 0o777))
 
 
-@pytest.mark.parametrize(
-    "names", [["fan/a.wav", "fan/a.wav"], ["fan/a.wav", "fan//a.wav"], ["fan/a.wav", "fan\\a.wav"]]
-)
-def test_one_name_twice(place, names):
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w") as archive, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warnings.warn", lambda *_, **__: None)
-        for name in names:
-            archive.writestr(name, WAV)
-    assert "two entries" in refused(place, memory.getvalue())
-
-
-def test_a_file_that_is_a_folder_too(place):
-    refused(place, zipped({"fan/a": WAV, "fan/a/b.wav": WAV}))
-
-
 def test_an_encrypted_entry(place):
     content = bytearray(zipped({"fan/a.wav": WAV}))
     content[content.rindex(b"PK\x01\x02") + 8] |= 1
     assert "encrypted" in refused(place, bytes(content))
-
-
-@pytest.mark.parametrize("name", ["fan/a\n.wav", "fan/\x1b[2J.wav", "fan/a\x00.wav", "fan/\u202eevil.wav"])
-def test_unprintable_names(place, name):
-    assert "unprintable" in refused(place, zipped({name: WAV}))
-
-
-def test_a_name_that_no_disk_takes(place):
-    assert "longer than 255 bytes" in refused(place, zipped({"fan/" + "ä" * 200 + ".wav": WAV}))
 
 
 # ---- bombs -----------------------------------------------------------------------------------------------------------
@@ -141,12 +120,9 @@ def test_no_room_to_unpack(place, monkeypatch):
 # ---- damage ----------------------------------------------------------------------------------------------------------
 
 
-def test_no_zip_at_all(place):
-    assert "damaged" in refused(place, b"<html>login</html>")
-
-
 @pytest.mark.parametrize("cut", [10, 500, -30])
-def test_a_cut_archive(place, cut):
+def test_no_whole_zip(place, cut):
+    assert "damaged" in refused(place, b"<html>login</html>")
     refused(place, zipped({"fan/a.wav": WAV, "fan/b.wav": WAV})[:cut])
 
 
