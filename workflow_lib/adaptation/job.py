@@ -7,7 +7,7 @@ from typing import Any
 from workflow_lib.adaptation.training import train_adapter
 from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.dataset.manifest import read_manifest
-from workflow_lib.encoders.from_settings import build_encoder
+from workflow_lib.encoders import build_encoder
 from workflow_lib.errors import UserError
 from workflow_lib.plan.model_name import ModelName
 

@@ -19,7 +19,7 @@ from workflow_lib.dataset.loader import ahead, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.digest import settings_digest
 from workflow_lib.embedding.store import create_store
-from workflow_lib.encoders.tensors import digest_tensors
+from workflow_lib.encoders.checkpoint import digest_tensors
 from workflow_lib.errors import UserError
 from workflow_lib.files import write_csv
 

@@ -16,8 +16,8 @@ from workflow_lib.dataset.manifest import Clip
 from workflow_lib.digest import settings_digest
 from workflow_lib.embedding.inference import MOMENTS, Inference, Statistics, batch_size
 from workflow_lib.embedding.store import create_store, read_statistics, statistics_name
+from workflow_lib.encoders import build_encoder
 from workflow_lib.encoders.base import Encoder
-from workflow_lib.encoders.from_settings import build_encoder
 from workflow_lib.errors import UserError
 from workflow_lib.progress import Progress
 

@@ -1,7 +1,5 @@
 """Kaldi's log-mel filterbank over a batch of clips, equal to `torchaudio.compliance.kaldi.fbank` on each of them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +16,9 @@ ENERGY_FLOOR = torch.finfo(torch.float32).eps  # Kaldi's; its logarithm, -15.94,
 
 class KaldiFbank(nn.Module):
     """(B, samples) -> (B, 1 + (samples - 400) // 160, mel_bins): Hann window, power, natural logarithm, no dither."""
+
+    window: Tensor
+    mel: Tensor
 
     def __init__(self, mel_bins: int = 128) -> None:
         super().__init__()

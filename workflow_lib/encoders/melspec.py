@@ -1,7 +1,5 @@
 """Power mel spectrograms as CED and M2D take them: centred frames, reflected ends, always float32."""
 
-from __future__ import annotations
-
 import math
 
 import torch
