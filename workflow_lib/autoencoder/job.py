@@ -15,7 +15,7 @@ from workflow_lib.autoencoder.inference import FoldedAutoencoder
 from workflow_lib.autoencoder.log_mel import channel_frames
 from workflow_lib.autoencoder.network import Autoencoder, ClipResidual, clip_residuals, five_frame_vectors
 from workflow_lib.autoencoder.training import EpochLog, train_autoencoder
-from workflow_lib.dataset.loader import ahead, read_waveform
+from workflow_lib.dataset.loader import prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.digest import settings_digest
 from workflow_lib.embedding.store import create_store
@@ -44,7 +44,7 @@ def train_on_machine(
     """
     chosen = [clip for clip in clips if clip.split == "train" and clip.label == "normal"]
     trained = train_autoencoder(
-        list(ahead(lambda clip: _frames(clip, model, reading), chosen)),
+        list(prefetch(lambda clip: _frames(clip, model, reading), chosen)),
         [clip.domain == "target" for clip in chosen],
         epochs=model["epochs"],
         batch_size=model["batch_size"],

@@ -16,7 +16,7 @@ from scipy.signal.windows import hann
 
 from workflow_lib.dataset.audio import read_clip
 from workflow_lib.dataset.health_table import ClipHealth, write_rows
-from workflow_lib.dataset.loader import CHANNELS, ahead
+from workflow_lib.dataset.loader import CHANNELS, prefetch
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.progress import Progress
 
@@ -34,7 +34,7 @@ def check_machine(clips: Sequence[Clip], path: Path, workers: int = 1) -> None:
     """Measure all clips of a machine into a table with one row a clip."""
     with Progress(len(clips), f"check {clips[0].machine}") as progress:
         rows = []
-        for row in ahead(measure_clip, clips, workers):
+        for row in prefetch(measure_clip, clips, workers):
             rows.append(row)
             progress.add(1)
     write_rows(path, ClipHealth, rows)

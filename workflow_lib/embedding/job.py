@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workflow_lib import __version__
 from workflow_lib.config.adaptation import AdapterSettings
-from workflow_lib.dataset.loader import CHANNELS, ahead, equal_length_batches, read_waveform
+from workflow_lib.dataset.loader import CHANNELS, equal_length_batches, prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.digest import settings_digest
 from workflow_lib.embedding.inference import MOMENTS, Inference, Statistics, batch_size
@@ -40,13 +40,14 @@ def embed_machine(
     """Embed all clips of a machine with a frozen or adapted model into a store at `path`.
 
     `model` and `encoder_settings` are config entries (equal for a frozen model); `adapter` holds the folder of an
-    adapted model, or nothing. Near and far go through the encoder in one pass; memory is that of the batches read
-    ahead by the workers, whatever the number of clips.
+    adapted model, or nothing. Near and far go through the encoder in one pass; memory does not grow with the number of
+    clips: it holds the batches that the workers prefetch.
     """
     encoder = build_encoder(encoder_settings)
-    _check_blocks(encoder, model["blocks"], name)
+    if max(model["blocks"]) > encoder.depth:
+        raise UserError(f"models.{name}.blocks: the checkpoint has {encoder.depth} blocks: write 1 to {encoder.depth}")
     if adapter:
-        # Imported here: peft brings transformers, three seconds that frozen models need not wait for.
+        # Imported here: peft imports transformers, which takes three seconds that frozen models need not spend.
         from workflow_lib.adaptation.folder import load_adapted
 
         encoder = load_adapted(Path(adapter[0]), encoder)
@@ -75,24 +76,23 @@ def fill_store(
         return inference.prepare(torch.from_numpy(np.stack([read_waveform(clips[i], reading) for i in batch])))
 
     with Progress(len(clips), title) as progress, inference.autocast():
-        computed = map(inference.statistics, ahead(read, batches, workers))
+        computed = map(inference.statistics, prefetch(read, batches, workers))
         for batch, statistics in zip(batches, _one_behind(computed), strict=True):
             write_rows(store, batch, statistics)
             progress.add(len(batch))
 
 
 def _one_behind(computed: Iterator[Statistics]) -> Iterator[Statistics]:
-    """Yield each item when the next one has been started: a GPU computes while the last batch is written."""
-    waiting = next(computed, None)
-    for item in computed:
-        yield waiting
-        waiting = item
-    if waiting is not None:
-        yield waiting
+    """Yield each item after the next one was started, so that a GPU computes while a batch is written."""
+    ready = next(computed, None)
+    while ready is not None:
+        started = next(computed, None)
+        yield ready
+        ready = started
 
 
 def create_datasets(store: h5py.File, clips: int, inference: Inference, channels: Sequence[str]) -> None:
-    """Make room for (clips, dimensions) float32 of every block, channel and moment."""
+    """Create a dataset (clips, dimensions) float32 for every block, channel and moment."""
     for block in inference.blocks:
         for channel in channels:
             for moment in MOMENTS:
@@ -122,7 +122,7 @@ def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
 
 
 def _provenance(settings: Mapping[str, Any], encoder: Encoder, name: str, code: str) -> dict[str, str]:
-    """Attributes of a store: from which settings, weights and code it was made."""
+    """Attributes of a store: the settings, weights and code that it was made from."""
     return {
         "model": name,
         "encoder": encoder.name,
@@ -132,8 +132,3 @@ def _provenance(settings: Mapping[str, Any], encoder: Encoder, name: str, code: 
         "code_version": f"{__version__}+{code}",
         "units": "dimensionless token statistics; std divides by the number of tokens",
     }
-
-
-def _check_blocks(encoder: Encoder, blocks: Sequence[int], name: str) -> None:
-    if max(blocks) > encoder.depth:
-        raise UserError(f"models.{name}.blocks: the checkpoint has {encoder.depth} blocks: write 1 to {encoder.depth}")

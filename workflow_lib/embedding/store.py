@@ -1,4 +1,4 @@
-"""HDF5 stores: what a model says about every clip of a machine, with the clips' names and its provenance.
+"""HDF5 stores: a model's statistics or residuals of every clip of a machine, with clip names and provenance.
 
 /clips/{name,split,domain,label}                   utf-8, (clips,); empty text where unknown
 /statistics/block_<bb>/<near|far>/{mean,std}       float32, (clips, dimensions); token-wise, population deviation
@@ -57,11 +57,10 @@ def create_store(path: Path, clips: Sequence[Clip], provenance: Mapping[str, str
 
 @contextmanager
 def open_store(path: str | Path) -> Iterator[tuple[h5py.File, StoredClips]]:
-    """Open a store for reading; UserError if it is none, or one of another schema version."""
+    """Open a store for reading; UserError for another kind of file and for another schema version."""
     try:
-        store = h5py.File(
-            path, "r", locking=False
-        )  # whole files, never changed in place; some file systems have no locks
+        # No lock: stores are whole files, never changed in place, and some file systems have no locks.
+        store = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise UserError(f"{path}: cannot be read as HDF5 ({error}): delete it and run again") from None
     with store:

@@ -42,8 +42,8 @@ def program_weights(cells: Sequence[Cell], margin: float = MARGIN) -> NDArray[np
     where P_c are the pairs of an anomalous clip i and a normal clip j of the cell and g_b(i) is a calibrated score.
 
     Solved exactly without one row per pair: the sum of a cell's slacks is the maximum over sets S of its pairs of
-    sum over S of (margin - ...), so the program holds one slack per cell and a row for each S that was met; rows are
-    added until every slack equals its cell's loss. UserError if CBC does not say "Optimal".
+    sum over S of (margin - ...), so the program holds one slack per cell and a row for each S that was found; rows are
+    added until every slack equals its cell's loss. UserError if CBC finds no optimum.
     """
     program, weights, slacks = _first_program(len(cells), len(cells[0].normal))
     planes: list[list[tuple[float, NDArray[np.float64]]]] = [[(0.0, np.zeros(len(weights)))] for _ in cells]
@@ -99,7 +99,7 @@ def _supporting_plane(
 
 def _rounded(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights (b,) to DIGITS decimals with sum 1; the largest one takes what is left."""
-    rounded = np.round(np.clip(weights, 0, 1), DIGITS)
+    rounded = np.clip(weights, 0, 1).round(DIGITS)
     largest = int(np.argmax(rounded))
     rounded[largest] = round(1 - float(np.delete(rounded, largest).sum()), DIGITS)
     return rounded

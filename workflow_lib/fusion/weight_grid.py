@@ -37,7 +37,7 @@ def simplex_grid(n_branches: int, step: float = 0.1) -> NDArray[np.float64]:
         raise UserError(f"the grid step is {step}: it must divide 1 without remainder, as 0.1 and 0.05 do")
     if n_branches < 1:
         raise UserError("a weight grid needs at least one branch")
-    # Every choice of n - 1 bars among the stars and bars is one point, and combinations come in the points' order.
+    # Stars and bars: every choice of n - 1 bars is one point, and combinations come in the points' order.
     n_bars, n_places = n_branches - 1, n_steps + n_branches - 1
     bars = np.empty((comb(n_places, n_bars), n_branches + 1), dtype=np.int64)
     bars[:, 0], bars[:, -1] = -1, n_places
@@ -78,7 +78,7 @@ def _defined_figures(machine: str, levels: Levels, grid: NDArray[np.float64]) ->
         scores = fused(levels.level, grid[points])
         figures[:, points] = column_metrics(scores.T, levels.anomaly, levels.domain).figures
     for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
-        if np.isnan(figure).any():  # depends on the labels alone, so on all grid points alike
+        if np.isnan(figure).any():  # by the labels alone, hence at all grid points
             log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)
         else:
             yield figure

@@ -8,18 +8,7 @@ from scipy.spatial.distance import cdist
 
 from workflow_lib.errors import UserError
 from workflow_lib.metrics import blocks
-from workflow_lib.scoring.conditioning import Conditioner, as_vectors, is_count, view_matrix
-
-__all__ = [
-    "Conditioner",
-    "check_density_options",
-    "distances",
-    "domain_conditioned_score",
-    "local_density_score",
-    "neighbourhood_notes",
-    "prepare_vectors",
-    "view_matrix",
-]
+from workflow_lib.scoring.conditioning import as_vectors, is_count
 
 METRICS = ("euclidean", "cosine")
 MATCHES = ("nearest", "ratio")
@@ -75,11 +64,11 @@ def domain_conditioned_score(
     if np.ndim(k) != 1 or len(k) != 2:
         raise UserError(f"k is {k!r}: give two numbers of neighbours, for the source and for the target")
     for k_domain in k:  # also of a domain without normals: the same setting serves machines that have some
-        _check_count(k_domain)
+        check_neighbours(k_domain)
     banks = [
         (bank, k_domain)
         for bank, k_domain in zip((source_bank, target_bank), k, strict=True)
-        if bank is not None and len(bank)
+        if bank is not None and len(np.asarray(bank))
     ]
     if not banks:
         raise UserError("neither source nor target has a normal training clip: a score needs at least one")
@@ -89,7 +78,7 @@ def domain_conditioned_score(
 
 
 def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5)) -> list[str]:
-    """One line for each way in which banks fall short of k = (K_s, K_t), as 'K_t 5 -> 3: 4 target normals'."""
+    """One line for each bank with fewer others than k = (K_s, K_t) asks, as 'K_t 5 -> 3: 4 target normals'."""
     notes = []
     for domain, size, k_domain in (("source", n_source, k[0]), ("target", n_target, k[1])):
         normals = f"{size} {domain} normal" + ("" if size == 1 else "s")
@@ -104,14 +93,14 @@ def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5))
 def check_density_options(
     query: NDArray, bank: NDArray, k: int, metric: str, match: str, scale: str, eps: float
 ) -> None:
-    """UserError for what `local_density_score` cannot use."""
+    """UserError for arguments that `local_density_score` cannot use."""
     if not len(bank):
         raise UserError("the bank is empty: a local-density score needs at least one normal reference")
     if query.shape[1] != bank.shape[1]:
         raise UserError(
             f"query vectors have {query.shape[1]} features, reference vectors {bank.shape[1]}: condition both alike"
         )
-    _check_count(k)
+    check_neighbours(k)
     if not eps > 0:
         raise UserError(f"eps is {eps!r}: it must be above 0, it keeps a scale of 0 from dividing")
     for what, value, known in (("metric", metric, METRICS), ("match", match, MATCHES), ("scale", scale, SCALES)):
@@ -119,14 +108,14 @@ def check_density_options(
             raise UserError(f"{what} {value!r} is unknown: use {' or '.join(known)}")
 
 
-def _check_count(k: object) -> None:
+def check_neighbours(k: object) -> None:
     """UserError unless K is a whole number from 1."""
     if not is_count(k):
         raise UserError(f"K is {k!r}: give a whole number of neighbours from 1")
 
 
 def prepare_vectors(x: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
-    """Vectors whose half squared distance is 1 - cos: unit vectors, in one dimension more where all zero vectors point.
+    """Vectors whose half squared distance is 1 - cos: unit vectors, with one more dimension for zero vectors.
 
     1 - cos computed so has no cancellation for vectors that nearly coincide, and is exactly 0 for equal ones.
     """

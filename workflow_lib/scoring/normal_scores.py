@@ -1,8 +1,8 @@
 """Local-density scores of the normal training clips themselves, each against the banks without it (Eq. 2 and 3).
 
-A threshold must not stand on clips that are their own nearest neighbour. Row i of a bank is scored as if the bank had
-been made without it: it is no reference of its own score, and it is no neighbour of the reference that it meets, whose
-scale then counts the next one. It is left out by index: an identical copy stays in the bank.
+A threshold must not come from clips that are their own nearest neighbour. Row i of a bank is scored as if the bank had
+been made without it: it is no reference of its own score and no neighbour of its nearest reference, whose scale then
+counts the next one. It is left out by index: an identical copy stays in the bank.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ def self_excluded_scores(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of all clips of the source (m_s, d) and the target bank (m_t, d) by Eq. 3, each without itself.
 
-    Both (m_s,) and (m_t,) float64; NaN for a clip that has no other to be scored against. Options as in
-    `domain_conditioned_score`, whose value for a bank from which the clip was really removed this equals to the byte.
+    Returns (m_s,) and (m_t,) float64; NaN for a clip without another to be scored against. Options as in
+    `domain_conditioned_score`; the bytes are those of its score with a bank from which the clip was removed.
     """
     options = (metric, match, scale, eps)
     source, target = np.asarray(source_bank, np.float64), np.asarray(target_bank, np.float64)
@@ -47,8 +47,9 @@ def self_excluded_density_score(
     bank: ArrayLike, k: int, metric: str = "euclidean", match: str = "nearest", scale: str = "sum", eps: float = EPS
 ) -> NDArray[np.float64]:
     """Eq. 2 of every row of a bank (m, d) against the bank without it: (m,) float64; NaN for an only row."""
-    if len(np.asarray(bank)) < 2:
-        return np.full(len(np.asarray(bank)), np.nan)
+    bank = np.asarray(bank)
+    if len(bank) < 2:
+        return np.full(len(bank), np.nan)
     bank = as_vectors(bank, "reference vectors")
     check_density_options(bank, bank, k, metric, match, scale, eps)
     bank = prepare_vectors(bank, metric)
@@ -69,7 +70,7 @@ def self_excluded_density_score(
 def _smaller(
     own: NDArray[np.float64], bank: NDArray, other_bank: NDArray, k_other: int, options: tuple[str, str, str, float]
 ) -> NDArray[np.float64]:
-    """The smaller of the clips' scores in their own domain and in the other: (m,); a score that is not there is NaN."""
+    """The smaller of the clips' scores in their own domain and in the other: (m,); NaN counts as no score."""
     if not len(bank) or not len(other_bank):
         return own
     return np.fmin(own, local_density_score(bank, other_bank, k_other, *options))
