@@ -25,7 +25,7 @@ from workflow_lib.files import write_csv
 
 log = logging.getLogger(__name__)
 BATCH_COLUMNS = ("score", "value")
-NOTES = "notes"  # what training had to say, carried to the scores in the metadata of the weights
+NOTES = "notes"  # key of the training's notes in the metadata of the weights, from which the scores take them
 
 
 def train_on_machine(
@@ -80,14 +80,15 @@ def reconstruct_machine(
         return clip_residuals(folded, vectors, second_moment=second_moments)
 
     residuals = list(map(summary, clips))
-    columns = {
+    columns: dict[str, NDArray] = {
         "mse": np.array([residual.mse for residual in residuals]),
         "mean_residual": np.stack([residual.mean_residual for residual in residuals]),
         "covariance_source": network.cov_source.numpy(),
         "covariance_target": network.cov_target.numpy(),
     }
-    if second_moments:
-        columns["second_moment"] = np.stack([residual.second_moment for residual in residuals])
+    moments = [residual.second_moment for residual in residuals if residual.second_moment is not None]
+    if moments:
+        columns["second_moment"] = np.stack(moments)
     with safe_open(weights, framework="np") as file:
         notes = (file.metadata() or {}).get(NOTES, "")
     with create_store(path, clips, {**_provenance(name, model, network, code), NOTES: notes}) as store:

@@ -8,12 +8,13 @@ frames holds 62 patches and 9 more frames (90 ms), which the published model lea
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from workflow_lib.encoders.base import DEPTH, Length, check_waveform, encoder_sizes
 from workflow_lib.encoders.checkpoint import Checkpoint, read_checkpoint
-from workflow_lib.encoders.melspec import PowerMel, slaney_filterbank
+from workflow_lib.encoders.melspec import PowerMel, slaney_filters
 from workflow_lib.encoders.prenorm import PATCH, PreNormEncoder, pad_frames, round_up, sizes_in
 from workflow_lib.errors import UserError
 
@@ -69,8 +70,9 @@ class M2d(PreNormEncoder):
             self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
             self.pos_embed = nn.Parameter(torch.empty(1, 1 + _ROWS * columns, embed_dim))
         self.register_buffer("norm_stats", torch.tensor(_NORM_STATS))
-        filterbank = slaney_filterbank(_N_FFT // 2 + 1, _MELS, _LOW_HZ, _HIGH_HZ, _SAMPLE_RATE)
-        # float64 first: the reference's window comes from scipy and is rounded once.
+        # Filters and window are rounded once, as the reference's, which come from nnAudio and scipy.
+        triangles, unit_area = slaney_filters(_N_FFT // 2 + 1, _MELS, _LOW_HZ, _HIGH_HZ, _SAMPLE_RATE)
+        filterbank = torch.from_numpy(np.ascontiguousarray((triangles * unit_area).T, dtype=np.float32))
         self.power_mel = PowerMel(torch.hann_window(_N_FFT, dtype=torch.float64).float(), filterbank, _HOP_SAMPLES)
 
     def frontend(self, waveform: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def write_baseline_suite(
 ) -> None:
     """Write scores, decisions and figures of all machines, and thresholds.csv, into a new folder.
 
-    residuals: HDF5 stores, batch_values: CSV files of `reconstruction.train_on_machine`, both in the machines' order.
+    residuals: HDF5 stores, batch_values: CSV files of `train_on_machine`, both in the order of the machines.
     """
     folder.mkdir(parents=True)
     rows = []

@@ -1,7 +1,7 @@
-"""Reading YAML of other people: only plain data, and whatever is wrong with it is one exception.
+"""Reading YAML from unknown sources: plain data only, and one exception for any fault.
 
-PyYAML's safe loader runs no code, but expands merge keys without end, keeps the last of two equal keys and lets its
-constructors raise whatever they like.
+PyYAML's safe loader runs no code, but expands merge keys without end, keeps the last of two equal keys, and its
+constructors raise any exception.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-LONGEST_NUMBER = 40  # characters: Python needs very long for long ones, and cannot print them
+LONGEST_NUMBER = 40  # characters: Python is slow with long ones, and cannot print them
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(None, None, problem, node.start_mark) from None
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Instead of merging: say what is not read, and which key stands twice."""
+        """Refuse merge keys and repeated keys instead of merging."""
         seen = set()
         for key, _ in node.value:
             if key.tag == MERGE:

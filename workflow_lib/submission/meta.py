@@ -1,6 +1,6 @@
-"""The meta file of one system: what the configuration and the run say of it, in the fields of 2026.
+"""The meta file of one system, from the configuration and the run, in the fields of 2026.
 
-What neither says is null, or comes from `submission.meta` of the configuration; nothing is made up.
+What is known from neither is null, or comes from `submission.meta` of the configuration.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ UNTRAINED = "# A model with random weights takes part: this is a test of the wor
 
 @dataclass(frozen=True)
 class SystemFacts:
-    """What a meta file is made of."""
+    """Contents of a meta file."""
 
     label: str
     system: str

@@ -1,4 +1,4 @@
-"""What can be wrong with a meta file: fields of 2026 that are missing or of the wrong type."""
+"""Faults of meta files: fields of 2026 that are missing or of the wrong type."""
 
 import reprlib
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
 def _submission(section: dict) -> Iterator[str]:
     yield from _wrong(section, ("label", "name", "abbreviation"), _is_text, "text")
     short = section.get("abbreviation")
-    if _is_text(short) and len(short) > ABBREVIATION:
+    if isinstance(short, str) and short.strip() and len(short) > ABBREVIATION:
         yield f"abbreviation: {len(short)} characters, at most {ABBREVIATION}: {reprlib.repr(short)}"
     authors = section.get("authors")
     if not isinstance(authors, list) or not authors:
@@ -52,7 +52,7 @@ def _author(author: Any) -> Iterator[str]:
         return
     yield from (f".{fault}" for fault in _wrong(author, AUTHOR, _is_text, "text"))
     email = author.get("email")
-    if _is_text(email) and not EMAIL.fullmatch(email.strip()):
+    if isinstance(email, str) and email.strip() and not EMAIL.fullmatch(email.strip()):
         yield f".email: {reprlib.repr(email)} is no address: write <name>@<host>"
     places = author.get("affiliation")
     for place in places if isinstance(places, list) and places else [places]:

@@ -1,4 +1,4 @@
-"""How many parameters a system has: counted from its weight files where they say so, never guessed."""
+"""Number of parameters of a system, counted from its weight files, never guessed."""
 
 import json
 import struct

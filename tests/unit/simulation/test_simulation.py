@@ -204,10 +204,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 
 def test_a_write_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
-    def full(_path, _data):
+    def full(file, *_arguments, **_options):
+        file.write(b"RIFF")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(soundfile, "write", full)
     with pytest.raises(OSError, match="No space left"):
         simulate_machine("fan", tmp_path, **SMALL)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -41,8 +41,10 @@ def _strokes(operation: Operation) -> tuple[np.ndarray, np.ndarray]:
     start_s = (np.arange(count) - operation.rng.uniform()) * cycle_s
     open_s, close_s = start_s + jitter_s[0], start_s + OPEN_SHARE * cycle_s + jitter_s[1]
     grade = operation.grade("missed_stroke")
-    failed = operation.fault_rng.permutation(count)[: max(1, round(MISSED_SHARE * grade * count))] if grade else []
-    return np.delete(open_s, failed), np.delete(close_s, failed)
+    if grade:
+        failed = operation.fault_rng.permutation(count)[: max(1, round(MISSED_SHARE * grade * count))]
+        open_s, close_s = np.delete(open_s, failed), np.delete(close_s, failed)
+    return open_s, close_s
 
 
 def _strikes(operation: Operation, open_s: np.ndarray, close_s: np.ndarray) -> np.ndarray:
