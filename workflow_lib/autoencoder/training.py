@@ -73,7 +73,7 @@ def train_autoencoder(
     """
     if epochs < 1 or batch_size < 2 or not learning_rate > 0.0:
         raise UserError(f"epochs {epochs}, batch_size {batch_size}, learning_rate {learning_rate}: need ≥ 1, ≥ 2, > 0")
-    training = Training(collect_vectors(frames_per_clip, is_target), batch_size, seed)
+    training = TrainingPasses(collect_vectors(frames_per_clip, is_target), batch_size, seed)
     step = TrainingStep(training.network, learning_rate)
     history: list[EpochLog] = []
     for _ in range(epochs):
@@ -85,7 +85,7 @@ def train_autoencoder(
     return training.finish(tuple(history), np.array(sample))
 
 
-class Training:
+class TrainingPasses:
     """The passes over one machine's vectors: each draws its order from the random stream of the one before."""
 
     def __init__(self, vectors: TrainingVectors, batch_size: int, seed: int) -> None:

@@ -21,7 +21,7 @@ DEFAULT_BATCH = 8
 
 
 @dataclass(frozen=True)
-class Statistics:
+class BatchStatistics:
     """Statistics of a batch, which a GPU may still be sending."""
 
     moments: Mapping[int, tuple[Tensor, ...]]
@@ -59,7 +59,7 @@ class Inference:
         """Prepare a batch for the copy to the device; called by the readers."""
         return waveforms.pin_memory() if self.device.type == "cuda" else waveforms
 
-    def statistics(self, waveforms: Tensor) -> Statistics:
+    def statistics(self, waveforms: Tensor) -> BatchStatistics:
         """Statistics of (clips, channels, samples) float32; when memory runs out, the batch is halved and logged."""
         while True:
             try:
@@ -88,17 +88,17 @@ class Inference:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _send(self, parts: Mapping[int, Sequence[tuple[Tensor, ...]]]) -> Statistics:
+    def _send(self, parts: Mapping[int, Sequence[tuple[Tensor, ...]]]) -> BatchStatistics:
         """Start the copy to the CPU; the device computes the next batch meanwhile."""
         moments = {
             block: tuple(torch.cat(moment).to("cpu", non_blocking=True) for moment in zip(*pairs, strict=True))
             for block, pairs in parts.items()
         }
         if self.device.type != "cuda":
-            return Statistics(moments, None)
+            return BatchStatistics(moments, None)
         arrived = torch.cuda.Event()
         arrived.record()
-        return Statistics(moments, arrived)
+        return BatchStatistics(moments, arrived)
 
 
 def batch_size(model: Mapping[str, Any], device: str) -> int:

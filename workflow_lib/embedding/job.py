@@ -14,7 +14,7 @@ from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.dataset.loader import CHANNELS, equal_length_batches, prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.digest import settings_digest
-from workflow_lib.embedding.inference import MOMENTS, Inference, Statistics, batch_size
+from workflow_lib.embedding.inference import MOMENTS, BatchStatistics, Inference, batch_size
 from workflow_lib.embedding.store import create_store, read_statistics, statistics_name
 from workflow_lib.encoders import build_encoder
 from workflow_lib.encoders.base import Encoder
@@ -82,7 +82,7 @@ def fill_store(
             progress.add(len(batch))
 
 
-def _one_behind(computed: Iterator[Statistics]) -> Iterator[Statistics]:
+def _one_behind(computed: Iterator[BatchStatistics]) -> Iterator[BatchStatistics]:
     """Yield each item after the next one was started, so that a GPU computes while a batch is written."""
     ready = next(computed, None)
     while ready is not None:
@@ -101,7 +101,7 @@ def create_datasets(store: h5py.File, clips: int, inference: Inference, channels
                 )
 
 
-def write_rows(store: h5py.File, batch: Batch, statistics: Statistics) -> None:
+def write_rows(store: h5py.File, batch: Batch, statistics: BatchStatistics) -> None:
     """Write the statistics of a batch into the rows of its clips."""
     first, last = batch[0], batch[-1]
     # One write a batch where the clips are neighbours; HDF5 takes other indices one by one.

@@ -4,7 +4,7 @@ Weights are chosen by the grid (`weight_grid`) or by a linear program (`linear_p
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fusion.calibration import RobustSigmoid, calibrated, fit_calibration
-from workflow_lib.fusion.linear_program import Cell, auc_cells, program_weights
-from workflow_lib.fusion.weight_grid import Levels, first_best, fused, grid_scores, simplex_grid
+from workflow_lib.fusion.linear_program import AucPairs, auc_cells, program_weights
+from workflow_lib.fusion.weight_grid import first_best, fused, grid_scores, simplex_grid
 from workflow_lib.metrics import MachineMetrics, official_score
 from workflow_lib.scoring.result import Result, known_protocol, one_protocol
 from workflow_lib.scoring.score_table import AlignedScores, ScoreTable, align_branches
@@ -72,11 +72,6 @@ class Fold:
     metrics: MachineMetrics
 
     @property
-    def protocol(self) -> str:
-        """The protocol of the fold's figures."""
-        return self.fusion.protocol
-
-    @property
     def weights(self) -> dict[str, float]:
         """Weights chosen on the other machines."""
         return self.fusion.weights
@@ -85,11 +80,6 @@ class Fold:
     def calibration(self) -> dict[str, RobustSigmoid]:
         """Calibration of the other machines' pooled test scores."""
         return self.fusion.calibration
-
-    @property
-    def selection_score(self) -> float:
-        """Omega of the chosen weights on the other machines."""
-        return self.fusion.selection_score
 
 
 @dataclass(frozen=True)
@@ -106,7 +96,7 @@ class CrossFit:
     @property
     def protocol(self) -> str:
         """The one protocol of all folds; UserError where they differ."""
-        return one_protocol(fold.protocol for fold in self.folds.values())
+        return one_protocol(fold.fusion.protocol for fold in self.folds.values())
 
     def result(self, name: str, seed: str = "") -> Result:
         """The held-out machines' fused scores as a result, to be compared with others of the same protocol."""
@@ -222,26 +212,23 @@ def selection_omega(tables: Tables, fusion: Fusion) -> float:
     return float(grid_scores(levels, weights)[0])
 
 
-def _choose(levels: Mapping[str, Levels], step: float, search: str) -> tuple[NDArray[np.float64], float]:
+def _choose(levels: Mapping[str, AlignedScores], step: float, search: str) -> tuple[NDArray[np.float64], float]:
     """Weights (b,) and their Omega on the machines."""
     if search not in SEARCHES:
         raise UserError(f"there is no search {search!r} for weights: {nearest(search, SEARCHES)}")
     if search == "linear_program":
         weights = program_weights(_cells(levels))
         return weights, float(grid_scores(levels, weights[None])[0])
-    grid = simplex_grid(len(next(iter(levels.values())).level), step)
+    grid = simplex_grid(len(next(iter(levels.values())).branches), step)
     omega = grid_scores(levels, grid)
     best = first_best(omega)
     return grid[best], float(omega[best])
 
 
-def _cells(levels: Mapping[str, Levels]) -> list[Cell]:
-    """The clips of every official AUC that the machines define, by machine name whatever their order."""
-    cells = [
-        cell
-        for _, of_machine in sorted(levels.items())
-        for cell in auc_cells(of_machine.level, of_machine.anomaly, of_machine.domain).values()
-    ]
+def _cells(levels: Mapping[str, AlignedScores]) -> list[AucPairs]:
+    """The clips of every official AUC that the machines define, sorted by machine."""
+    machines = [scores for _, scores in sorted(levels.items())]
+    cells = [cell for m in machines for cell in auc_cells(m.score, m.anomaly, m.domain).values()]
     if not cells:
         raise UserError(f"no AUC is defined on {', '.join(levels)}: weights need normal and anomalous test clips")
     return cells
@@ -256,7 +243,7 @@ def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, Alig
     return {machine: align_branches(of_machine, branches, machine) for machine, of_machine in tables.items()}
 
 
-def _labelled_levels(scores: AlignedScores, calibration: Mapping[str, RobustSigmoid]) -> Levels:
+def _labelled_levels(scores: AlignedScores, calibration: Mapping[str, RobustSigmoid]) -> AlignedScores:
     """Calibrated scores with their labels; UserError that names clips whose label or domain is unknown."""
     scores.with_score(scores.score[0]).check_labels()
-    return Levels(calibrated(scores, calibration), scores.anomaly, scores.domain)
+    return replace(scores, score=calibrated(scores, calibration))

@@ -16,25 +16,29 @@ DIGITS = 6  # of the weights: CBC prints eight significant ones
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class AucPairs:
     """Clips that one official AUC pairs: anomalous (b, n) of both domains, normal (b, m) of one; calibrated levels."""
 
     anomalous: NDArray[np.float64]
     normal: NDArray[np.float64]
 
 
-def auc_cells(levels: NDArray[np.float64], anomaly: NDArray[np.float64], domain: NDArray[np.str_]) -> dict[str, Cell]:
+def auc_cells(
+    levels: NDArray[np.float64], anomaly: NDArray[np.float64], domain: NDArray[np.str_]
+) -> dict[str, AucPairs]:
     """Levels (b, n) and labels (n,) of a machine -> by domain the clips its AUC pairs, where there are pairs."""
-    cells = {d: Cell(levels[:, anomaly == 1], levels[:, (anomaly == 0) & (domain == d)]) for d in ("source", "target")}
+    cells = {
+        d: AucPairs(levels[:, anomaly == 1], levels[:, (anomaly == 0) & (domain == d)]) for d in ("source", "target")
+    }
     return {d: cell for d, cell in cells.items() if cell.anomalous.size and cell.normal.size}
 
 
-def ranking_loss(cells: Sequence[Cell], weights: NDArray[np.float64], margin: float = MARGIN) -> float:
+def ranking_loss(cells: Sequence[AucPairs], weights: NDArray[np.float64], margin: float = MARGIN) -> float:
     """The objective of `program_weights` at given weights (b,)."""
     return float(np.mean([_supporting_plane(cell, weights, margin)[2] for cell in cells]))
 
 
-def program_weights(cells: Sequence[Cell], margin: float = MARGIN) -> NDArray[np.float64]:
+def program_weights(cells: Sequence[AucPairs], margin: float = MARGIN) -> NDArray[np.float64]:
     """The simplex weights (b,) of the least ranking loss; every cell, a machine's AUC, weighs alike.
 
     minimise   mean over cells c of  1 / |P_c|  sum over (i, j) in P_c of  xi_ij
@@ -87,7 +91,7 @@ def _solved(program: pulp.LpProblem, weights: Sequence[pulp.LpVariable]) -> NDAr
 
 
 def _supporting_plane(
-    cell: Cell, weights: NDArray[np.float64], margin: float
+    cell: AucPairs, weights: NDArray[np.float64], margin: float
 ) -> tuple[float, NDArray[np.float64], float]:
     """(constant, slope (b,), loss): loss(w) >= constant - slope @ w for all w, equal at the given weights (b,)."""
     difference = (weights @ cell.anomalous)[:, None] - (weights @ cell.normal)[None, :]

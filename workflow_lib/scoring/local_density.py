@@ -133,6 +133,13 @@ def distances(a: NDArray[np.float64], b: NDArray[np.float64], metric: str) -> ND
     return cdist(a, b) if metric == "euclidean" else 0.5 * cdist(a, b, "sqeuclidean")
 
 
+def distances_to_others(bank: NDArray[np.float64], rows: NDArray[np.intp], metric: str) -> NDArray[np.float64]:
+    """Distances of some rows of a bank to all its rows (rows, m); infinite to themselves, not to identical copies."""
+    others = distances(bank[rows], bank, metric)
+    np.put_along_axis(others, rows[:, None], np.inf, axis=1)
+    return others
+
+
 def _nearest_reference(query: NDArray, bank: NDArray, metric: str) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Distance to and index of the nearest reference, each (n,); on a tie the lowest index."""
     distance, index = np.empty(len(query)), np.empty(len(query), dtype=np.intp)
@@ -158,8 +165,7 @@ def _neighbourhood_scale(bank: NDArray, rows: NDArray[np.intp], k: int, metric: 
     if not n_neighbours:
         return sums
     for block in blocks(len(rows), len(bank)):
-        others = distances(bank[rows[block]], bank, metric)
-        np.put_along_axis(others, rows[block, None], np.inf, axis=1)  # by index: an identical copy is a neighbour
+        others = distances_to_others(bank, rows[block], metric)
         nearest = np.sort(np.partition(others, n_neighbours - 1, axis=1)[:, :n_neighbours], axis=1)
         sums[block] = np.cumsum(nearest, axis=1)[:, -1]
     return sums / n_neighbours if scale == "mean" else sums

@@ -15,7 +15,7 @@ from workflow_lib.scoring.conditioning import as_vectors
 from workflow_lib.scoring.local_density import (
     EPS,
     check_density_options,
-    distances,
+    distances_to_others,
     local_density_score,
     prepare_vectors,
 )
@@ -62,7 +62,7 @@ def self_excluded_density_score(
     references = np.arange(len(bank))
     ratio = np.empty(len(bank))
     for rows in blocks(len(bank), len(bank)):
-        others = _to_others(bank, references[rows], metric)
+        others = distances_to_others(bank, references[rows], metric)
         ratio[rows] = (others / (_sums_without(sums, neighbours, others, references) / divisor + eps)).min(axis=1)
     return ratio
 
@@ -76,13 +76,6 @@ def _smaller(
     return np.fmin(own, local_density_score(bank, other_bank, k_other, *options))
 
 
-def _to_others(bank: NDArray[np.float64], rows: NDArray[np.intp], metric: str) -> NDArray[np.float64]:
-    """Distances of some rows to all rows (rows, m), infinite to themselves."""
-    others = distances(bank[rows], bank, metric)
-    np.put_along_axis(others, rows[:, None], np.inf, axis=1)
-    return others
-
-
 def _neighbourhoods(
     bank: NDArray[np.float64], n_neighbours: int, metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
@@ -91,7 +84,7 @@ def _neighbourhoods(
     distance, nearest = np.empty(len(bank)), np.empty(len(bank), dtype=np.intp)
     neighbours = np.empty((len(bank), n_neighbours + 1))
     for rows in blocks(len(bank), len(bank)):
-        others = _to_others(bank, rows_of_bank[rows], metric)
+        others = distances_to_others(bank, rows_of_bank[rows], metric)
         nearest[rows], distance[rows] = others.argmin(axis=1), others.min(axis=1)
         smallest = np.partition(others, n_neighbours, axis=1)[:, : n_neighbours + 1]
         neighbours[rows] = np.sort(smallest, axis=1)

@@ -23,7 +23,7 @@ from torch.nn import functional
 from workflow_lib.autoencoder.batches import RandomOrders, collect_vectors
 from workflow_lib.autoencoder.network import Autoencoder
 from workflow_lib.autoencoder.train_step import TrainingStep
-from workflow_lib.autoencoder.training import Training, train_autoencoder
+from workflow_lib.autoencoder.training import TrainingPasses, train_autoencoder
 from workflow_lib.errors import UserError
 from workflow_lib.scoring.mahalanobis import mahalanobis_scores
 
@@ -41,7 +41,7 @@ def one_thread():
 
 
 def fan_training():
-    return Training(collect_vectors(fan_frames(), fan_targets()), BATCH_SIZE, SEED)
+    return TrainingPasses(collect_vectors(fan_frames(), fan_targets()), BATCH_SIZE, SEED)
 
 
 def fan_after_golden_training():
@@ -217,7 +217,7 @@ def test_clips_of_differing_lengths_are_trained_on_as_they_are():
 
 def test_covariances_are_centred_batch_by_batch_and_divided_by_vectors():
     frames, targets = random_frames(60, 50, 40), [False, True, False]
-    training = Training(collect_vectors(frames, targets), 16, 3)
+    training = TrainingPasses(collect_vectors(frames, targets), 16, 3)
     order = RandomOrders(3)
     order.new_network()
     chosen = order.shuffled(training.train_index)
