@@ -51,16 +51,10 @@ def _imports(path: Path) -> tuple[str, ...]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(path, node)
+            parts = [PACKAGE, *path.relative_to(ROOT).parts[: -node.level]] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return tuple(name for name in names if name.split(".")[0] == PACKAGE)
-
-
-def _absolute(path: Path, node: ast.ImportFrom) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = [PACKAGE, *path.relative_to(ROOT).parts]
-    return ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
 
 
 def _files(name: str) -> Iterator[Path]:

@@ -33,20 +33,6 @@ class MachineMetrics:
         return _harmonic_mean(np.array(self.figures))
 
 
-@dataclass(frozen=True)
-class ColumnMetrics:
-    """The three figures of every score column, each (g,) float64."""
-
-    source_auc: NDArray[np.float64]
-    target_auc: NDArray[np.float64]
-    pauc: NDArray[np.float64]
-
-    @property
-    def figures(self) -> NDArray[np.float64]:
-        """(3, g): source AUC, target AUC and pAUC."""
-        return np.stack([self.source_auc, self.target_auc, self.pauc])
-
-
 def machine_metrics(score: ArrayLike, anomaly: ArrayLike, domain: ArrayLike) -> MachineMetrics:
     """Source AUC, target AUC and pAUC of one machine's test clips (paper section 3, official evaluator).
 
@@ -56,8 +42,7 @@ def machine_metrics(score: ArrayLike, anomaly: ArrayLike, domain: ArrayLike) -> 
     scores = _as_floats(score, "scores")
     if scores.ndim != 1:
         raise UserError(f"scores have the shape {scores.shape}: give one score for each clip, (n,)")
-    columns = column_metrics(scores[:, None], anomaly, domain)
-    return MachineMetrics(*(float(figure[0]) for figure in columns.figures))
+    return MachineMetrics(*column_metrics(scores[:, None], anomaly, domain)[:, 0].tolist())
 
 
 def official_score(metrics: Sequence[MachineMetrics]) -> float:
@@ -70,8 +55,10 @@ def official_score(metrics: Sequence[MachineMetrics]) -> float:
     return _harmonic_mean(np.array([machine.figures for machine in metrics]))
 
 
-def column_metrics(scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max_fpr: float = MAX_FPR) -> ColumnMetrics:
-    """Figures of many score columns over the same clips: scores (n, g), anomaly (n,), domain (n,) -> three times (g,).
+def column_metrics(
+    scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max_fpr: float = MAX_FPR
+) -> NDArray[np.float64]:
+    """Source AUC, target AUC, pAUC of many score columns over the same clips: scores (n, g) -> (3, g) float64.
 
     Source AUC: the source's normals against the anomalies of both domains; target AUC likewise; pAUC: all clips,
     false-positive rates 0 ... max_fpr, standardised after McClish so that chance is 0.5, equal to scikit-learn's
@@ -88,7 +75,7 @@ def column_metrics(scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max
     figures = np.empty((3, len(rows)))
     for block in blocks(len(rows), rows.shape[1]):
         figures[:, block] = _curve_figures(_roc_counts(np.ascontiguousarray(rows[block]), label), max_fpr)
-    return ColumnMetrics(*figures)
+    return figures
 
 
 def blocks(count: int, width: int, elements: int = BLOCK_ELEMENTS) -> Iterator[slice]:
@@ -99,8 +86,8 @@ def blocks(count: int, width: int, elements: int = BLOCK_ELEMENTS) -> Iterator[s
 
 def resampled_metrics(
     score: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, counts: ArrayLike, max_fpr: float = MAX_FPR
-) -> ColumnMetrics:
-    """Figures of resamples of the same clips: scores and labels (n,), counts (r, n) -> three times (r,).
+) -> NDArray[np.float64]:
+    """Figures of resamples of the same clips: scores and labels (n,), counts (r, n) -> (3, r), as `column_metrics`.
 
     counts says how often each clip is in each resample; the figures are those of `column_metrics` on the clips so
     repeated, to the last bit. UserError as there, and for counts that are not whole or below 0.
@@ -121,7 +108,7 @@ def resampled_metrics(
         packed = np.zeros((len(counts[block]), len(ends) + 1), dtype=np.int64)
         packed[:, 1:] = np.cumsum(counts[block].take(order, axis=1) * step, axis=1)[:, ends]
         figures[:, block] = _curve_figures(_unpacked(packed, bits), max_fpr)
-    return ColumnMetrics(*figures)
+    return figures
 
 
 def _curve_figures(counts: Sequence[NDArray[np.int64]], max_fpr: float) -> NDArray[np.float64]:

@@ -59,17 +59,14 @@ class TaskHeads(nn.Module):
 
     def forward(self, near: Statistics, far: Statistics) -> HeadOutput:
         """Outputs for n clips from (mean (n, D), std (n, D)) of each channel."""
-        inputs = self._standardise(near, far)
+        inputs = self.standardise(near, far)
         embedding = self.embedding(inputs)
         cosine = functional.linear(functional.normalize(embedding), functional.normalize(self.proxies))
         seen_near, seen_far = inputs.chunk(2, dim=1)
         return HeadOutput(seen_near, seen_far, cosine, self.machine(embedding), self.domain(embedding))
 
-    def embed(self, near: Statistics, far: Statistics) -> Tensor:
-        """Embedding (n, embedding_size) float32, not normalised, from (mean (n, D), std (n, D)) of each channel."""
-        return self.embedding(self._standardise(near, far))
-
-    def _standardise(self, near: Statistics, far: Statistics) -> Tensor:
+    def standardise(self, near: Statistics, far: Statistics) -> Tensor:
+        """Input (n, 4D) float32 of the embedding, from (mean (n, D), std (n, D)) of each channel."""
         return (torch.cat([*near, *far], dim=1).float() - self.input_mean) / self.input_std
 
 
@@ -80,4 +77,5 @@ def head_embedding(near: Statistics | StoredStatistics, far: Statistics | Stored
     """
     as_input = partial(torch.as_tensor, dtype=torch.float32, device=heads.embedding.weight.device)
     with torch.no_grad():
-        return heads.embed((as_input(near[0]), as_input(near[1])), (as_input(far[0]), as_input(far[1])))
+        inputs = heads.standardise((as_input(near[0]), as_input(near[1])), (as_input(far[0]), as_input(far[1])))
+        return heads.embedding(inputs)

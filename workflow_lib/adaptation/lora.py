@@ -27,7 +27,17 @@ def add_lora(encoder: Encoder, settings: AdapterSettings, seed: int) -> PeftMode
     The low-rank product starts at zero. The draw depends on `seed` alone and leaves the global generator as it was.
     Raises `UserError` for an encoder without the adapted or the statistics block.
     """
-    _check_encoder(encoder, settings)
+    if encoder.name != "eat":
+        raise UserError(
+            f"adaptation: encoder '{encoder.name}' cannot be adapted; take 'eat' as the base of an adapted model"
+        )
+    if settings.statistics_block > encoder.depth:
+        raise UserError(
+            f"adaptation: statistics_block is {settings.statistics_block} but the encoder has {encoder.depth} blocks; "
+            "set statistics_block and adapted_blocks to blocks that exist"
+        )
+    if any(hasattr(module, "lora_A") for module in encoder.modules()):
+        raise UserError("adaptation: the encoder carries adapters already; load it afresh")
     wanted = target_modules(settings)
     config = LoraConfig(
         r=settings.lora_rank,
@@ -43,20 +53,6 @@ def add_lora(encoder: Encoder, settings: AdapterSettings, seed: int) -> PeftMode
     if adapted != wanted:
         raise RuntimeError(f"peft adapted {adapted} where {wanted} was asked for")
     return model
-
-
-def _check_encoder(encoder: Encoder, settings: AdapterSettings) -> None:
-    if encoder.name != "eat":
-        raise UserError(
-            f"adaptation: encoder '{encoder.name}' cannot be adapted; take 'eat' as the base of an adapted model"
-        )
-    if settings.statistics_block > encoder.depth:
-        raise UserError(
-            f"adaptation: statistics_block is {settings.statistics_block} but the encoder has {encoder.depth} blocks; "
-            "set statistics_block and adapted_blocks to blocks that exist"
-        )
-    if any(hasattr(module, "lora_A") for module in encoder.modules()):
-        raise UserError("adaptation: the encoder carries adapters already; load it afresh")
 
 
 def lora_state(model: PeftModel) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,6 @@ LOGGER = logging.getLogger(__name__)
 LOG_EVERY_STEPS = 25
 
 
-def _no_rows() -> dict[str, Tensor]:
-    seconds, validation = (torch.zeros(shape, dtype=torch.float64) for shape in ((0,), (0, len(VALIDATION_COLUMNS))))
-    return {"steps": torch.zeros(0, len(ROW_COLUMNS)), "seconds": seconds, "validation": validation}
-
-
 @dataclass
 class Training:
     """A model in training: its parts, its optimiser, and the logs so far."""
@@ -51,11 +46,11 @@ class Training:
     context: StepContext
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
-    # The same network on the withheld clips; None if none are withheld.
-    withheld: StepContext | None = None
     # steps: (steps, len(ROW_COLUMNS)) float32; seconds: (epochs,) and validation: (epochs, len(VALIDATION_COLUMNS))
     # float64, the latter (0, ...) if no clip is withheld.
-    rows: dict[str, Tensor] = field(default_factory=_no_rows)
+    rows: dict[str, Tensor]
+    # The same network on the withheld clips; None if none are withheld.
+    withheld: StepContext | None = None
     epochs_done: int = 0
 
 
@@ -91,7 +86,9 @@ def train_adapter(
         store, unseen = whole.split(len(chosen))
         training = prepare_training(encoder, store, torch.from_numpy(classes.targets(chosen)), classes, settings, seed)
         if withheld:
-            training.withheld = _withheld_context(training.context, unseen, torch.from_numpy(classes.targets(withheld)))
+            sizes = {**training.context.micro_batch, **_micro_batches(encoder, unseen, settings, target)}
+            targets = torch.from_numpy(classes.targets(withheld))
+            training.withheld = replace(training.context, store=unseen, targets=targets, micro_batch=sizes)
         _train(training, state_folder / "state.safetensors", _identity(provenance, [*chosen, *withheld]))
     finally:
         spill.unlink(missing_ok=True)
@@ -107,9 +104,12 @@ def prepare_training(
     `targets` (clips, 3) int64 holds proxy, machine and domain numbers of the clips in the store.
     """
     device = next(encoder.parameters()).device
-    # Drawn on the CPU, so that a GPU starts from the same values.
+    # Drawn on the CPU, so that a GPU starts from the same values; the global generator stays as it was.
     model = add_lora(encoder, settings, derived_seed(seed, "adapters"))
-    heads = new_heads(encoder.embed_dim, classes, settings, derived_seed(seed, "heads")).to(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(derived_seed(seed, "heads"))
+        sizes = (len(classes.proxies), len(classes.machines), len(classes.domains))
+        heads = TaskHeads(encoder.embed_dim, settings.embedding_size, *sizes).to(device)
     encoder.train()
     bfloat16, micro_batch = use_bfloat16(settings.precision, device), _micro_batches(encoder, store, settings, device)
     context = StepContext(encoder, heads, store, targets, settings, seed, device, bfloat16, micro_batch)
@@ -118,21 +118,12 @@ def prepare_training(
     parameters = {f"lora.{name}": parameter for name, parameter in trainable_parameters(model).items()}
     parameters |= {f"heads.{name}": parameter for name, parameter in trainable_parameters(heads).items()}
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    return Training(model, context, parameters, optimizer)
-
-
-def _withheld_context(context: StepContext, store: FilterbankStore, targets: Tensor) -> StepContext:
-    sizes = _micro_batches(context.encoder, store, context.settings, context.device)
-    return replace(context, store=store, targets=targets, micro_batch={**context.micro_batch, **sizes})
-
-
-def new_heads(embed_dim: int, classes: ClassMap, settings: AdapterSettings, seed: int) -> TaskHeads:
-    """Fresh heads whose values depend on `seed` alone; the global generator stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
-        return TaskHeads(
-            embed_dim, settings.embedding_size, len(classes.proxies), len(classes.machines), len(classes.domains)
-        )
+    rows = {
+        "steps": torch.zeros(0, len(ROW_COLUMNS)),
+        "seconds": torch.zeros(0, dtype=torch.float64),
+        "validation": torch.zeros(0, len(VALIDATION_COLUMNS), dtype=torch.float64),
+    }
+    return Training(model, context, parameters, optimizer, rows)
 
 
 def _fit_head_input(context: StepContext) -> None:

@@ -21,6 +21,8 @@ MIN_FRAMES = 5  # the autoencoder's vectors hold five frames
 BASIS = WINDOW_SAMPLES // 2 + 1  # frequencies of a spectrum
 FRAMES_AT_ONCE = 64  # frames whose float64 spectra fit the cache
 FLOOR = 2.220446049250313e-16  # power; digital silence becomes about -156.5 dB
+# Periodic window (1024,) float64, with scipy's rounding: 0.5 + 0.5 cos(x) for x from -pi.
+HANN = 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, WINDOW_SAMPLES + 1)[:-1])
 CHANNEL_INPUTS = ("near", "far", "near-far")
 
 
@@ -82,17 +84,10 @@ def _power(padded: NDArray[np.float32]) -> NDArray[np.float32]:
         part = frames[begin : begin + FRAMES_AT_ONCE]
         here = slice(0, len(part))
         np.copyto(windowed[here], part)
-        np.multiply(windowed[here], _hann(), out=windowed[here])
+        np.multiply(windowed[here], HANN, out=windowed[here])
         np.fft.rfft(windowed[here], axis=-1, out=spectrum[here])
         np.copyto(rounded[here], spectrum[here], casting="same_kind")
         magnitude = power[begin : begin + FRAMES_AT_ONCE]
         np.abs(rounded[here], out=magnitude)
         np.square(magnitude, out=magnitude)
     return power
-
-
-@lru_cache(maxsize=1)
-def _hann() -> NDArray[np.float64]:
-    """Periodic Hann window (1024,) float64, with scipy's rounding: 0.5 + 0.5 cos(x) for x from -pi."""
-    angle = np.linspace(-np.pi, np.pi, WINDOW_SAMPLES + 1)[:-1]
-    return 0.5 + 0.5 * np.cos(angle)

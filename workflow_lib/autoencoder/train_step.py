@@ -128,7 +128,9 @@ class TrainingStep:
         for layer in range(len(self.norms) - 1, -1, -1):
             at_input = torch.mm(gradient, self.weights[layer + 1], out=buffers.input_gradients[layer + 1])
             relu_gradient_(at_input, inputs[layer + 1], 0, grad_input=at_input)
-            gradient, of_scale, of_shift = self._norm_gradients(layer, at_input, statistics[layer], buffers)
+            running = (self.norms[layer].running_mean, self.norms[layer].running_var)
+            known = (buffers.outputs[layer], self.scales[layer], *running, *statistics[layer])
+            gradient, of_scale, of_shift = norm_gradients(at_input, *known, True, NORM_EPS, [True, True, True])
             of_biases.insert(0, self._linear_gradients(layer, gradient, inputs))
             of_norms[:0] = (of_scale, of_shift)
         torch.cat(of_biases + of_norms, out=self.small_gradients)
@@ -137,13 +139,3 @@ class TrainingStep:
         """Write the gradient of the weights into its place; return that of the bias."""
         torch.mm(gradient.t(), inputs[layer], out=self.weight_gradients[layer])
         return gradient.sum(0)
-
-    def _norm_gradients(
-        self, layer: int, gradient: Tensor, statistics: tuple[Tensor, Tensor], buffers: _Buffers
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of the input, the scale and the shift of a batch norm."""
-        running = (self.norms[layer].running_mean, self.norms[layer].running_var)
-        wanted = [True, True, True]
-        return norm_gradients(
-            gradient, buffers.outputs[layer], self.scales[layer], *running, *statistics, True, NORM_EPS, wanted
-        )

@@ -22,6 +22,7 @@ UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a FLAC stream without a
 SCAN_FRAMES = 1 << 16
 LARGEST_SAMPLE = 100.0  # of floating-point formats, whose full scale is 1
 COPY_AGAIN = "copy or record it again, or remove it"
+ZERO_LENGTH = ("zero length, it holds no samples", COPY_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _info_of(path: str | Path, sound: soundfile.SoundFile) -> AudioInfo:
     if sound.frames == UNKNOWN_FRAMES:
         raise _fault(path, "its header does not say how long it is", "write it again as WAV")
     if sound.frames == 0:
-        raise _zero_length(path)
+        raise _fault(path, *ZERO_LENGTH)
     return AudioInfo(sound.channels, sound.samplerate, sound.frames, sound.subtype)
 
 
@@ -120,7 +121,7 @@ def _check_length(path: str | Path) -> bool:
         if not stat.S_ISREG(status.st_mode):
             raise _fault(path, "no regular file", "put a WAV file in its place, or remove it")
         if status.st_size == 0:
-            raise _zero_length(path)
+            raise _fault(path, *ZERO_LENGTH)
         with Path(path).open("rb") as file:
             extent = _data_chunk(file)
     except OSError as error:
@@ -166,10 +167,6 @@ def _open_sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
         problem = "unreadable" if sound is None else "truncated or damaged"
         reason = getattr(error, "error_string", str(error)).strip(" .")
         raise _fault(path, f"{problem} sound ({reason})", "copy it again, or convert it to 16-bit WAV") from error
-
-
-def _zero_length(path: str | Path) -> FaultError:
-    return _fault(path, "zero length, it holds no samples", COPY_AGAIN)
 
 
 def _fault(path: str | Path, problem: str, remedy: str) -> FaultError:

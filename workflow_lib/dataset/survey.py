@@ -166,16 +166,12 @@ def _duplicates(found: list[FoundClip]) -> list[Fault]:
     """Clips with one name but for letter case and suffix (tables name a clip only); the plainest path stays."""
     first: dict[str, Path] = {}
     faults = []
-    for clip in sorted(found, key=_oddity):
+    for clip in sorted(found, key=lambda c: (c.name is None, len(c.path.parts), c.path.suffix != ".wav", str(c.path))):
         kept = first.setdefault(fold(clip.path.stem), clip.path)
         if kept is not clip.path:
             problem = f"duplicate, the same clip name as {kept}"
             faults.append(Fault(str(clip.path), problem, "remove or rename one of them"))
     return faults
-
-
-def _oddity(clip: FoundClip) -> tuple[bool, int, bool, str]:
-    return clip.name is None, len(clip.path.parts), clip.path.suffix != ".wav", clip.path.as_posix()
 
 
 def _train_gaps(folder: Path, found: list[FoundClip], allow_no_target: bool, suite: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The embedding job: every clip of a machine through one encoder, once, into an HDF5 store."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workflow_lib import __version__
 from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.dataset.loader import CHANNELS, equal_length_batches, prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
-from workflow_lib.digest import settings_digest
 from workflow_lib.embedding.inference import MOMENTS, BatchStatistics, Inference, batch_size
-from workflow_lib.embedding.store import create_store, read_statistics, statistics_name
+from workflow_lib.embedding.store import create_store, read_statistics, statistics_name, store_facts
 from workflow_lib.encoders import build_encoder
-from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
 from workflow_lib.progress import Progress
 
 Batch = tuple[int, ...]  # indices of clips
+UNITS = "dimensionless token statistics; std divides by the number of tokens"
 
 
 def embed_machine(
@@ -51,7 +50,9 @@ def embed_machine(
         from workflow_lib.adaptation.folder import load_adapted
 
         encoder = load_adapted(Path(adapter[0]), encoder)
-    facts = _provenance({"model": dict(model), "encoder": dict(encoder_settings)}, encoder, name, code)
+    settings = {"model": dict(model), "encoder": dict(encoder_settings)}
+    facts = store_facts(name, settings, encoder.trained, encoder.weights_digest, code, UNITS)
+    facts["encoder"] = encoder.name
     inference = Inference(encoder, model["blocks"], batch_size(model, compute["device"]), compute)
     facts["precision"] = inference.precision
     with create_store(path, clips, facts) as store, torch.inference_mode():
@@ -93,12 +94,8 @@ def _one_behind(computed: Iterator[BatchStatistics]) -> Iterator[BatchStatistics
 
 def create_datasets(store: h5py.File, clips: int, inference: Inference, channels: Sequence[str]) -> None:
     """Create a dataset (clips, dimensions) float32 for every block, channel and moment."""
-    for block in inference.blocks:
-        for channel in channels:
-            for moment in MOMENTS:
-                store.create_dataset(
-                    statistics_name(block, channel, moment), (clips, inference.encoder.embed_dim), "f4"
-                )
+    for place in product(inference.blocks, channels, MOMENTS):
+        store.create_dataset(statistics_name(*place), (clips, inference.encoder.embed_dim), "f4")
 
 
 def write_rows(store: h5py.File, batch: Batch, statistics: BatchStatistics) -> None:
@@ -119,16 +116,3 @@ def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
 
     near, far = (read_statistics(store, block)[channel] for channel in CHANNELS)
     store.create_dataset("head/embedding", data=head_embedding(near, far, load_heads(adapter)).numpy(), dtype="f4")
-
-
-def _provenance(settings: Mapping[str, Any], encoder: Encoder, name: str, code: str) -> dict[str, str]:
-    """Attributes of a store: the settings, weights and code that it was made from."""
-    return {
-        "model": name,
-        "encoder": encoder.name,
-        "trained": "yes" if encoder.trained else "no",
-        "config_digest": settings_digest(settings),
-        "weights_digest": encoder.weights_digest,
-        "code_version": f"{__version__}+{code}",
-        "units": "dimensionless token statistics; std divides by the number of tokens",
-    }

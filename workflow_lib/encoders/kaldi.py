@@ -36,13 +36,11 @@ class KaldiFbank(nn.Module):
             return torch.stack([self._log_mel(clip) for clip in waveform.float()])
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
-        power = torch.fft.rfft(self._frames(waveform)).abs().pow(2)
-        return (power @ self.mel).clamp_min(ENERGY_FLOOR).log()
-
-    def _frames(self, waveform: Tensor) -> Tensor:
-        """Cut (..., samples) into frames, less their mean, pre-emphasised, windowed, zero-padded: (..., F, 512)."""
+        """Log-mel (..., F, mel_bins) of (..., samples): frames without their mean, pre-emphasised, windowed, padded."""
         frames = waveform.unfold(-1, FRAME_SAMPLES, HOP_SAMPLES)
         frames = frames - frames.mean(-1, keepdim=True)
         # The first sample of a frame is its own predecessor.
         emphasised = frames - PRE_EMPHASIS * torch.cat((frames[..., :1], frames[..., :-1]), dim=-1)
-        return F.pad(emphasised * self.window, (0, FFT_SAMPLES - FRAME_SAMPLES))
+        windowed = F.pad(emphasised * self.window, (0, FFT_SAMPLES - FRAME_SAMPLES))
+        power = torch.fft.rfft(windowed).abs().pow(2)
+        return (power @ self.mel).clamp_min(ENERGY_FLOOR).log()

@@ -90,17 +90,13 @@ def _read_extractor(file: Path, extractor_class: type[FeatureExtractionMixin], c
     for name, value in wanted.items():
         if getattr(extractor, name) != value:
             raise UserError(f"{file}: {name} is {getattr(extractor, name)}, not {value}: give a model made for that")
-    _check_normalisation(file, extractor)
-    return extractor
-
-
-def _check_normalisation(file: Path, extractor: Any) -> None:
     if not isinstance(extractor.do_normalize, bool):
         raise UserError(f"{file}: do_normalize is {extractor.do_normalize!r}: write true or false")
     for name in ("mean", "std"):
-        value = getattr(extractor, name, 1.0)
-        if not isinstance(value, int | float) or not math.isfinite(value) or (name == "std" and value <= 0):
-            raise UserError(f"{file}: {name} is {value!r}: write a number{', above 0' * (name == 'std')}")
+        figure = getattr(extractor, name, 1.0)
+        if not isinstance(figure, int | float) or not math.isfinite(figure) or (name == "std" and figure <= 0):
+            raise UserError(f"{file}: {name} is {figure!r}: write a number{', above 0' * (name == 'std')}")
+    return extractor
 
 
 def _read_model(folder: Path, model_class: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fusion.calibration import RobustSigmoid, calibrated, fit_calibration
-from workflow_lib.fusion.linear_program import AucPairs, auc_cells, program_weights
+from workflow_lib.fusion.linear_program import auc_cells, program_weights
 from workflow_lib.fusion.weight_grid import first_best, fused, grid_scores, simplex_grid
 from workflow_lib.metrics import MachineMetrics, official_score
 from workflow_lib.scoring.result import Result, known_protocol, one_protocol
@@ -72,6 +72,11 @@ class Fold:
     metrics: MachineMetrics
 
     @property
+    def protocol(self) -> str:
+        """The protocol of the fold's figures."""
+        return self.fusion.protocol
+
+    @property
     def weights(self) -> dict[str, float]:
         """Weights chosen on the other machines."""
         return self.fusion.weights
@@ -96,7 +101,7 @@ class CrossFit:
     @property
     def protocol(self) -> str:
         """The one protocol of all folds; UserError where they differ."""
-        return one_protocol(fold.fusion.protocol for fold in self.folds.values())
+        return one_protocol(fold.protocol for fold in self.folds.values())
 
     def result(self, name: str, seed: str = "") -> Result:
         """The held-out machines' fused scores as a result, to be compared with others of the same protocol."""
@@ -217,21 +222,16 @@ def _choose(levels: Mapping[str, AlignedScores], step: float, search: str) -> tu
     if search not in SEARCHES:
         raise UserError(f"there is no search {search!r} for weights: {nearest(search, SEARCHES)}")
     if search == "linear_program":
-        weights = program_weights(_cells(levels))
+        machines = [scores for _, scores in sorted(levels.items())]
+        cells = [cell for m in machines for cell in auc_cells(m.score, m.anomaly, m.domain).values()]
+        if not cells:
+            raise UserError(f"no AUC is defined on {', '.join(levels)}: weights need normal and anomalous test clips")
+        weights = program_weights(cells)
         return weights, float(grid_scores(levels, weights[None])[0])
     grid = simplex_grid(len(next(iter(levels.values())).branches), step)
     omega = grid_scores(levels, grid)
     best = first_best(omega)
     return grid[best], float(omega[best])
-
-
-def _cells(levels: Mapping[str, AlignedScores]) -> list[AucPairs]:
-    """The clips of every official AUC that the machines define, sorted by machine."""
-    machines = [scores for _, scores in sorted(levels.items())]
-    cells = [cell for m in machines for cell in auc_cells(m.score, m.anomaly, m.domain).values()]
-    if not cells:
-        raise UserError(f"no AUC is defined on {', '.join(levels)}: weights need normal and anomalous test clips")
-    return cells
 
 
 def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, AlignedScores]:

@@ -33,11 +33,6 @@ def auc_cells(
     return {d: cell for d, cell in cells.items() if cell.anomalous.size and cell.normal.size}
 
 
-def ranking_loss(cells: Sequence[AucPairs], weights: NDArray[np.float64], margin: float = MARGIN) -> float:
-    """The objective of `program_weights` at given weights (b,)."""
-    return float(np.mean([_supporting_plane(cell, weights, margin)[2] for cell in cells]))
-
-
 def program_weights(cells: Sequence[AucPairs], margin: float = MARGIN) -> NDArray[np.float64]:
     """The simplex weights (b,) of the least ranking loss; every cell, a machine's AUC, weighs alike.
 
@@ -49,7 +44,11 @@ def program_weights(cells: Sequence[AucPairs], margin: float = MARGIN) -> NDArra
     sum over S of (margin - ...), so the program holds one slack per cell and a row for each S that was found; rows are
     added until every slack equals its cell's loss. UserError if CBC finds no optimum.
     """
-    program, weights, slacks = _first_program(len(cells), len(cells[0].normal))
+    program = pulp.LpProblem("weights", pulp.LpMinimize)
+    weights = [pulp.LpVariable(f"w{b:04d}", 0, 1) for b in range(len(cells[0].normal))]
+    slacks = [pulp.LpVariable(f"xi{c:04d}", 0) for c in range(len(cells))]
+    program += pulp.lpSum(slacks) * (1.0 / len(cells))
+    program += pulp.lpSum(weights) == 1
     planes: list[list[tuple[float, NDArray[np.float64]]]] = [[(0.0, np.zeros(len(weights)))] for _ in cells]
     for _ in range(MAX_ROUNDS):
         found = _solved(program, weights)
@@ -63,16 +62,6 @@ def program_weights(cells: Sequence[AucPairs], margin: float = MARGIN) -> NDArra
         if not loose:
             return _rounded(found)
     raise UserError(f"the linear program of the weights was not solved in {MAX_ROUNDS} rounds: use `search: grid`")
-
-
-def _first_program(n_cells: int, n_branches: int) -> tuple[pulp.LpProblem, list, list]:
-    """The program without a row of any pair, its weights and its slacks."""
-    program = pulp.LpProblem("weights", pulp.LpMinimize)
-    weights = [pulp.LpVariable(f"w{b:04d}", 0, 1) for b in range(n_branches)]
-    slacks = [pulp.LpVariable(f"xi{c:04d}", 0) for c in range(n_cells)]
-    program += pulp.lpSum(slacks) * (1.0 / n_cells)
-    program += pulp.lpSum(weights) == 1
-    return program, weights, slacks
 
 
 def _solved(program: pulp.LpProblem, weights: Sequence[pulp.LpVariable]) -> NDArray[np.float64]:

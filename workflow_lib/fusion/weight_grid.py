@@ -67,7 +67,7 @@ def _defined_figures(machine: str, scores: AlignedScores, grid: NDArray[np.float
     figures = np.empty((3, len(grid)))
     for points in blocks(len(grid), len(scores.clip), FUSED_ELEMENTS):
         fused_scores = fused(scores.score, grid[points])
-        figures[:, points] = column_metrics(fused_scores.T, scores.anomaly, scores.domain).figures
+        figures[:, points] = column_metrics(fused_scores.T, scores.anomaly, scores.domain)
     for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
         if np.isnan(figure).any():  # by the labels alone, hence at all grid points
             log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)

@@ -112,7 +112,9 @@ class Conditioner:
         if kept < components:
             self.notes.append(f"PCA {components} -> {kept} components: {_limit(len(centred), centred.shape[1], rank)}")
         self.n_components_ = kept
-        self.components_ = axes[:kept] * _signs(axes[:kept])
+        # The SVD leaves signs open: the largest loading of every axis is made positive.
+        largest = np.take_along_axis(axes[:kept], np.abs(axes[:kept]).argmax(axis=1)[:, None], axis=1)
+        self.components_ = axes[:kept] * np.sign(largest)
         deviation = singular[:kept] / np.sqrt(len(centred) - 1) if self.whiten else np.ones(kept)
         self._projection = np.ascontiguousarray(self.components_.T / deviation)
 
@@ -143,11 +145,6 @@ def _feature_scale(normal: NDArray[np.float64], mean: NDArray[np.float64]) -> ND
     scale = np.sqrt(np.square(normal - mean).mean(axis=0))
     constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(normal).max(axis=0)
     return np.where(constant, 1.0, scale)
-
-
-def _signs(axes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(c, 1) signs that make the largest loading of every axis positive: the SVD leaves them open."""
-    return np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1))
 
 
 def _limit(n_clips: int, n_features: int, rank: int) -> str:

@@ -40,7 +40,10 @@ def local_density_score(
     query, bank = prepare_vectors(query, metric), prepare_vectors(bank, metric)
     if match == "ratio":
         density = _neighbourhood_scale(bank, np.arange(len(bank)), k, metric, scale) + eps
-        return _smallest_ratio(query, bank, density, metric)
+        ratio = np.empty(len(query))
+        for rows in blocks(len(query), len(bank)):
+            ratio[rows] = (distances(query[rows], bank, metric) / density).min(axis=1)
+        return ratio
     distance, nearest = _nearest_reference(query, bank, metric)
     matched, position = np.unique(nearest, return_inverse=True)
     return distance / (_neighbourhood_scale(bank, matched, k, metric, scale)[position] + eps)
@@ -148,14 +151,6 @@ def _nearest_reference(query: NDArray, bank: NDArray, metric: str) -> tuple[NDAr
         index[rows] = of_rows.argmin(axis=1)
         distance[rows] = of_rows.min(axis=1)
     return distance, index
-
-
-def _smallest_ratio(query: NDArray, bank: NDArray, density: NDArray, metric: str) -> NDArray[np.float64]:
-    """Minimum over the references of distance / density (m,): (n,)."""
-    ratio = np.empty(len(query))
-    for rows in blocks(len(query), len(bank)):
-        ratio[rows] = (distances(query[rows], bank, metric) / density).min(axis=1)
-    return ratio
 
 
 def _neighbourhood_scale(bank: NDArray, rows: NDArray[np.intp], k: int, metric: str, scale: str) -> NDArray[np.float64]:

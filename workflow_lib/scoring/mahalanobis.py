@@ -79,7 +79,11 @@ def official_distance(mean_residual: ArrayLike, precision: ArrayLike) -> NDArray
 
 def block_distance(second_moment: ArrayLike, precision: ArrayLike) -> NDArray[np.float64]:
     """tr(P M), the mean of r P r' over a clip's blocks, of packed second moments (..., 8256): (...,) float64."""
-    return np.asarray(second_moment, dtype=np.float64) @ _packed_weights(np.asarray(precision, dtype=np.float64))
+    matrix = np.asarray(precision, dtype=np.float64)
+    symmetric = (matrix + matrix.T) / 2.0
+    # Entries off the diagonal count twice: the packed M has them once.
+    weights = pack_symmetric(2.0 * symmetric - np.diag(np.diag(symmetric)))
+    return np.asarray(second_moment, dtype=np.float64) @ weights
 
 
 def pack_symmetric(matrix: NDArray) -> NDArray:
@@ -138,9 +142,3 @@ def _checked(covariance: ArrayLike, domain: str) -> NDArray[np.float64]:
     if np.trace(matrix) <= 0.0:
         raise UserError(f"{domain} covariance of the residuals is zero: are the training clips silent?")
     return (matrix + matrix.T) / 2.0
-
-
-def _packed_weights(precision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights (8256,) that turn the packed M into tr(P M): entries off the diagonal count twice."""
-    symmetric = (precision + precision.T) / 2.0
-    return pack_symmetric(2.0 * symmetric - np.diag(np.diag(symmetric)))

@@ -61,7 +61,12 @@ def decision_threshold(normal: ArrayLike, method: str = "gamma", quantile: float
     value, fault = _fit_gamma(normal, quantile) if method == "gamma" else (float(np.quantile(normal, quantile)), "")
     if fault:
         return Threshold(math.nan, len(normal), f"gamma fit failed: {fault}")
-    return Threshold(value, len(normal), "" if (normal > value).any() else _flags_none(normal, value))
+    if (normal > value).any():
+        return Threshold(value, len(normal))
+    # With ties at the top, a clip there counts as normal.
+    ties = int((normal == normal.max()).sum())
+    tied = f": {ties} of them tie at the highest score, {value:.4g}" if value == normal.max() and ties > 1 else ""
+    return Threshold(value, len(normal), f"flags none of the {len(normal)} normal clips{tied}")
 
 
 def baseline_threshold(sample: ArrayLike, quantile: float = 0.9) -> Threshold:
@@ -76,13 +81,6 @@ def baseline_threshold(sample: ArrayLike, quantile: float = 0.9) -> Threshold:
     value, fault = _fit_gamma(sample, quantile, least=1)
     note = f"{fault}; kept as the baseline keeps it" if fault and math.isfinite(value) else fault
     return Threshold(value, len(sample), note if math.isfinite(value) else f"gamma fit failed: {fault}")
-
-
-def _flags_none(normal: NDArray[np.float64], value: float) -> str:
-    """Note on a threshold that no normal score exceeds: with ties at the top, a clip there counts as normal."""
-    ties = int((normal == normal.max()).sum())
-    tied = f": {ties} of them tie at the highest score, {value:.4g}" if value == normal.max() and ties > 1 else ""
-    return f"flags none of the {len(normal)} normal clips{tied}"
 
 
 def _fit_gamma(normal: NDArray[np.float64], quantile: float, least: int = LEAST_FITTED) -> tuple[float, str]:

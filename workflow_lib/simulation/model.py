@@ -44,11 +44,6 @@ class Operation:
     severity: float = 0.0
     sample_rate_hz: int = SAMPLE_RATE_HZ
 
-    @property
-    def seconds(self) -> float:
-        """Length of the clip in seconds."""
-        return self.samples / self.sample_rate_hz
-
     def grade(self, fault: str) -> float:
         """Severity of this fault, 0 for a machine that does not have it."""
         return self.severity if fault == self.fault else 0.0

@@ -102,26 +102,42 @@ def _decibels(level_db: float) -> float:
     return 10 ** (level_db / 20)
 
 
-def write_machine(
-    name: str,
+def simulate_machine(
+    machine: str,
     folder: Path,
+    *,
     seed: int,
     seconds: float,
-    counts: tuple[int, int, int],
-    severity: tuple[float, float],
+    train_source: int,
+    train_target: int,
+    test_per_cell: int,
+    severity: tuple[float, float] = (0.3, 1.0),
 ) -> list[Path]:
-    """Record and write all clips of a machine (see `workflow_lib.simulation.simulate_machine`)."""
+    """Write `<folder>/train/*.wav` and `<folder>/test/*.wav` under challenge names; return them, train first, sorted.
+
+    Files are 16-bit PCM, 16 kHz, two channels (0 near, 1 far). Each of the four test cells (source or target, normal
+    or anomaly) holds `test_per_cell` clips; a fault's grade is drawn uniformly from `severity`, 0 < low <= high <= 1.
+    The same arguments give the same bytes, and a clip depends on the seed, the machine, its own name, its length and
+    the severity only, not on how many others are made. Raises UserError for a machine, count, length, severity, seed
+    or folder that cannot be used.
+    """
+    counts = (train_source, train_target, test_per_cell)
     if complaints := list(_complaints(seed, seconds, counts, severity)):
         raise UserError("\n".join(f"simulate: {complaint}" for complaint in complaints))
-    clips = plan_clips(load_machine(name), *counts)
+    clips = plan_clips(load_machine(machine), *counts)
     paths = [folder / clip.split / clip.name for clip in clips]
-    _check_folder(folder, set(paths))
+    # Clips of another plan would silently become part of the suite; nothing is deleted.
+    if strangers := sorted(set(folder.glob("*/[!.]*.wav")).difference(paths)):
+        raise UserError(
+            f"simulate: {folder} holds {len(strangers)} clips that this simulation does not make, "
+            f"the first is {strangers[0].name}: remove the folder or choose another"
+        )
     try:
         for split in ("train", "test"):
             (folder / split).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"simulate: cannot make {error.filename}: {error.strerror}: choose another folder") from error
-    studio = Studio(name, seed, seconds)
+    studio = Studio(machine, seed, seconds)
     for clip, path in zip(clips, paths, strict=True):
         with replacing(path) as beside, beside.open("wb") as file:
             soundfile.write(file, studio.record(clip, severity), SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
@@ -140,13 +156,3 @@ def _complaints(
             yield f"{word} is {count}: give a number of clips from 0 to 10000 (a clip name has four digits)"
     if not 0 < severity[0] <= severity[1] <= 1:
         yield f"severity is {severity}: give the lowest and the highest grade, 0 < lowest <= highest <= 1"
-
-
-def _check_folder(folder: Path, planned: set[Path]) -> None:
-    """Refuse a folder with clips of another plan, which would silently become part of the suite; delete nothing."""
-    strangers = sorted(path for path in folder.glob("*/[!.]*.wav") if path not in planned)
-    if strangers:
-        raise UserError(
-            f"simulate: {folder} holds {len(strangers)} clips that this simulation does not make, "
-            f"the first is {strangers[0].name}: remove the folder or choose another"
-        )

@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -65,14 +64,6 @@ def baseline_files(scores: MachineScores) -> dict[str, bytes]:
     if decisions is not None and not np.isnan(scores.table.anomaly).any():
         files[_name("result", scores, None)] = _result(scores.table, values, decisions, sections)
     return files
-
-
-def write_baseline_files(folder: Path, scores: MachineScores, score: Score) -> None:
-    """Write the files of one machine below the results folder that the baseline would have."""
-    for name, content in baseline_files(scores).items():
-        path = folder / baseline_folder(score, scores.evaluation) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
 
 
 def _sections(scores: MachineScores) -> dict[str, NDArray[np.intp]]:

@@ -83,6 +83,9 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
     scorers = [branch["scorer"]["kind"] for branch in facts.branches.values() if "scorer" in branch]
     methods = [METHODS[kind] for kind in scorers] + (["LoRA", "ArcFace"] if adapted else [])
     averages = ["average" if model["kind"] == "autoencoder" else "average, standard deviation" for model in models]
+    quantile = f"{100 * facts.threshold['quantile']:g} %"
+    fitted = "of a gamma distribution fitted to" if facts.threshold["method"] == "gamma" else "of"
+    threshold = f"threshold at the {quantile} quantile {fitted} the scores of normal training clips"
     several = len(facts.branches) > 1
     known = all("model" in branch for branch in facts.branches.values()) and all(
         base["kind"] == "autoencoder" or base["encoder"] in EMBEDDED_LOG_MEL for base in bases
@@ -98,19 +101,12 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
             "minimum of source and target score" if {"mahalanobis", "local_density"} & set(scorers) else None
         ),
         "ensemble_method_subsystem_count": len(facts.branches) if several else None,
-        "decision_making": _decision(facts, several),
+        "decision_making": f"weighted average, {threshold}" if several else threshold,
         "attribute_usage": "classes of the adaptation" if adapted else None,
         "external_data_usage": "pre-trained model" if any(e["checkpoint"] != "random" for e in encoders) else None,
         "development_data_usage": "development, training" if adapted else "development",
     }
     return {name: values.get(name) for name in DESCRIPTION}
-
-
-def _decision(facts: SystemFacts, several: bool) -> str:
-    quantile = f"{100 * facts.threshold['quantile']:g} %"
-    fitted = "of a gamma distribution fitted to" if facts.threshold["method"] == "gamma" else "of"
-    threshold = f"threshold at the {quantile} quantile {fitted} the scores of normal training clips"
-    return f"weighted average, {threshold}" if several else threshold
 
 
 def percent(figures: Mapping[str, str]) -> dict[str, float | None]:

@@ -45,7 +45,7 @@ def test_fusions_and_folds_carry_their_protocol(tables):
     fusion, crossed = fit_fusion(tables, PAIR, 0.5), cross_fit(tables, PAIR, 0.5)
     assert fusion.protocol == "complete_dev"
     assert crossed.protocol == "cross_fitted"
-    assert {fold.fusion.protocol for fold in crossed.folds.values()} == {"cross_fitted"}
+    assert {(fold.protocol, fold.fusion.protocol) for fold in crossed.folds.values()} == {("cross_fitted",) * 2}
     held_out, *selection = tables
     nested = fit_fold({m: tables[m] for m in selection}, tables[held_out], held_out, PAIR, 0.5, protocol="nested_lomo")
     assert nested.protocol == nested.fusion.protocol == "nested_lomo"
