@@ -28,7 +28,7 @@ CLIP_COLUMNS = {
     "split": "split",
     "domain": "domain",
     "label": "label",
-}  # field of the manifest for each
+}  # in the manifest
 
 
 @dataclass(frozen=True)

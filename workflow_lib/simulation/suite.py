@@ -104,7 +104,7 @@ def _decibels(level_db: float) -> float:
 
 def simulate_machine(
     machine: str,
-    folder: Path,
+    folder: str | Path,
     *,
     seed: int,
     seconds: float,
@@ -121,7 +121,7 @@ def simulate_machine(
     the severity only, not on how many others are made. Raises UserError for a machine, count, length, severity, seed
     or folder that cannot be used.
     """
-    counts = (train_source, train_target, test_per_cell)
+    folder, counts = Path(folder), (train_source, train_target, test_per_cell)
     if complaints := list(_complaints(seed, seconds, counts, severity)):
         raise UserError("\n".join(f"simulate: {complaint}" for complaint in complaints))
     clips = plan_clips(load_machine(machine), *counts)
