@@ -152,7 +152,7 @@ def _omegas(result: Result, resampling: Resampling, drawn: dict[bytes, NDArray[n
         if key not in drawn:
             drawn[key] = draw_counts(table, machine, resampling)
         domain = np.where(table.domain == "", "source", table.domain)  # only of anomalies, which all figures share
-        figures.append(resampled_metrics(table.score, table.anomaly, domain, drawn[key]).figures)
+        figures.append(resampled_metrics(table.score, table.anomaly, domain, drawn[key]))
     return harmonic_means(np.concatenate(figures).T)
 
 

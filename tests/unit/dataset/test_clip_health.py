@@ -21,7 +21,7 @@ from workflow_lib.dataset.health_table import ClipHealth, health_lines, read_hea
 from workflow_lib.dataset.manifest import Clip, index_machine
 from workflow_lib.errors import UserError
 from workflow_lib.report import Material, build_report
-from workflow_lib.simulation import simulate_machine
+from workflow_lib.simulation.suite import simulate_machine
 
 RATE = 16000
 SIMULATED = {

@@ -110,7 +110,7 @@ def check_fold_ignores(folds: Folds, tables: Tables, changed: Mapping[str, Score
     before, after = folds(tables), folds({**tables, machine: changed})
     assert after[machine].calibration == before[machine].calibration, "the held-out machine calibrates its own fold"
     assert after[machine].weights == before[machine].weights, "the held-out machine chooses its own weights"
-    assert after[machine].selection_score == before[machine].selection_score
+    assert after[machine].fusion.selection_score == before[machine].fusion.selection_score
     others = [m for m in tables if m != machine]
     assert any(after[m].calibration != before[m].calibration or after[m].weights != before[m].weights for m in others)
 

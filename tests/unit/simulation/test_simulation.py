@@ -12,7 +12,7 @@ import soundfile
 
 from workflow_lib.dataset.clip_name import parse_clip_name
 from workflow_lib.errors import UserError
-from workflow_lib.simulation import machine_kinds, simulate_machine
+from workflow_lib.simulation import machine_kinds
 from workflow_lib.simulation.background import SOURCES
 from workflow_lib.simulation.machines import bearing, fan, gearbox, valve
 from workflow_lib.simulation.model import SAMPLE_RATE_HZ, Condition, generator, load_machine, make_operation
@@ -27,7 +27,7 @@ from workflow_lib.simulation.signals import (
     ring,
     shaft_turns,
 )
-from workflow_lib.simulation.suite import PlannedClip, Studio, plan_clips
+from workflow_lib.simulation.suite import PlannedClip, Studio, plan_clips, simulate_machine
 
 ROOT = Path(__file__).parents[3]
 KINDS = machine_kinds()
@@ -136,7 +136,7 @@ def test_names_are_known_without_importing_numpy():
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path):
     here = digests(simulate_machine("valve", tmp_path / "a", **SMALL))
-    code = f"from workflow_lib.simulation import simulate_machine; simulate_machine('valve', 'b', **{SMALL!r})"
+    code = f"from workflow_lib.simulation.suite import simulate_machine; simulate_machine('valve', 'b', **{SMALL!r})"
     subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; {code}"], cwd=tmp_path, check=True
     )
@@ -204,10 +204,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 
 def test_a_write_that_fails_leaves_no_partial_file(tmp_path, monkeypatch):
-    def full(_path, _data):
+    def full(file, *_arguments, **_options):
+        file.write(b"RIFF")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(soundfile, "write", full)
     with pytest.raises(OSError, match="No space left"):
         simulate_machine("fan", tmp_path, **SMALL)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
