@@ -113,12 +113,6 @@ def test_attributes_keep_order_repetition_and_spelling(tail, attributes, string)
     assert (clip.domain, clip.split, clip.label, clip.number) == ("source", "train", "normal", 3)
 
 
-def test_letter_case_of_attributes_does_not_count_in_comparisons():
-    lower, upper = (parse_clip_name(f"section_00_target_test_normal_0003_pro_{x}.wav") for x in "yY")
-    assert lower.attribute_string != upper.attribute_string
-    assert lower.attribute_key == upper.attribute_key
-
-
 def test_the_domain_is_read_from_its_token_and_not_from_the_path():
     clip = parse_clip_name("/data/target/target_train/section_02_source_test_anomaly_0012_mode_target.wav")
     assert (clip.section, clip.domain, clip.split, clip.label) == ("02", "source", "test", "anomaly")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -79,6 +79,22 @@ def golden_values(encoder: str) -> dict[str, Tensor]:
 
 def assert_close(actual: Tensor, expected: Tensor, atol: float) -> None:
     torch.testing.assert_close(actual, expected, atol=atol, rtol=0)
+
+
+def assert_statistics(
+    encoder: Encoder, waveform: Tensor, expected: dict[str, Tensor], key: str, blocks: Iterable[int]
+) -> None:
+    """Compare mean and standard deviation of the last clip with the golden ones, `<key>_block<number>_<moment>`."""
+    statistics = encoder.statistics(encoder.frontend(waveform), blocks)
+    for block in blocks:
+        for index, kind in enumerate(("mean", "std")):
+            assert_close(statistics[block][index][-1], expected[f"{key}_block{block:02d}_{kind}"], 2e-5)
+
+
+@pytest.fixture
+def no_grad() -> Iterator[None]:
+    with torch.no_grad():
+        yield
 
 
 @cache

@@ -17,6 +17,7 @@ from encoder_checks import (
     damage_tensors,
     eat_layout,
     golden_clip,
+    no_grad,  # noqa: F401, a fixture
     one_line_error,
     read_state,
     write_hugging_face_eat,
@@ -26,6 +27,7 @@ from safetensors.torch import save_file
 
 from workflow_lib.encoders import load_encoder
 
+pytestmark = pytest.mark.usefixtures("no_grad")
 SIZES = {"embed_dim": 32, "depth": 2, "num_heads": 2}
 RANDOM = {
     "eat": SIZES,
@@ -37,12 +39,6 @@ RANDOM = {
 EAT_LAYOUTS = ("hf_pretrain", "hf_finetune", "fairseq_finetune")
 PICKLES = [name for name, published in PUBLISHED.items() if published.file.suffix != ".safetensors"]
 FAULTS = {"missing": "missing: ", "extra": "unexpected: ", "shape": "wrong shape: ", "nan": "NaN values in "}
-
-
-@pytest.fixture(autouse=True)
-def _no_grad():
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module", params=[*PUBLISHED, *EAT_LAYOUTS])
