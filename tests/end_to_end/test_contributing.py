@@ -37,8 +37,8 @@ def test_the_examples_run_as_printed(small_run, tmp_path):
     run = {**examples["run"], "suites": ["small"], "systems": [], "protocols": ["cross_fitted"]}
     run["branches"] = [*run["branches"], "ae_mse"]
     studies = {"contrast": {**examples["studies"]["contrast"], "suite": "small"}}
-    models = {**SMALL["models"], **examples["models"]}
-    checkout.configure(**{**SMALL, "run": run, "models": models, "branches": examples["branches"], "studies": studies})
+    added = {key: {**SMALL[key], **examples[key]} for key in ("models", "branches")}
+    checkout.configure(**{**SMALL, "run": run, **added, "studies": studies})
     checkout.make()
 
     rows = {row["name"]: row for row in checkout.rows("small/tables/official.csv")}
