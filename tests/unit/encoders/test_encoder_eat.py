@@ -174,16 +174,11 @@ TABLE = "model.fixed_positional_encoder.positions"
 
 
 WRONG_TENSORS = {
-    "a missing table": ({TABLE: None}, f"missing: {TABLE}"),
     "a missing block": (
         {f"model.blocks.11.{part}.{kind}": None for part in ("norm1", "norm2") for kind in ("weight", "bias")},
         "missing: model.blocks.11.norm1.bias",
     ),
     "an extra block": ({"model.blocks.12.norm1.bias": torch.ones(96)}, "unexpected: model.blocks.12.norm1.bias"),
-    "a wrong shape": (
-        {"model.extra_tokens": torch.ones(1, 2, 96)},
-        "model.extra_tokens is (1, 2, 96), not (1, 1, 96)",
-    ),
     "a wrong table": ({TABLE: torch.ones(1, 6143, 96)}, "positions is (1, 6143, 96), not (1, 6144, 96)"),
     "another patch": (
         {"model.local_encoder.proj.weight": torch.ones(96, 3, 16, 16)},
