@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_lib.dataset.clip_name import ClipName, Fault, FaultError, parse_clip_name
+from workflow_lib.dataset.clip_name import ClipName, Fault, FaultError, fold, parse_clip_name
 from workflow_lib.errors import UserError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dcase2026"
@@ -111,6 +111,12 @@ def test_attributes_keep_order_repetition_and_spelling(tail, attributes, string)
     assert clip.attributes == attributes
     assert clip.attribute_string == (string or tail[1:-4])
     assert (clip.domain, clip.split, clip.label, clip.number) == ("source", "train", "normal", 3)
+
+
+def test_letter_case_of_attributes_does_not_count_in_comparisons():
+    lower, upper = (parse_clip_name(f"section_00_target_test_normal_0003_pro_{x}.wav") for x in "yY")
+    assert lower.attribute_string != upper.attribute_string
+    assert fold(lower.attribute_string) == fold(upper.attribute_string)
 
 
 def test_the_domain_is_read_from_its_token_and_not_from_the_path():

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from workflow_lib.autoencoder.log_mel import log_mel
 from workflow_lib.dataset.clip_name import parse_clip_name
 from workflow_lib.errors import UserError
-from workflow_lib.simulation import machine_kinds, simulate_machine
+from workflow_lib.simulation import machine_kinds
 from workflow_lib.simulation.background import SOURCES
 from workflow_lib.simulation.machines import bearing, fan, gearbox, valve
 from workflow_lib.simulation.model import SAMPLE_RATE_HZ, Condition, generator, load_machine, make_operation
@@ -28,7 +28,7 @@ from workflow_lib.simulation.signals import (
     ring,
     shaft_turns,
 )
-from workflow_lib.simulation.suite import PlannedClip, Studio, plan_clips
+from workflow_lib.simulation.suite import PlannedClip, Studio, plan_clips, simulate_machine
 
 ROOT = Path(__file__).parents[3]
 KINDS = machine_kinds()
@@ -124,7 +124,7 @@ def test_names_are_known_without_importing_numpy():
 def test_the_same_seed_gives_the_same_bytes_over_itself_and_in_another_process(tmp_path):
     here = digests(simulate_machine("valve", tmp_path / "a", **SMALL))
     assert digests(simulate_machine("valve", tmp_path / "a", **SMALL)) == here
-    code = f"from workflow_lib.simulation import simulate_machine; simulate_machine('valve', 'b', **{SMALL!r})"
+    code = f"from workflow_lib.simulation.suite import simulate_machine; simulate_machine('valve', 'b', **{SMALL!r})"
     subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; {code}"], cwd=tmp_path, check=True
     )
