@@ -104,13 +104,25 @@ def test_a_truncated_rf64_and_a_truncated_rifx_are_refused(tmp_path):
         assert "truncated" in refused(path, audio_info)
 
 
-def test_a_wav_cut_within_a_trailing_or_before_the_sound_is_told_apart(tmp_path):
-    sound = chunk(b"data", b"\1\2\3\4" * 100)
-    trailing, headless = tmp_path / "trailing.wav", tmp_path / "headless.wav"
-    trailing.write_bytes(riff(fmt(), sound, chunk(b"LIST", b"INFO", declared=400)))
-    headless.write_bytes(riff(fmt(), sound)[:36])
-    assert audio_info(trailing).frames == 100  # all of the sound is there
-    assert "unreadable" in refused(headless, audio_info)
+WHOLE = {
+    "cut within a trailing chunk": riff(fmt(), chunk(b"data", bytes(400)), chunk(b"LIST", b"INFO", declared=400)),
+    "written to a pipe": riff(fmt(), chunk(b"data", bytes(400), declared=0xFFFFFFFF)),
+    "of odd length, not padded": riff(fmt(channels=1, bits=8), chunk(b"data", bytes(100 + 1), pad=False)),
+    "without a whole last frame": riff(fmt(), chunk(b"data", bytes(403))),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_a_wav_with_all_of_its_sound_is_read_to_the_end(tmp_path, case):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(WHOLE[case])
+    assert audio_info(path).frames == read_clip(path).shape[1] == (101 if "odd" in case else 100)
+
+
+def test_a_wav_cut_before_the_sound_is_unreadable(tmp_path):
+    path = tmp_path / "headless.wav"
+    path.write_bytes(riff(fmt(), chunk(b"data", bytes(400)))[:36])
+    assert "unreadable" in refused(path, audio_info)
 
 
 @pytest.mark.parametrize("odd", [3, 4, 4097, 70001])
@@ -121,20 +133,6 @@ def test_chunks_of_any_length_before_the_sound_do_not_hide_a_truncation(tmp_path
     assert audio_info(path).frames == read_clip(path).shape[1] == 1000
     path.write_bytes(whole[:-10])
     assert "truncated, 3990 of 4000 bytes" in refused(path, audio_info)
-
-
-def test_a_wav_written_to_a_pipe_is_read_to_the_end_of_the_file(tmp_path):
-    path = tmp_path / "piped.wav"
-    path.write_bytes(riff(fmt(), chunk(b"data", bytes(400), declared=0xFFFFFFFF)))
-    assert audio_info(path).frames == read_clip(path).shape[1] == 100
-
-
-def test_a_sound_of_odd_length_needs_no_padding_and_no_whole_last_frame(tmp_path):
-    path = tmp_path / "clip.wav"
-    path.write_bytes(riff(fmt(channels=1, bits=8), chunk(b"data", bytes(401), pad=False)))
-    assert audio_info(path).frames == 401
-    path.write_bytes(riff(fmt(), chunk(b"data", bytes(403))))
-    assert audio_info(path).frames == 100
 
 
 def test_a_truncated_flac_is_refused_and_one_without_a_length_too(tmp_path):

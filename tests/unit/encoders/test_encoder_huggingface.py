@@ -113,20 +113,34 @@ def test_damaged_files_give_one_line(copy, damage):
     assert str(copy) in one_line_error(lambda: load_encoder("huggingface", copy))
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "preprocessor_config.json"])
-def test_a_folder_that_lacks_a_file_is_refused(copy, name):
-    (copy / name).unlink()
-    assert f"there is no {name}" in one_line_error(lambda: load_encoder("huggingface", copy))
+def other_type(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
 
 
-def test_a_pickle_beside_is_never_opened(copy):
-    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    assert "no model.safetensors" in one_line_error(lambda: load_encoder("huggingface", copy))
+WRONG_FOLDERS = {
+    "no config": (lambda f: (f / "config.json").unlink(), "there is no config.json"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "there is no model.safetensors"),
+    "no preprocessor": (lambda f: (f / "preprocessor_config.json").unlink(), "there is no preprocessor_config.json"),
+    # A pickle is never opened, neither beside nor under the name of the weights.
+    "a pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "no model.safetensors"),
+    "a pickle renamed": (
+        lambda f: torch.save({"weight": torch.zeros(2)}, f / "model.safetensors"),
+        "this is a pickle of torch.save",
+    ),
+    "another model": (other_type, "type bert is not known here"),
+    "another rate": (
+        lambda f: ASTFeatureExtractor(sampling_rate=32000).save_pretrained(f),
+        "sampling_rate is 32000, not 16000",
+    ),
+}
 
 
-def test_a_pickle_under_the_name_of_safetensors_is_never_opened(copy):
-    torch.save({"weight": torch.zeros(2)}, copy / "model.safetensors")
-    assert "this is a pickle of torch.save" in one_line_error(lambda: load_encoder("huggingface", copy))
+@pytest.mark.parametrize("fault", WRONG_FOLDERS)
+def test_a_folder_of_another_kind_is_refused(copy, fault):
+    change, message = WRONG_FOLDERS[fault]
+    change(copy)
+    assert message in one_line_error(lambda: load_encoder("huggingface", copy))
 
 
 def test_an_adapter_beside_the_model_is_not_followed(ast, copy):
@@ -134,15 +148,6 @@ def test_an_adapter_beside_the_model_is_not_followed(ast, copy):
     (copy / "adapter_config.json").write_text(json.dumps(elsewhere))
     digests = {load_encoder("huggingface", folder).weights_digest for folder in (ast[1], copy)}
     assert len(digests) == 1
-
-
-def test_other_models_and_other_rates_are_refused(copy):
-    settings = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
-    assert "type bert is not known here" in one_line_error(lambda: load_encoder("huggingface", copy))
-    (copy / "config.json").write_text(json.dumps(settings))
-    ASTFeatureExtractor(sampling_rate=32000).save_pretrained(copy)
-    assert "sampling_rate is 32000, not 16000" in one_line_error(lambda: load_encoder("huggingface", copy))
 
 
 def test_loading_is_quiet(ast, capfd, caplog):
