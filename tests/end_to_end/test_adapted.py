@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 import time
 from itertools import combinations
 
@@ -143,6 +144,20 @@ def test_every_training_is_in_the_tables_and_the_report(adapted):
     assert {row["model"] for row in adapted.rows("small/tables/validation.csv")} == models
     assert {row["model"] for row in adapted.rows("small/tables/models.csv") if row["kind"] == "adapted"} == models
     assert "Training of adapted models" in adapted.page()
+
+
+def test_two_seeds_have_a_mean_and_a_deviation(adapted, tmp_path):
+    workflow, two = adapted.copy(tmp_path / "two seeds"), settings()
+    two["run"] = {**two["run"], "systems": [], "protocols": ["complete_dev"], "seeds": [7, 8]}
+    workflow.configure(**two)
+    output = workflow.make("results/small/tables")
+    assert "Adapt tuned@full-seed8" in output and "tuned@full-seed7" not in output
+    rows = workflow.rows("small/tables/official.csv")
+    omega = [float(row["omega"]) for row in rows if row["name"] == "tuned_head"]
+    (found,) = (row for row in workflow.rows("small/tables/seeds.csv") if row["name"] == "tuned_head")
+    assert (found["protocol"], found["seeds"]) == ("complete_dev", "2")
+    assert float(found["omega_mean"]) == pytest.approx(statistics.mean(omega), abs=1e-12)
+    assert float(found["omega_sd"]) == pytest.approx(statistics.stdev(omega), abs=1e-12)
 
 
 def test_one_command_reruns_one_fold(adapted):

@@ -1,4 +1,4 @@
-"""The demo's own adaptation, as `make demo` configures it: it learns what it has not heard."""
+"""The adaptation of the full demo, four machines and two seeds: it learns what it has not heard."""
 
 from conftest import ROOT, Workflow
 
@@ -7,8 +7,10 @@ FOLDER = "demo/adapters/dualmic_untrained@full-seed13711"
 
 def test_the_attribute_head_knows_withheld_normal_clips_of_the_demo(tmp_path):
     """At least twice chance, which is what naming the commonest class would get."""
-    workflow = Workflow(tmp_path)
-    workflow.make("--configfile", str(ROOT / "profiles" / "demo" / "workflow.yaml"), "--", f"results/{FOLDER}")
+    workflow, config = Workflow(tmp_path), ("--configfile", str(ROOT / "tests/end_to_end/full_demo.yaml"))
+    planned = workflow.make("-n", *config)
+    assert all(f"Adapt dualmic_untrained@full-seed{seed} " in planned for seed in (13711, 2026))
+    workflow.make(*config, "--", f"results/{FOLDER}")
     last = workflow.rows(f"{FOLDER}/validation.csv")[-1]
     assert int(last["clips"]) >= 50
     assert float(last["accuracy_attribute"]) >= 2 * float(last["chance"])
