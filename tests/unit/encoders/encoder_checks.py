@@ -178,7 +178,8 @@ def damage_tensors(state: dict[str, Tensor], damage: str, name: str) -> dict[str
     elif damage == "rows":
         changed[name] = state[name][:, :-5].contiguous()
     elif damage == "nan":
-        changed[name] = torch.full_like(state[name], torch.nan)
+        changed[name] = state[name].clone(memory_format=torch.contiguous_format)
+        changed[name].view(-1)[0] = torch.nan
     elif damage == "number":
         changed[name] = 3
     return changed
@@ -188,7 +189,7 @@ def damage_tensors(state: dict[str, Tensor], damage: str, name: str) -> dict[str
 FILE_DAMAGES = {
     "empty": "the file is empty",
     "cut in the middle": "damaged or cut off",
-    "cut in the header": "damaged or cut off|neither a safetensors nor a torch.save",
+    "cut in the header": "damaged or cut off",
     "without its last byte": "damaged or cut off",
     "a web page": "neither a safetensors nor a torch.save",
     "a Git LFS pointer": "git lfs pull",
