@@ -1,6 +1,8 @@
 """What several storeys of the tests share: running the workflow as a user does, in a folder of its own."""
 
+import csv
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -38,7 +40,8 @@ class Workflow:
         config = ["--configfile", "mine.yaml"] if (self.folder / "mine.yaml").exists() else []
         profile = ["--workflow-profile", str(ROOT / "profiles" / "default")]
         snakefile = ["--snakefile", str(ROOT / "Snakefile")]
-        return [*SNAKEMAKE, *snakefile, *profile, *config, "--cores", "2", *arguments]
+        # Each job with its message and reason is shown, which a profile may leave out.
+        return [*SNAKEMAKE, *snakefile, *profile, *config, "--quiet", "host", "--cores", "2", *arguments]
 
     def start(self, *arguments: str, stdout: Path | None = None) -> subprocess.Popen:
         # A process group of its own: a kill then takes the jobs along, as the end of a session does.
@@ -65,9 +68,29 @@ class Workflow:
         assert done.returncode == 0, done.stdout[-6000:]
         return done.stdout
 
+    def copy(self, folder: Path) -> "Workflow":
+        """The same files and the same configuration in another folder."""
+        shutil.copytree(self.folder, folder)
+        return Workflow(folder)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def page(self) -> str:
+        return (self.results / "report.html").read_text(encoding="utf-8")
+
+    def rows(self, table: str) -> list[dict[str, str]]:
+        """Rows of a CSV file, by its path below the results."""
+        with (self.results / table).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def read_json(self, path: str) -> dict:
+        return json.loads((self.results / path).read_text(encoding="utf-8"))
+
     def files(self, pattern: str) -> dict[str, bytes]:
         """Content of the result files that match, by path."""
-        found = sorted((self.folder / "results").glob(pattern))
+        found = sorted(self.results.glob(pattern))
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in found if path.is_file()}
 
 
@@ -149,9 +172,7 @@ def small_run(tmp_path_factory) -> Workflow:
             original.configure(**SMALL)
             original.make()
             (shared / "flow.done").touch()
-    copy = tmp_path_factory.mktemp("flow") / "a copy"
-    shutil.copytree(original.folder, copy)
-    return Workflow(copy)
+    return original.copy(tmp_path_factory.mktemp("flow") / "a copy")
 
 
 @pytest.fixture(scope="session")

@@ -170,9 +170,3 @@ def test_intervals_differences_and_means_over_seeds_carry_their_protocol():
     assert resample(results, few)[0].interval().protocol == "cross_fitted"
     assert compare(*results, few).protocol == "cross_fitted"
     assert omega_over_seeds([replace(results[0], seed="1"), replace(results[0], seed="2")]).protocol == "cross_fitted"
-
-
-def test_the_sign_of_no_difference_is_not_counted():
-    result = cross_fit(real_tables(BRANCHES[:2], MACHINES[:3]), BRANCHES[:2], 0.5).result("itself")
-    found = compare(result, result, Resampling(replicates=20))
-    assert (found.difference, found.low, found.high) == (0, 0, 0) and math.isnan(found.same_sign)
