@@ -1,6 +1,5 @@
 """Example tables of suites as the evaluation writes them: figures computed from scores, nothing made up by hand."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,27 +7,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from workflow_lib.csv_rows import columns
+from workflow_lib.evaluation.evidence_rows import TABLES
+from workflow_lib.files import write_csv
 from workflow_lib.metrics import machine_metrics, official_score
 
-IDENTITY = "suite,protocol,kind,name,seed,untrained"
-HEADERS = {
-    "machines": "suite,protocol,kind,name,seed,untrained,machine,source_auc,target_auc,pauc,harmonic_mean",
-    "official": "suite,protocol,kind,name,seed,untrained,machines,omega",
-    "weights": "suite,protocol,system,seed,held_out,branch,weight,median,iqr,selection_omega",
-    "ranking": "suite,protocol,kind,name,seed,untrained,machine,rank,clip,domain,anomaly,score",
-    "choices": "suite,protocol,kind,name,seed,held_out,branch,candidate,chosen,selection_omega",
-    "clips": "suite,machine,split,domain,label,clips,channels,sample_rate,seconds_min,seconds_max",
-    "models": "suite,model,kind,trained,description,weights_digest,branches,licence",
-    "notes": "suite,branch,model,machine,note",
-    "training": "suite,model,step,epoch,learning_rate,loss,loss_attribute,loss_machine,loss_domain,loss_consistency,"
-    "accuracy_attribute,accuracy_machine,accuracy_domain,clips_per_s",
-    "validation": "suite,model,epoch,clips,chance,loss,accuracy_attribute,accuracy_machine,accuracy_domain",
-    "uncertainty": f"{IDENTITY},omega,low,high,level,replicates,bootstrap_seed",
-    "differences": "suite,protocol,kind_a,name_a,seed_a,kind_b,name_b,seed_b,untrained,difference,low,high,level,"
-    "same_sign,replicates,bootstrap_seed",
-    "seeds": "suite,protocol,kind,name,untrained,seeds,omega_mean,omega_sd",
-    "thresholds": f"{IDENTITY},machine,method,quantile,threshold,normal_clips,note",
-}
+HEADERS = {table: columns(row_type) for table, row_type in TABLES.items()}
 
 
 @dataclass(frozen=True)
@@ -98,10 +82,7 @@ class Example:
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for table, rows in self.rows.items():
-            with (folder / f"{table}.csv").open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(HEADERS[table].split(","))
-                writer.writerows(rows)
+            write_csv(folder / f"{table}.csv", HEADERS[table], rows)
         return folder
 
 

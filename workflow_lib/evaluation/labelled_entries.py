@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation.columns import Row
 from workflow_lib.plan.paths import NO_SEED
 from workflow_lib.scoring.result import Result
 from workflow_lib.scoring.score_file import read_scores
@@ -20,21 +19,21 @@ Scored = Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]  # evaluat
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """A branch or system under one protocol and seed, and whether an untrained model takes part ("yes" or "no")."""
+class LabelledEntry:
+    """The score tables of a branch or system under one protocol and seed; untrained: a random model takes part."""
 
     suite: str
-    untrained: str
+    untrained: bool
     result: Result
 
     @property
-    def identity(self) -> Row:
-        """The columns IDENTITY."""
+    def identity(self) -> tuple[str, str, str, str, str, bool]:
+        """The columns of `EntryRow`."""
         result = self.result
         return (self.suite, result.protocol, result.kind, result.name, result.seed, self.untrained)
 
 
-def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Entry], Labels]:
+def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[LabelledEntry], Labels]:
     """All entries, sorted, and what their tables together know of each clip."""
     scored = [(e, {m: read_scores(path) for m, path in sorted(e["tables"].items())}) for e in evaluations]
     labels = _known_labels(scored)
@@ -42,12 +41,10 @@ def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Entry],
     return sorted(entries, key=lambda entry: entry.identity), labels
 
 
-def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> Entry:
+def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> LabelledEntry:
     kind, name, protocol, level = (evaluation[key] for key in ("kind", "name", "protocol", "seed"))
     seed = "" if level == NO_SEED else level.removeprefix("seed")
-    return Entry(
-        evaluation["suite"], "yes" if evaluation["untrained"] else "no", Result(kind, name, protocol, seed, tables)
-    )
+    return LabelledEntry(evaluation["suite"], evaluation["untrained"], Result(kind, name, protocol, seed, tables))
 
 
 def _known_labels(scored: Scored) -> Labels:

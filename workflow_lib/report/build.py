@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from workflow_lib.errors import UserError
-from workflow_lib.report.content import Block, Figure, Section, figures_of
+from workflow_lib.files import replacing
+from workflow_lib.report.content import Block, Chart, Section, charts_of
 from workflow_lib.report.drawing import inline_svg, to_png, to_svg
 from workflow_lib.report.health import health_section
 from workflow_lib.report.overview import first_screen, glossary, provenance_section
@@ -62,7 +63,7 @@ def build_report(
         raise UserError("report: no suite given; name at least one suite with its tables")
     tables = [read_suite(name, Path(folder)) for name, folder in suites.items()]
     page = _page(tables, title, provenance, material or Material())
-    charts = list(figures_of([*page.opening, *page.sections]))
+    charts = list(charts_of([*page.opening, *page.sections]))
     drawings = dict(zip(_unique(_file_name(chart.name) for chart in charts), map(_drawn, charts), strict=True))
     numbered = enumerate(zip(charts, drawings.values(), strict=True), 1)
     if figures is not None:
@@ -88,11 +89,20 @@ def _suite_part(suite: SuiteTables, key: str, material: Material) -> Section:
     return replace(section, blocks=(*section.blocks, health))
 
 
-def _drawn(chart: Figure) -> tuple[Figure, str]:
+def _drawn(chart: Chart) -> tuple[Chart, str]:
+    if isinstance(chart.drawing, Path):
+        return chart, _read(chart.drawing).decode("utf-8")
     return chart, to_svg(chart.drawing, chart.title)
 
 
-def _inline(prefix: str, drawing: tuple[Figure, str]) -> Markup:
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise UserError(f"{path}: cannot be read ({fault.strerror}): remove its folder and make it again") from None
+
+
+def _inline(prefix: str, drawing: tuple[Chart, str]) -> Markup:
     chart, svg = drawing
     return inline_svg(svg, prefix, chart.description)
 
@@ -106,18 +116,18 @@ def _html(page: Page, inline: Mapping[int, Markup]) -> str:
     return template.render(page=page, style=style, script=script, drawing=lambda chart: inline[id(chart)])
 
 
-def _write_figures(folder: Path, drawings: Mapping[str, tuple[Figure, str]]) -> None:
+def _write_figures(folder: Path, drawings: Mapping[str, tuple[Chart, str]]) -> None:
     for name, (chart, svg) in drawings.items():
+        drawn = chart.drawing
+        png = _read(drawn.with_suffix(".png")) if isinstance(drawn, Path) else to_png(drawn, chart.title)
         _write_whole(folder / f"{name}.svg", svg.encode("utf-8"))
-        _write_whole(folder / f"{name}.png", to_png(chart.drawing, chart.title))
+        _write_whole(folder / f"{name}.png", png)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Writes beside and renames: nobody ever sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    beside.replace(path)
+    with replacing(path) as beside:
+        beside.write_bytes(content)
 
 
 def _file_name(name: str) -> str:

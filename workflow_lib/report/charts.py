@@ -5,20 +5,20 @@ from statistics import median
 
 import numpy as np
 
+from workflow_lib.evaluation.evidence_rows import Entry, MachineRow, OfficialRow, RankingRow, UncertaintyRow, WeightRow
 from workflow_lib.report.calibration import calibration_curves
-from workflow_lib.report.content import Figure, entry_label, entry_title
+from workflow_lib.report.content import Chart, entry_label, entry_title
 from workflow_lib.report.curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
 from workflow_lib.report.figures import GROUPS, Bar, comparison, distributions, heat_map
 from workflow_lib.report.glossary import METRICS, UNTRAINED_BASE
 from workflow_lib.report.roc import Roc, machine_panels, roc_panels, rocs_of
 from workflow_lib.report.runs import Run, caveat, groups_of
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import Entry, MachineRow, OfficialRow, RankingRow, UncertaintyRow, WeightRow
 from workflow_lib.report.title import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
 from workflow_lib.report.uncertainty import interval_head, intervals_of
 
 
-def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialRow]) -> Figure:
+def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialRow]) -> Chart:
     """Ω of all entries of one protocol, in the order of `rows`."""
     intervals = intervals_of(suite, protocol)
     bars = [_bar(suite, row, intervals.get(row.entry)) for row in rows]
@@ -26,7 +26,7 @@ def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialR
     untrained = " (untrained)" if all(bar.untrained for bar in bars) else ""
     title = f"Ω of systems and branches{untrained}, suite {suite.name}, protocol {protocol}"
     lines = f"Lines: {interval_head(intervals.values())}. " if any(bar.interval for bar in bars) else ""
-    return Figure(
+    return Chart(
         name=f"{suite.name}-{protocol}-omega",
         title=title,
         caption=f"{title}. {lines}Filled: system; hollow: branch; grey: untrained.",
@@ -60,11 +60,11 @@ def _bar_told(bar: Bar) -> str:
     return f"{bar.omega:.4f}" + ("" if bar.interval is None else " from {:.4f} to {:.4f}".format(*bar.interval))
 
 
-def heat_map_chart(suite: SuiteTables, protocol: str, entry: Entry, rows: Sequence[MachineRow]) -> Figure:
+def heat_map_chart(suite: SuiteTables, protocol: str, entry: Entry, rows: Sequence[MachineRow]) -> Chart:
     """The figures of one entry by machine; `rows` are its rows of machines.csv."""
     figures = [{metric: getattr(row, metric) for metric in METRICS} for row in rows]
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
-    return Figure(
+    return Chart(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-machines",
         title=f"{title}: figures by machine",
         caption=f"{title}: figures by machine. Teal is better than guessing (0.5), orange worse.",
@@ -80,11 +80,11 @@ def distribution_chart(
     entry: Entry,
     machines: Mapping[str, Sequence[RankingRow]],
     thresholds: Mapping[str, float | None],
-) -> Figure:
+) -> Chart:
     """The scores of one entry by machine, domain and label; `machines` are its rows of ranking.csv."""
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
     drawing = distributions({machine: _groups(rows) for machine, rows in machines.items()}, thresholds)
-    return Figure(
+    return Chart(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-scores",
         title=f"{title}: anomaly scores",
         caption=(
@@ -102,10 +102,10 @@ def _dashed(thresholds: Iterable[float | None]) -> str:
     return "" if all(value is None for value in thresholds) else " Dashed: the decision threshold."
 
 
-def roc_chart(suite: SuiteTables, protocol: str, entry: Entry, curves: Mapping[str, Mapping[str, Roc]]) -> Figure:
+def roc_chart(suite: SuiteTables, protocol: str, entry: Entry, curves: Mapping[str, Mapping[str, Roc]]) -> Chart:
     """ROC curves of one entry, a panel for each machine."""
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
-    return Figure(
+    return Chart(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-roc",
         title=f"{title}: ROC by machine",
         caption=f"{title}: ROC by machine. {_ROC_READING}",
@@ -117,13 +117,13 @@ def roc_chart(suite: SuiteTables, protocol: str, entry: Entry, curves: Mapping[s
 
 def machine_chart(
     suite: SuiteTables, protocol: str, entry: Entry, rows: Sequence[RankingRow], threshold: float | None
-) -> Figure:
+) -> Chart:
     """Scores and ROC curves of one entry on one machine; `rows` are those of ranking.csv."""
     machine, curves = rows[0].machine, rocs_of(rows)
     title = f"{machine}: {_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
     clips = "Every dot is a clip; the upright mark is the median, the line the middle half."
     reading = f" {_ROC_READING}" if curves else ""
-    return Figure(
+    return Chart(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-machine-{machine}",
         title=title,
         caption=f"{title}. {clips}{_dashed([threshold])}{reading}",
@@ -133,7 +133,7 @@ def machine_chart(
     )
 
 
-def calibration_chart(suite: SuiteTables, rows: Sequence[WeightRow]) -> list[Figure]:
+def calibration_chart(suite: SuiteTables, rows: Sequence[WeightRow]) -> list[Chart]:
     """The calibration curve of every branch of one system, a line for each fold; nothing where none is known."""
     known = [row for row in rows if row.median is not None and row.iqr is not None]
     if not known:
@@ -143,7 +143,7 @@ def calibration_chart(suite: SuiteTables, rows: Sequence[WeightRow]) -> list[Fig
     for row in known:
         curves.setdefault(row.branch, {})[row.held_out or "none"] = (row.median, row.iqr)
     title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
-    figure = Figure(
+    figure = Chart(
         name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-calibration",
         title=f"{title}: calibration",
         caption=(
@@ -182,13 +182,13 @@ def _group(row: RankingRow) -> str:
     return f"{domain} {label}".strip() or "all test clips"
 
 
-def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Figure:
+def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Chart:
     """Loss by step of all adapted models, and accuracy by epoch where clips were withheld; a row for each group."""
     groups = {_group_title(name, members): members for name, members in groups_of(runs).items()}
     told = "; ".join(f"{name}: {_group_told(members)}" for name, members in groups.items())
     grey = _if(any(run.untrained for run in runs), UNTRAINED)
     title = f"Training of adapted models, suite {suite.name}{caveat(runs)}"
-    return Figure(
+    return Chart(
         name=f"{suite.name}-training",
         title=title,
         caption=_training_caption(suite, runs),

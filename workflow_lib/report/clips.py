@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_lib.errors import UserError
+from workflow_lib.evaluation.evidence_rows import RankingRow
 from workflow_lib.report.content import Recording
-from workflow_lib.report.table_rows import RankingRow
 
 INDEX = "clips.json"
 MEDIA = {".png": "image/png", ".mp3": "audio/mpeg"}

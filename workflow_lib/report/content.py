@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 import matplotlib.figure
 
-from workflow_lib.report.table_rows import Entry
+from workflow_lib.evaluation.evidence_rows import Entry
 
 UNTRAINED = "untrained"
 DASH = "\u2013"  # an en dash: nothing to say here
@@ -47,9 +48,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Chart:
     """A drawing with the words that stand for it; `name` becomes the file name, `title` stands in the drawing too.
 
+    `drawing` may also be an SVG file that was drawn before, with a PNG of the same name beside it.
     `protocol` is the one protocol of all that is drawn, None where nothing drawn depends on one.
     """
 
@@ -58,7 +60,7 @@ class Figure:
     title: str
     caption: str
     description: str
-    drawing: matplotlib.figure.Figure = field(compare=False)
+    drawing: matplotlib.figure.Figure | Path = field(compare=False)
     protocol: str | None = None
 
 
@@ -152,16 +154,16 @@ class Section:
     code: str = ""  # the name in config and tables, where it differs from the title
 
 
-Block = Table | Figure | Recordings | Prose | Notice | Cards | Definitions | Details | Section
+Block = Table | Chart | Recordings | Prose | Notice | Cards | Definitions | Details | Section
 
 
-def figures_of(blocks: Iterable[Block]) -> Iterable[Figure]:
-    """All figures of the blocks, in reading order."""
+def charts_of(blocks: Iterable[Block]) -> Iterable[Chart]:
+    """All charts of the blocks, in reading order."""
     for block in blocks:
-        if isinstance(block, Figure):
+        if isinstance(block, Chart):
             yield block
         elif isinstance(block, Details | Section):
-            yield from figures_of(block.blocks)
+            yield from charts_of(block.blocks)
 
 
 def text(value: str, tag: str = "") -> Cell:

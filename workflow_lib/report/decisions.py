@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from workflow_lib.evaluation.evidence_rows import Entry, RankingRow, ThresholdRow
 from workflow_lib.report.content import (
     DASH,
     UNTRAINED,
@@ -17,7 +18,6 @@ from workflow_lib.report.content import (
 )
 from workflow_lib.report.entry_order import Rankings
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import Entry, RankingRow, ThresholdRow
 from workflow_lib.scoring.result import one_protocol
 
 Machines = Mapping[str, Sequence[RankingRow]]

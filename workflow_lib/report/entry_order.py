@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from workflow_lib.evaluation.evidence_rows import Entry, OfficialRow, RankingRow
 from workflow_lib.report.glossary import protocol_order
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import Entry, OfficialRow, RankingRow
 
 # {(protocol, entry): {machine: rows by rank}}
 Rankings = Mapping[tuple[str, Entry], Mapping[str, Sequence[RankingRow]]]

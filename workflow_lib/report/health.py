@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow_lib.dataset.health_table import Finding, HealthRow, grouped, read_health
+from workflow_lib.errors import and_more
 from workflow_lib.report.content import DASH, Block, Cell, Column, Prose, Section, Table, count, number, text
 
-_NAMED = 3  # clips named in a cell before "and N more"
 _READING = (
     "Levels are RMS in dB below full scale and, like the coherence of near and far (0: unrelated, 1: one is the other, "
     "filtered), medians over clips. A clip is clipped if three samples or more in a row stand at full scale."
@@ -31,9 +31,8 @@ def _findings(suite: str, findings: Sequence[Finding]) -> list[Block]:
 def _finding(machine: str, finding: str, lines: Sequence[Finding]) -> tuple[Cell, ...]:
     if not lines[0].clip:
         return (text(machine), text(finding), count(None), text(lines[0].detail))
-    named = ", ".join(f"{line.clip} ({line.detail})" for line in lines[:_NAMED])
-    more = f" and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-    return (text(machine), text(finding), count(len(lines)), text(named + more))
+    named = and_more(f"{line.clip} ({line.detail})" for line in lines)
+    return (text(machine), text(finding), count(len(lines)), text(named))
 
 
 def _figures(suite: str, rows: Sequence[HealthRow]) -> Table:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from workflow_lib.evaluation import FIXED_WEIGHTS
+from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ClipsRow, NoteRow
 from workflow_lib.report.content import DASH, UNTRAINED, Block, Cell, Column, Prose, Section, Table, count, text
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import ClipsRow, NoteRow
 from workflow_lib.report.training import training_blocks
 
 _TRAINED = {"yes": "yes", "no": "no: random weights", "unknown": "unknown"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from workflow_lib.evaluation.evidence_rows import Entry, RankingRow, ThresholdRow
 from workflow_lib.report.charts import machine_chart
 from workflow_lib.report.clips import Shelf
 from workflow_lib.report.content import (
@@ -22,7 +23,6 @@ from workflow_lib.report.decisions import method_of, thresholds_of
 from workflow_lib.report.entry_order import Rankings, wrong_clips
 from workflow_lib.report.glossary import METRICS
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import Entry, RankingRow, ThresholdRow
 from workflow_lib.scoring.result import one_protocol
 
 _HEARING = (

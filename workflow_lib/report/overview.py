@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from workflow_lib.evaluation.evidence_rows import ModelRow, OfficialRow
 from workflow_lib.report.content import (
     Block,
     Card,
@@ -24,7 +25,6 @@ from workflow_lib.report.inputs import clips_of, machines_of
 from workflow_lib.report.ranking import tag_of
 from workflow_lib.report.suite import is_evaluated
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import ModelRow, OfficialRow
 
 
 def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tuple[Block, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from workflow_lib.evaluation.evidence_rows import Entry, MachineRow, OfficialRow, UncertaintyRow
 from workflow_lib.report.charts import comparison_chart, heat_map_chart
 from workflow_lib.report.content import (
     UNTRAINED,
@@ -19,7 +20,6 @@ from workflow_lib.report.content import (
 from workflow_lib.report.entry_order import by_omega
 from workflow_lib.report.glossary import METRICS
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import Entry, MachineRow, OfficialRow, UncertaintyRow
 from workflow_lib.report.uncertainty import (
     difference_blocks,
     interval_cell,

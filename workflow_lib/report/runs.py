@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeVar
 
+from workflow_lib.evaluation.evidence_rows import TrainingRow, ValidationRow
 from workflow_lib.report.glossary import UNTRAINED_BASE
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import TrainingRow, ValidationRow
 
 Row = TypeVar("Row", TrainingRow, ValidationRow)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_lib.evaluation.evidence_rows import Entry
 from workflow_lib.report.clips import Shelf
 from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
 from workflow_lib.report.decisions import decision_blocks
@@ -20,7 +21,6 @@ from workflow_lib.report.inputs import material
 from workflow_lib.report.machine_parts import machine_parts
 from workflow_lib.report.ranking import machine_blocks, ranking_blocks, tag_of
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import Entry
 from workflow_lib.report.unlabelled import score_charts, top_clip_tables
 from workflow_lib.report.weights import choice_blocks, weight_blocks
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, stdev
 
+from workflow_lib.evaluation.evidence_rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
 from workflow_lib.report.content import UNTRAINED, Block, Cell, Column, Details, Table, count, entry_label, number, text
 from workflow_lib.report.glossary import METRICS
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
 from workflow_lib.scoring.result import one_protocol
 
 _SEEDS_HEAD = "Mean ± sample standard deviation"
@@ -33,7 +33,7 @@ def interval_cell(row: UncertaintyRow | DifferenceRow | None, form: str = ".4f")
 def interval_note(rows: Iterable[UncertaintyRow | DifferenceRow]) -> str:
     """How the intervals were made."""
     drawn = sorted({(row.replicates, row.bootstrap_seed) for row in rows})
-    told = " or ".join(f"{replicates} replicates from seed {seed or 'none'}" for replicates, seed in drawn)
+    told = " or ".join(f"{replicates} replicates from seed {seed}" for replicates, seed in drawn)
     return f"Intervals: bootstrap over test clips within machine, domain and label, {told}." if drawn else ""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from workflow_lib.evaluation.evidence_rows import Entry, RankingRow
 from workflow_lib.report.charts import distribution_chart, roc_chart
 from workflow_lib.report.content import Block, Cell, Column, Table, count, entry_title, number, text
 from workflow_lib.report.decisions import thresholds_of, values_of
@@ -9,7 +10,6 @@ from workflow_lib.report.entry_order import Rankings
 from workflow_lib.report.ranking import tag_of
 from workflow_lib.report.roc import rocs_of
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import Entry, RankingRow
 from workflow_lib.scoring.result import one_protocol
 
 TOP_CLIPS = 20

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from workflow_lib.evaluation import FIXED_WEIGHTS
+from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ChoiceRow, Entry, WeightRow
 from workflow_lib.report.charts import calibration_chart
 from workflow_lib.report.content import DASH, Block, Cell, Column, Details, Table, entry_title, number, text
 from workflow_lib.report.ranking import tag_of
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.table_rows import ChoiceRow, Entry, WeightRow
 from workflow_lib.scoring.result import one_protocol
 
 _CHOSEN_NOTE = "“Ω where chosen” is the score on the machines that chose the weights, not on the one held out."

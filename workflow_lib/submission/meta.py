@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from workflow_lib.config.submission_form import DESCRIPTION, FIGURES
+from workflow_lib.evaluation.evidence_rows import MachineRow
 
 EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
 RESULTS = """# Official figures on the development set, in percent, under the protocol complete_dev: calibration,
@@ -127,10 +128,7 @@ def _decision(facts: SystemFacts, several: bool) -> str:
     return f"weighted average, {threshold}" if several else threshold
 
 
-def percent(figures: Mapping[str, str]) -> dict[str, float | None]:
-    """Figures of a machine from a row of machines.csv."""
-    columns = ("source_auc", "target_auc", "pauc")
-    return {
-        name: round(100 * float(figures[column]), 4) if figures[column] else None
-        for name, column in zip(FIGURES, columns, strict=True)
-    }
+def percent(row: MachineRow) -> dict[str, float | None]:
+    """Source AUC, target AUC and pAUC of a machine in percent."""
+    figures = zip(FIGURES, (row.source_auc, row.target_auc, row.pauc), strict=True)
+    return {name: None if value is None else round(100 * value, 4) for name, value in figures}

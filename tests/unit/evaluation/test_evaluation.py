@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_example import drawn_scores
+from report_example import HEADERS, drawn_scores
 
 from workflow_lib.dataset.manifest import Clip, write_manifest
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation import FIXED_WEIGHTS, HEADERS, Evidence, write_tables
+from workflow_lib.evaluation import FIXED_WEIGHTS, Evidence, write_tables
 from workflow_lib.evaluation.threshold_table import write_thresholds
 from workflow_lib.metrics import machine_metrics
 from workflow_lib.report import build_report

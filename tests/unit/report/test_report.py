@@ -677,7 +677,7 @@ def test_a_missing_table_is_named(tmp_path, table):
 @pytest.mark.parametrize("table", sorted(HEADERS))
 def test_a_missing_column_is_named(tmp_path, table):
     folder = labelled_example().write(tmp_path)
-    column = HEADERS[table].split(",")[-1]
+    column = HEADERS[table][-1]
     path = folder / f"{table}.csv"
     path.write_text(path.read_text(encoding="utf-8").replace(column, "other", 1), encoding="utf-8")
     with pytest.raises(UserError, match=rf"{table}\.csv: column {column} is missing"):
@@ -704,7 +704,7 @@ def test_a_missing_column_is_named(tmp_path, table):
 )
 def test_a_faulty_cell_is_named_with_line_and_column(tmp_path, table, column, cell, fault):
     example = trained_example(withheld=40)
-    example.rows[table][1][HEADERS[table].split(",").index(column)] = cell
+    example.rows[table][1][HEADERS[table].index(column)] = cell
     with pytest.raises(UserError, match=rf"{table}\.csv, line 3: {column} .*{fault}") as raised:
         read_suite("demo", example.write(tmp_path))
     assert "\n" not in str(raised.value)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from page_example import READING, STUDY_HEADER, write_benchmarks, write_recordings, write_studies
+from page_example import READING, write_benchmarks, write_recordings, write_studies
 from report_example import HEADERS, THRESHOLD, Example, Scores, drawn_scores, labelled_example, unlabelled_example
 from test_report import PROVENANCE, Parsed, by_head, find_table, table_rows
 
+from workflow_lib.csv_rows import columns
 from workflow_lib.errors import UserError
+from workflow_lib.evaluation.evidence_rows import ModelRow, StudyRow
 from workflow_lib.metrics import machine_metrics
 from workflow_lib.report import Material, build_report
 from workflow_lib.report.clips import read_illustrations
@@ -25,7 +27,6 @@ from workflow_lib.report.roc import roc, rocs_of
 from workflow_lib.report.runtime import stages_of
 from workflow_lib.report.studies import studies_section
 from workflow_lib.report.suite_tables import read_suite
-from workflow_lib.report.table_rows import ModelRow
 
 SEEDS = ("13711", "2026")
 
@@ -408,12 +409,12 @@ def test_no_studies_no_section(seeded):
 )
 def test_a_faulty_cell_of_a_study_is_named(tmp_path, column, cell, fault):
     (study,) = write_studies(tmp_path / "studies", names=["table_2"])
-    path = study / "table_2.csv"
+    (path,) = study.glob("table_2*.csv")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
-    rows[1][STUDY_HEADER.split(",").index(column)] = cell
+    rows[1][columns(StudyRow).index(column)] = cell
     path.write_text("\n".join(",".join(row) for row in rows) + "\n", encoding="utf-8")
-    with pytest.raises(UserError, match=rf"table_2\.csv, line 2: {column} .*{fault}"):
+    with pytest.raises(UserError, match=rf"table_2-complete_dev\.csv, line 2: {column} .*{fault}"):
         studies_section([study])
 
 
@@ -489,6 +490,6 @@ def test_provenance_names_the_packages_that_numbers_come_from():
 )
 def test_a_faulty_cell_of_the_evidence_is_named(tmp_path, table, column, cell, fault):
     example = one_machine()
-    example.rows[table][0][HEADERS[table].split(",").index(column)] = cell
+    example.rows[table][0][HEADERS[table].index(column)] = cell
     with pytest.raises(UserError, match=rf"{table}\.csv, line 2: {column} .*{fault}"):
         read_suite("demo", example.write(tmp_path))

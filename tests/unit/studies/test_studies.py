@@ -10,10 +10,18 @@ import pytest
 import yaml
 
 from workflow_lib.config.checks import check_config
+from workflow_lib.csv_rows import write_rows
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import Evidence, write_tables
 from workflow_lib.evaluation.bootstrap import Resampling
-from workflow_lib.files import write_csv
+from workflow_lib.evaluation.evidence_rows import (
+    TABLES,
+    DifferenceRow,
+    MachineRow,
+    OfficialRow,
+    SeedsRow,
+    UncertaintyRow,
+)
 from workflow_lib.fusion.cross_fit import cross_fit
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.studies import Studies
@@ -22,11 +30,10 @@ from workflow_lib.scoring.score_table import ScoreTable
 from workflow_lib.studies.comparison import comparison_rows, scope_rows
 from workflow_lib.studies.job import make_study
 from workflow_lib.studies.latex import escape, latex_table
-from workflow_lib.studies.lookup import SuiteTables
+from workflow_lib.studies.lookup import EvidenceLookup
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "fusion"
-IDENTITY = ("suite", "protocol", "kind", "name", "seed", "untrained")
 BOOTSTRAP = {"replicates": 50, "level": 0.95, "seed": 1}
 
 
@@ -40,32 +47,27 @@ def tables(tmp_path) -> Path:
     """Tables of evidence: an autoencoder branch without seeds, an untrained adapted one with two, and two systems."""
     folder = tmp_path / "tables"
     folder.mkdir()
-    mse = ("dev", "complete_dev", "branch", "ae_mse", "", "no")
-    adapted = [("dev", "complete_dev", "branch", "dualmic", seed, "yes") for seed in ("13711", "2026")]
-    systems = [("dev", "cross_fitted", "system", name, "", "no") for name in ("one", "two")]
-    omegas = [0.56, 0.61, 0.63, 0.60, 0.65]
-    entries = [mse, *adapted, *systems]
-    write_csv(
-        folder / "official.csv",
-        (*IDENTITY, "machines", "omega"),
-        [(*e, 2, o) for e, o in zip(entries, omegas, strict=True)],
-    )
-    write_csv(
-        folder / "uncertainty.csv",
-        (*IDENTITY, "omega", "low", "high", "level", "replicates", "bootstrap_seed"),
-        [(*e, o, o - 0.01, o + 0.02, 0.95, 2000, 1) for e, o in zip(entries, omegas, strict=True)],
-    )
-    header = ("suite", "protocol", "kind", "name", "untrained", "seeds", "omega_mean", "omega_sd")
-    means = [(*mse[:4], "no", 1, 0.56, ""), (*adapted[0][:4], "yes", 2, 0.62, 0.0141421356)]
-    means += [(*e[:4], "no", 1, o, "") for e, o in zip(systems, omegas[3:], strict=True)]
-    write_csv(folder / "seeds.csv", header, means)
-    ends = [f"{what}_{end}" for end in "ab" for what in ("kind", "name", "seed")]
-    header = ("suite", "protocol", *ends, "untrained", "difference", "low", "high", "level", "same_sign")
-    line = ("dev", "cross_fitted", "system", "one", "", "system", "two", "", "no", -0.05, -0.08, -0.01, 0.95, 0.99)
-    write_csv(folder / "differences.csv", header, [line])
-    figures = [(*e, m, s, 0.5, "", 0.6) for e, s in zip(adapted, (0.7, 0.9), strict=True) for m in ("fan", "valve")]
-    header = (*IDENTITY, "machine", "source_auc", "target_auc", "pauc", "harmonic_mean")
-    write_csv(folder / "machines.csv", header, figures)
+    mse = ("dev", "complete_dev", "branch", "ae_mse", "", False)
+    adapted = [("dev", "complete_dev", "branch", "dualmic", seed, True) for seed in ("13711", "2026")]
+    systems = [("dev", "cross_fitted", "system", name, "", False) for name in ("one", "two")]
+    scored = list(zip([mse, *adapted, *systems], [0.56, 0.61, 0.63, 0.60, 0.65], strict=True))
+    drawn = (0.95, 2000, 1)
+    rows = {
+        "official": [OfficialRow(*who, 2, omega) for who, omega in scored],
+        "uncertainty": [UncertaintyRow(*who, omega, omega - 0.01, omega + 0.02, *drawn) for who, omega in scored],
+        "seeds": [SeedsRow(*who[:4], who[5], 1, omega, None) for who, omega in scored if not who[4]],
+        "differences": [
+            DifferenceRow(*systems[0][:5], *systems[1][2:], -0.05, -0.08, -0.01, 0.95, 0.99, *drawn[1:]),
+        ],
+        "machines": [
+            MachineRow(*who, machine, source_auc, 0.5, None, 0.6)
+            for who, source_auc in zip(adapted, (0.7, 0.9), strict=True)
+            for machine in ("fan", "valve")
+        ],
+    }
+    rows["seeds"].append(SeedsRow(*adapted[0][:4], True, 2, 0.62, 0.0141421356))
+    for name, of_table in rows.items():
+        write_rows(folder / f"{name}.csv", TABLES[name], of_table)
     return folder
 
 
@@ -165,29 +167,31 @@ def test_a_difference_says_in_how_many_replicates_its_sign_holds(tmp_path, table
 
 def test_a_difference_over_seeds_is_a_mean_with_its_deviation(tables):
     rows = [row(entry="dualmic"), row(entry="ae_mse")]
-    change = comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables))[-1]
-    both = [comparison_rows(settings(row(entry="dualmic", seed=s)), SuiteTables(tables))[0] for s in ("13711", "2026")]
+    change = comparison_rows(settings(*rows, against="ae_mse"), EvidenceLookup(tables))[-1]
+    both = [
+        comparison_rows(settings(row(entry="dualmic", seed=s)), EvidenceLookup(tables))[0] for s in ("13711", "2026")
+    ]
     values = [one.value - 0.56 for one in both]
-    assert change.seeds == "2"
+    assert change.seeds == 2
     assert change.value == pytest.approx(sum(values) / 2)
     assert change.sd == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
 
 
 def test_a_difference_without_a_paired_interval_has_none(tables):
     rows = [row(entry="ae_mse"), row(entry="dualmic", seed="13711")]
-    change = comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables))[-1]
-    assert (change.metric, change.value, change.low, change.untrained) == ("change", 0.61 - 0.56, "", "yes")
+    change = comparison_rows(settings(*rows, against="ae_mse"), EvidenceLookup(tables))[-1]
+    assert (change.metric, change.value, change.low, change.untrained) == ("change", 0.61 - 0.56, None, True)
 
 
 def test_mixing_protocols_in_a_comparison_is_an_error(tables):
     mixed = settings(row(entry="ae_mse"), row(entry="one", kind="system", protocol="cross_fitted"))
     with pytest.raises(UserError, match="complete_dev and cross_fitted"):
-        comparison_rows(mixed, SuiteTables(tables))
+        comparison_rows(mixed, EvidenceLookup(tables))
 
 
 def test_scopes_stand_in_parts_of_their_own(tmp_path, tables):
     mixed = settings(row(entry="ae_mse"), row(entry="one", kind="system", protocol="cross_fitted"), kind="scopes")
-    assert [line.protocol for line in scope_rows(mixed, SuiteTables(tables))] == ["complete_dev", "cross_fitted"]
+    assert [line.protocol for line in scope_rows(mixed, EvidenceLookup(tables))] == ["complete_dev", "cross_fitted"]
     _, tex, _ = made(tmp_path, mixed, tables)
     assert tex.count(r"\midrule") == 2
     assert r"\emph{complete\_dev}" in tex and r"\emph{cross\_fitted}" in tex
@@ -287,7 +291,7 @@ def test_text_is_escaped_once():
 
 def test_every_line_of_the_table_has_as_many_cells_as_columns(tables):
     rows = [row(entry="ae_mse", published=0.56, detail="50 % & more"), row(entry="dualmic")]
-    tex = latex_table(comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables)))
+    tex = latex_table(comparison_rows(settings(*rows, against="ae_mse"), EvidenceLookup(tables)))
     columns = len(re.search(r"\\begin\{tabular\}\{(\w+)\}", tex)[1])
     lines = [line for line in tex.splitlines() if line.endswith(r"\\")]
     assert len(lines) == 1 + 3
