@@ -10,8 +10,8 @@ from report_example import MACHINES, Example, adapted_models, labelled_example, 
 from workflow_lib.csv_rows import write_rows
 from workflow_lib.dataset.manifest import Clip, write_manifest
 from workflow_lib.evaluation.evidence_rows import StudyRow
-from workflow_lib.report import Material, build_report
-from workflow_lib.report.illustration import illustrate_clips
+from workflow_lib.report import ReportInputs, build_report
+from workflow_lib.report.sections.clip_pictures import illustrate_clips
 from workflow_lib.studies.figures import draw
 from workflow_lib.studies.study_row import file_stem
 
@@ -144,10 +144,10 @@ def write_long_page(folder: Path) -> Path:
     renamed = studies[1].with_name("weight_search_complete_" * 3)
     studies[1].rename(renamed)
     next(renamed.glob("*.csv")).rename(renamed / f"{renamed.name}.csv")
-    material = Material(studies=[studies[0], renamed, *studies[2:]])
+    inputs = ReportInputs(studies=[studies[0], renamed, *studies[2:]])
     page = folder / "report.html"
     told = {"configuration digest": "0123abcd" * 8}
-    build_report({"demo": example.write(folder / "tables")}, page, title=LONG, provenance=told, material=material)
+    build_report({"demo": example.write(folder / "tables")}, page, title=LONG, provenance=told, inputs=inputs)
     return page
 
 
@@ -165,9 +165,9 @@ def write_page(folder: Path) -> Path:
         illustrate_clips(example.suite, tables, manifests, READING, clips[example.suite], wrong_clips=2, audio=True)
     studies = write_studies(folder / "demo" / "studies")
     clips = {suite: str(place) for suite, place in clips.items()}  # as Snakemake hands folders over
-    material = Material({}, clips, studies, write_benchmarks(folder / "benchmarks"), wrong_clips=2)
+    inputs = ReportInputs({}, clips, studies, write_benchmarks(folder / "benchmarks"), wrong_clips=2)
     tables = {example.suite: folder / example.suite / "tables" for example in (labelled, unlabelled)}
     page = folder / "report.html"
     told = {"version": "0.1.0", "configuration digest": "0123abcd"}
-    build_report(tables, page, title="Example page", provenance=told, material=material)
+    build_report(tables, page, title="Example page", provenance=told, inputs=inputs)
     return page

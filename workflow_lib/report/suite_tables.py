@@ -55,6 +55,10 @@ class SuiteTables:
         flagged |= {("branch", branch) for row in self.models if row.trained == "no" for branch in row.branches}
         return frozenset(flagged | {("system", w.system) for w in self.weights if ("branch", w.branch) in flagged})
 
+    def tag(self, kind: str, name: str) -> str:
+        """'untrained' where a model with random weights takes part in a branch or system, else nothing."""
+        return "untrained" if (kind, name) in self.untrained else ""
+
     @cached_property
     def fixed_weights(self) -> frozenset[str]:
         """Systems whose fusion weights stand in the configuration: no machine chose them."""

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from workflow_lib.evaluation.evidence_rows import StudyRow
-from workflow_lib.report.drawing import figure_style, to_png, to_svg
-from workflow_lib.report.figures import Change, change_marks, changes
-from workflow_lib.report.figures import heat_map as cells_of
-from workflow_lib.report.title import headed
+from workflow_lib.report.charts.drawing import figure_style, to_png, to_svg
+from workflow_lib.report.charts.plots import Change, change_marks, changes
+from workflow_lib.report.charts.plots import heat_map as cells_of
+from workflow_lib.report.charts.title import headed
 from workflow_lib.scoring.result import one_protocol
 from workflow_lib.studies.latex import header
 from workflow_lib.studies.study_row import METRICS, file_stem

@@ -21,7 +21,7 @@ from workflow_lib.dataset.findings import write_health
 from workflow_lib.dataset.health_table import REMAKE, ClipHealth, health_lines, read_health
 from workflow_lib.dataset.manifest import Clip, index_machine
 from workflow_lib.errors import UserError
-from workflow_lib.report import Material, build_report
+from workflow_lib.report import ReportInputs, build_report
 from workflow_lib.simulation import simulate_machine
 
 RATE = 16000
@@ -272,7 +272,9 @@ def test_the_page_shows_findings_and_figures(fan, tmp_path):
     write_clip(path, np.zeros((2, 2 * RATE), np.float32))
     folder = checked(fan, tmp_path / "out", "fan")
     tables = {"demo": labelled_example().write(tmp_path / "tables")}
-    build_report(tables, tmp_path / "report.html", title="t", provenance={}, material=Material(health={"demo": folder}))
+    build_report(
+        tables, tmp_path / "report.html", title="t", provenance={}, inputs=ReportInputs(health={"demo": folder})
+    )
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Health of the recordings" in page
     table = page.split("What is odd about the recordings of demo", 1)[1].split("</table>", 1)[0]

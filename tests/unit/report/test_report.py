@@ -28,10 +28,10 @@ from report_example import (
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report import build_report
-from workflow_lib.report.content import Cell, number
-from workflow_lib.report.drawing import inline_svg, to_svg
-from workflow_lib.report.entry_order import by_omega
-from workflow_lib.report.glossary import (
+from workflow_lib.report.charts.drawing import inline_svg, to_svg
+from workflow_lib.report.charts.title import wrapped
+from workflow_lib.report.page.content import Cell, number
+from workflow_lib.report.page.glossary import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
     TRANSFERRED,
@@ -40,9 +40,9 @@ from workflow_lib.report.glossary import (
     UNTRAINED_HEADLINE,
     WEIGHTS_FIXED,
 )
-from workflow_lib.report.ranking import omega_table
+from workflow_lib.report.sections.entry_order import by_omega
+from workflow_lib.report.sections.ranking import omega_table
 from workflow_lib.report.suite_tables import read_suite
-from workflow_lib.report.title import wrapped
 from workflow_lib.scoring.result import one_protocol
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -562,7 +562,7 @@ def test_many_models_stay_small_and_short_runs_are_drawn(tmp_path, steps):
 
 
 def test_names_of_lines_that_end_together_are_pushed_apart_within_the_panel():
-    from workflow_lib.report.curves import _LABEL_GAP, _apart
+    from workflow_lib.report.charts.training_curves import _LABEL_GAP, _apart
 
     for heights in ([0.02, 0.02, 0.03, 0.5], [0.9, 0.98, 0.99, 1.0], [-0.5, 2.0]):
         moved = _apart(heights)
@@ -729,7 +729,7 @@ def test_a_report_on_nothing_is_refused(tmp_path):
 
 
 def test_thinning_keeps_both_ends():
-    from workflow_lib.report.figures import _thinned
+    from workflow_lib.report.charts.plots import _thinned
 
     scores = np.arange(5000.0)
     kept = _thinned(scores)

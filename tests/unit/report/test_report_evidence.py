@@ -17,25 +17,25 @@ from workflow_lib.csv_rows import columns
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import ModelRow, StudyRow
 from workflow_lib.metrics import machine_metrics
-from workflow_lib.report import Material, build_report
-from workflow_lib.report.clips import read_illustrations
-from workflow_lib.report.entry_order import rankings_of, shown_clips, wrong_clips
-from workflow_lib.report.illustration import illustrate_clips, small_sound, spectrogram_db
-from workflow_lib.report.overview import models_told
-from workflow_lib.report.provenance import package_versions
-from workflow_lib.report.roc import roc, rocs_of
-from workflow_lib.report.runtime import stages_of
-from workflow_lib.report.studies import studies_section
+from workflow_lib.report import ReportInputs, build_report
+from workflow_lib.report.charts.roc import roc, rocs_of
+from workflow_lib.report.sections.clip_gallery import read_illustrations
+from workflow_lib.report.sections.clip_pictures import illustrate_clips, small_sound, spectrogram_db
+from workflow_lib.report.sections.entry_order import rankings_of, shown_clips, wrong_clips
+from workflow_lib.report.sections.overview import models_told
+from workflow_lib.report.sections.provenance import package_versions
+from workflow_lib.report.sections.runtime import stages_of
+from workflow_lib.report.sections.studies import studies_section
 from workflow_lib.report.suite_tables import read_suite
 
 SEEDS = ("13711", "2026")
 
 
-def page_of(folder: Path, example: Example, **material) -> str:
+def page_of(folder: Path, example: Example, **inputs) -> str:
     example.write(folder / "tables")
     suites = {example.suite: folder / "tables"}
     page = folder / "report.html"
-    build_report(suites, page, title="Example", provenance=PROVENANCE, material=Material(**material))
+    build_report(suites, page, title="Example", provenance=PROVENANCE, inputs=ReportInputs(**inputs))
     return page.read_text(encoding="utf-8")
 
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workflow_lib.fusion.calibration import RobustSigmoid
-from workflow_lib.report.drawing import ACCENT, FAINT, figure_style
-from workflow_lib.report.figures import short
+from workflow_lib.report.charts.drawing import ACCENT, FAINT, figure_style
+from workflow_lib.report.charts.plots import short
 
 _POINTS = 33
 _REACH = 4.0  # interquartile ranges at both sides of the median: g is within 2 % of its ends

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import RankingRow
-from workflow_lib.report.content import Recording
+from workflow_lib.report.page.content import Recording
 
 INDEX = "clips.json"
 MEDIA = {".png": "image/png", ".mp3": "audio/mpeg"}
@@ -26,7 +26,7 @@ class Illustration:
     sounds: dict[str, str]
 
 
-class Shelf:
+class ClipGallery:
     """The illustrated clips of a suite; each is handed out once, so that the page holds its sound once."""
 
     def __init__(self, folder: Path | None, key: str) -> None:
@@ -48,11 +48,12 @@ class Shelf:
 
     def take(self, wrong: Sequence[tuple[str, RankingRow]]) -> tuple[Recording, ...]:
         """Those of the clips, given with why they are shown, that are not on the page yet."""
-        if self._folder is None:
+        folder = self._folder
+        if folder is None:
             return ()
         fresh = [(why, row) for why, row in wrong if self._key(row) not in self._given]
         self._given |= {self._key(row) for _, row in fresh}
-        return tuple(self._recording(why, row) for why, row in fresh)
+        return tuple(self._recording(folder, why, row) for why, row in fresh)
 
     def _key(self, row: RankingRow) -> tuple[str, str]:
         key = (row.machine, row.clip)
@@ -61,18 +62,18 @@ class Shelf:
             raise UserError(f"{self._folder}: {told}")
         return key
 
-    def _recording(self, why: str, row: RankingRow) -> Recording:
+    def _recording(self, folder: Path, why: str, row: RankingRow) -> Recording:
         clip = self._clips[self._key(row)]
         channels = " and ".join(clip.sounds) or "its channels"
         return Recording(
             key=self.anchor(row),
             title=f"{row.machine}: {why}",
             caption=f"{row.clip}{f', {row.domain}' if row.domain else ''}",
-            picture=_data_uri(self._folder / clip.picture),
+            picture=_data_uri(folder / clip.picture),
             description=f"Spectrogram of {row.clip} of {row.machine}, {channels}",
             width=clip.width,
             height=clip.height,
-            sounds=tuple((name, _data_uri(self._folder / path)) for name, path in clip.sounds.items()),
+            sounds=tuple((name, _data_uri(folder / path)) for name, path in clip.sounds.items()),
         )
 
 

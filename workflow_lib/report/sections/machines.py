@@ -1,15 +1,11 @@
-"""The page's parts about single machines: scores, ROC, decision threshold, and the clips that are most wrong."""
+"""Single machines: scores, ROC, decision threshold, and the clips that are most wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from workflow_lib.evaluation.evidence_rows import Entry, RankingRow, ThresholdRow
-from workflow_lib.report.charts import machine_chart
-from workflow_lib.report.clips import Shelf
-from workflow_lib.report.content import (
-    UNTRAINED,
+from workflow_lib.report.page.content import (
     Block,
     Cell,
-    Column,
     Details,
     Prose,
     Recordings,
@@ -17,13 +13,15 @@ from workflow_lib.report.content import (
     count,
     entry_title,
     number,
+    protocol_table,
     text,
 )
-from workflow_lib.report.decisions import method_of, thresholds_of
-from workflow_lib.report.entry_order import Rankings, wrong_clips
-from workflow_lib.report.glossary import METRICS
+from workflow_lib.report.page.glossary import METRICS
+from workflow_lib.report.sections.captions import machine_chart
+from workflow_lib.report.sections.clip_gallery import ClipGallery
+from workflow_lib.report.sections.decisions import method_of, thresholds_of
+from workflow_lib.report.sections.entry_order import Rankings, wrong_clips
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.scoring.result import one_protocol
 
 _HEARING = (
     "Spectrograms of near and far share one colour scale. Both sounds were made louder by one factor, so far stays as "
@@ -32,33 +30,33 @@ _HEARING = (
 
 
 def machine_parts(
-    suite: SuiteTables, protocol: str, entry: Entry, rankings: Rankings, shelf: Shelf, wrong: int
+    suite: SuiteTables, protocol: str, entry: Entry, rankings: Rankings, gallery: ClipGallery, wrong: int
 ) -> list[Block]:
     """A fold for each machine of one entry; `wrong`: clips of each kind that are shown as most wrong."""
     machines = rankings.get((protocol, entry), {})
     thresholds = thresholds_of(suite, protocol, entry)
-    hearing = f" {_HEARING}" if wrong and shelf.filled else ""
+    hearing = f" {_HEARING}" if wrong and gallery.filled else ""
     heading = [Prose(f"Machine by machine, {entry_title(entry)}, protocol {protocol}.{hearing}")] if machines else []
     return [
         *heading,
-        *(_part(suite, rows, thresholds.get(machine), shelf, wrong) for machine, rows in machines.items()),
+        *(_part(suite, rows, thresholds.get(machine), gallery, wrong) for machine, rows in machines.items()),
     ]
 
 
 def _part(
-    suite: SuiteTables, rows: Sequence[RankingRow], threshold: ThresholdRow | None, shelf: Shelf, wrong: int
+    suite: SuiteTables, rows: Sequence[RankingRow], threshold: ThresholdRow | None, gallery: ClipGallery, wrong: int
 ) -> Details:
     first = rows[0]
     value = threshold.threshold if threshold else None
-    tag = UNTRAINED if (first.kind, first.name) in suite.untrained else ""
+    tag = suite.tag(first.kind, first.name)
     blocks: list[Block] = [
         machine_chart(suite, first.protocol, first.entry, rows, value),
         Prose(_threshold_told(threshold)),
     ]
     if wrong:
         chosen = wrong_clips(rows, wrong)
-        blocks.append(_wrong_table(suite, chosen, value, shelf, tag))
-        if clips := shelf.take(chosen):
+        blocks.append(_wrong_table(suite, chosen, value, gallery, tag))
+        if clips := gallery.take(chosen):
             blocks.append(Recordings(clips))
     return Details(f"{first.machine}{_figures_told(suite, first)}", tuple(blocks), tag)
 
@@ -83,34 +81,25 @@ def _figures_told(suite: SuiteTables, first: RankingRow) -> str:
 
 
 def _wrong_table(
-    suite: SuiteTables, wrong: Sequence[tuple[str, RankingRow]], threshold: float | None, shelf: Shelf, tag: str
+    suite: SuiteTables,
+    wrong: Sequence[tuple[str, RankingRow]],
+    threshold: float | None,
+    gallery: ClipGallery,
+    tag: str,
 ) -> Table:
-    rows = [row for _, row in wrong]
-    protocol = one_protocol(row.protocol for row in rows)
-    told = "clips that are most wrong" if rows[0].anomaly is not None else "clips with the highest scores"
-    scope = f"suite {suite.name}, protocol {protocol}"
-    return Table(
-        caption=f"{rows[0].machine}: {told}, {entry_title(rows[0].entry)}, {scope}",
-        columns=(
-            Column("Clip"),
-            Column("Why"),
-            Column("Domain"),
-            Column("Place", numeric=True),
-            Column("Anomaly score", numeric=True),
-            Column("Called"),
-        ),
-        rows=tuple(
-            (
-                Cell(row.clip, tag=tag, link=shelf.anchor(row)),
-                text(why),
-                text(row.domain),
-                count(row.rank),
-                number(row.score, ".5g"),
-                text(_called(row, threshold)),
-            )
-            for why, row in wrong
-        ),
-        protocol=protocol,
+    first, why = wrong[0][1], {row: reason for reason, row in wrong}
+    cells: dict[str, Callable[[RankingRow], Cell]] = {
+        "Clip": lambda row: Cell(row.clip, tag=tag, link=gallery.anchor(row)),
+        "Why": lambda row: text(why[row]),
+        "Domain": lambda row: text(row.domain),
+        "Place": lambda row: count(row.rank),
+        "Anomaly score": lambda row: number(row.score, ".5g"),
+        "Called": lambda row: text(_called(row, threshold)),
+    }
+    what = "clips that are most wrong" if first.anomaly is not None else "clips with the highest scores"
+    return protocol_table(
+        *(f"{first.machine}: {what}, {entry_title(first.entry)}", suite.name, [row for _, row in wrong], cells),
+        numeric={"Place", "Anomaly score"},
         note="Place 1 is the most anomalous of the machine's test clips. Called: at the threshold. Data: ranking.csv",
     )
 

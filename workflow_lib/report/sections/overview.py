@@ -1,15 +1,14 @@
 """The first screen: what was run on what, what to be careful about, and the headline figures; and the last lines."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from workflow_lib.evaluation.evidence_rows import ModelRow, OfficialRow
-from workflow_lib.report.content import (
+from workflow_lib.report.page.content import (
     Block,
     Card,
     Cards,
     Cell,
-    Column,
     Definitions,
     Notice,
     Prose,
@@ -17,13 +16,13 @@ from workflow_lib.report.content import (
     Table,
     count,
     entry_label,
+    table,
     text,
 )
-from workflow_lib.report.entry_order import by_omega, protocols_of
-from workflow_lib.report.glossary import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
-from workflow_lib.report.inputs import clips_of, machines_of
-from workflow_lib.report.ranking import tag_of
-from workflow_lib.report.suite import is_evaluated
+from workflow_lib.report.page.glossary import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
+from workflow_lib.report.sections.entry_order import by_omega, protocols_of
+from workflow_lib.report.sections.recordings_and_models import clips_of, machines_of
+from workflow_lib.report.sections.suite import is_evaluated
 from workflow_lib.report.suite_tables import SuiteTables
 
 
@@ -72,17 +71,15 @@ def _flagged_line(suite: SuiteTables) -> list[str]:
 
 
 def _overview_table(suites: Sequence[SuiteTables]) -> Table:
-    counted = (Column("Training clips", numeric=True), Column("Test clips", numeric=True))
-    columns = (Column("Suite"), Column("Result"), *counted, Column("Machines"), Column("Models"))
-    return Table("What was run", columns, tuple(_overview_row(suite) for suite in suites))
-
-
-def _overview_row(suite: SuiteTables) -> tuple[Cell, ...]:
-    machines = machines_of(suite)
-    result = "evaluated" if is_evaluated(suite) else NOT_EVALUATED
-    told = f"{len(machines)}: {', '.join(machines)}"
-    counts = (count(clips_of(suite, "train")), count(clips_of(suite, "test")))
-    return (text(suite.name), text(result), *counts, text(told), text(models_told(suite.models)))
+    cells: dict[str, Callable[[SuiteTables], Cell]] = {
+        "Suite": lambda suite: text(suite.name),
+        "Result": lambda suite: text("evaluated" if is_evaluated(suite) else NOT_EVALUATED),
+        "Training clips": lambda suite: count(clips_of(suite, "train")),
+        "Test clips": lambda suite: count(clips_of(suite, "test")),
+        "Machines": lambda suite: text(f"{len(machines_of(suite))}: {', '.join(machines_of(suite))}"),
+        "Models": lambda suite: text(models_told(suite.models)),
+    }
+    return table("What was run", suites, cells, numeric={"Training clips", "Test clips"})
 
 
 def models_told(models: Iterable[ModelRow]) -> str:
@@ -121,7 +118,7 @@ def _card(suite: SuiteTables, target: str, rows: Sequence[OfficialRow]) -> Card:
         scope=f"{suite.name} · {best.protocol}",
         figure="Ω undefined" if best.omega is None else f"Ω {best.omega:.4f}",
         label=f"{entry_label(best.entry)} ({best.kind})",
-        tag=tag_of(suite, best.kind, best.name),
+        tag=suite.tag(best.kind, best.name),
         detail="no entry has an Ω" if best.omega is None else f"largest of {len(rows)}{_weakest(suite, best)}",
         target=target,
     )
@@ -147,9 +144,11 @@ def glossary() -> Section:
 
 def provenance_section(provenance: Mapping[str, str]) -> Section:
     """Where the page comes from, as the caller gives it."""
-    rows = tuple((text(key), text(value)) for key, value in provenance.items())
-    table = Table("What made this page", (Column("Item"), Column("Value")), rows)
-    return Section("provenance", "Provenance", (table,))
+    cells: dict[str, Callable[[tuple[str, str]], Cell]] = {
+        "Item": lambda item: text(item[0]),
+        "Value": lambda item: text(item[1]),
+    }
+    return Section("provenance", "Provenance", (table("What made this page", provenance.items(), cells),))
 
 
 def _counted(named: tuple[str, int]) -> str:

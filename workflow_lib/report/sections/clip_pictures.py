@@ -19,9 +19,9 @@ from scipy.signal import resample_poly, stft
 from workflow_lib.dataset.loader import CHANNELS, read_waveform
 from workflow_lib.dataset.manifest import Clip, read_manifest
 from workflow_lib.errors import UserError
-from workflow_lib.report.clips import INDEX
-from workflow_lib.report.drawing import figure_style
-from workflow_lib.report.entry_order import shown_clips
+from workflow_lib.report.charts.drawing import figure_style
+from workflow_lib.report.sections.clip_gallery import INDEX
+from workflow_lib.report.sections.entry_order import shown_clips
 from workflow_lib.report.suite_tables import read_suite
 
 WINDOW_SAMPLES = 1024

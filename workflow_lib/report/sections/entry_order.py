@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from workflow_lib.evaluation.evidence_rows import Entry, OfficialRow, RankingRow
-from workflow_lib.report.glossary import protocol_order
+from workflow_lib.report.page.glossary import protocol_order
 from workflow_lib.report.suite_tables import SuiteTables
 
 # {(protocol, entry): {machine: rows by rank}}
@@ -42,7 +42,7 @@ def entries_of(suite: SuiteTables, protocol: str, rankings: Rankings) -> list[En
     return list(dict.fromkeys([*official, *others]))
 
 
-def front(entries: Sequence[Entry]) -> Entry | None:
+def leading_entry(entries: Sequence[Entry]) -> Entry | None:
     """The entry that is shown machine by machine: the best system, or the best branch where there is no system."""
     systems = [entry for entry in entries if entry.kind == "system"]
     return next(iter(systems or entries), None)
@@ -63,7 +63,7 @@ def wrong_clips(rows: Sequence[RankingRow], number: int) -> list[tuple[str, Rank
 def shown_clips(suite: SuiteTables, number: int) -> list[tuple[str, str]]:
     """(machine, clip) of all clips that the page shows with their sound, sorted, each once."""
     rankings = rankings_of(suite)
-    fronts = [(protocol, front(entries_of(suite, protocol, rankings))) for protocol in protocols_of(suite)]
+    fronts = [(protocol, leading_entry(entries_of(suite, protocol, rankings))) for protocol in protocols_of(suite)]
     machines = [rankings.get((protocol, entry), {}) for protocol, entry in fronts if entry]
     rows = [row for tables in machines for rows in tables.values() for _, row in wrong_clips(rows, number)]
     return sorted({(row.machine, row.clip) for row in rows})

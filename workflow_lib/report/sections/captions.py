@@ -1,21 +1,23 @@
-"""From rows of the tables to figures with caption and description."""
+"""Charts of rows of the tables, with title, caption and description."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from workflow_lib.evaluation.evidence_rows import Entry, MachineRow, OfficialRow, RankingRow, UncertaintyRow, WeightRow
-from workflow_lib.report.calibration import calibration_curves
-from workflow_lib.report.content import Chart, entry_label, entry_title
-from workflow_lib.report.curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
-from workflow_lib.report.figures import GROUPS, Bar, comparison, distributions, heat_map
-from workflow_lib.report.glossary import METRICS, UNTRAINED_BASE
-from workflow_lib.report.roc import Roc, machine_panels, roc_panels, rocs_of
-from workflow_lib.report.runs import Run, caveat, groups_of
+from workflow_lib.report.charts.calibration import calibration_curves
+from workflow_lib.report.charts.plots import GROUPS, Bar, comparison, distributions, heat_map
+from workflow_lib.report.charts.roc import Roc, machine_panels, roc_panels, rocs_of
+from workflow_lib.report.charts.title import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
+from workflow_lib.report.charts.training_curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
+from workflow_lib.report.page.content import Chart, entry_label, entry_title
+from workflow_lib.report.page.glossary import METRICS, UNTRAINED_BASE
+from workflow_lib.report.sections.adapted_models import Run, caveat, groups_of
+from workflow_lib.report.sections.uncertainty import interval_head, intervals_of
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.title import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
-from workflow_lib.report.uncertainty import interval_head, intervals_of
 
 
 def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialRow]) -> Chart:
@@ -49,8 +51,9 @@ def _comparison_marks(bars: Sequence[Bar]) -> list[str]:
 def _bar(suite: SuiteTables, row: OfficialRow, interval: UncertaintyRow | None) -> Bar:
     untrained = (row.kind, row.name) in suite.untrained
     label = entry_label(row.entry) + (" (untrained)" if untrained else "")
-    known = interval is not None and interval.low is not None and interval.high is not None
-    ends = (interval.low, interval.high) if known else None
+    ends = None
+    if interval is not None and interval.low is not None and interval.high is not None:
+        ends = (interval.low, interval.high)
     return Bar(label, row.omega, row.kind == "system", untrained, ends)
 
 
@@ -60,17 +63,38 @@ def _bar_told(bar: Bar) -> str:
     return f"{bar.omega:.4f}" + ("" if bar.interval is None else " from {:.4f} to {:.4f}".format(*bar.interval))
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What a chart is about: one entry of a suite under one protocol."""
+
+    suite: SuiteTables
+    protocol: str
+    entry: Entry
+
+    @property
+    def title(self) -> str:
+        untrained = " (untrained)" if (self.entry.kind, self.entry.name) in self.suite.untrained else ""
+        return f"{entry_title(self.entry)}{untrained}, suite {self.suite.name}, protocol {self.protocol}"
+
+    def chart(
+        self, name: str, title: str, caption: str, description: str, drawing: Figure, marks: Sequence[str] = ()
+    ) -> Chart:
+        """A chart whose drawing carries the title; `name` ends its file name."""
+        stem = f"{self.suite.name}-{self.protocol}-{self.entry.name}-{self.entry.seed}-{name}"
+        return Chart(stem, title, caption, description, headed(drawing, title, marks), self.protocol)
+
+
 def heat_map_chart(suite: SuiteTables, protocol: str, entry: Entry, rows: Sequence[MachineRow]) -> Chart:
     """The figures of one entry by machine; `rows` are its rows of machines.csv."""
+    subject = _Subject(suite, protocol, entry)
+    title = f"{subject.title}: figures by machine"
     figures = [{metric: getattr(row, metric) for metric in METRICS} for row in rows]
-    title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
-    return Chart(
-        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-machines",
-        title=f"{title}: figures by machine",
-        caption=f"{title}: figures by machine. Teal is better than guessing (0.5), orange worse.",
-        description=f"Heat map of {title}. The numbers are in the table with the same name.",
-        drawing=headed(heat_map([row.machine for row in rows], figures), f"{title}: figures by machine"),
-        protocol=protocol,
+    return subject.chart(
+        "machines",
+        title,
+        f"{title}. Teal is better than guessing (0.5), orange worse.",
+        f"Heat map of {subject.title}. The numbers are in the table with the same name.",
+        heat_map([row.machine for row in rows], figures),
     )
 
 
@@ -82,19 +106,17 @@ def distribution_chart(
     thresholds: Mapping[str, float | None],
 ) -> Chart:
     """The scores of one entry by machine, domain and label; `machines` are its rows of ranking.csv."""
-    title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
-    drawing = distributions({machine: _groups(rows) for machine, rows in machines.items()}, thresholds)
-    return Chart(
-        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-scores",
-        title=f"{title}: anomaly scores",
-        caption=(
-            f"{title}: anomaly scores of the test clips; further right is more anomalous. Every dot is a clip "
-            "(of more than 200 in a group, 200 evenly spaced in rank); the upright mark is the median, "
-            f"the line the middle half.{_dashed(thresholds.values())} Each machine has its own scale."
-        ),
-        description=f"Scores of {title}, one panel for each of: {', '.join(machines)}.",
-        drawing=headed(drawing, f"{title}: anomaly scores", _if(_dashed(thresholds.values()) != "", THRESHOLD)),
-        protocol=protocol,
+    subject, dashed = _Subject(suite, protocol, entry), _dashed(thresholds.values())
+    title = f"{subject.title}: anomaly scores"
+    return subject.chart(
+        "scores",
+        title,
+        f"{title} of the test clips; further right is more anomalous. Every dot is a clip "
+        "(of more than 200 in a group, 200 evenly spaced in rank); the upright mark is the median, "
+        f"the line the middle half.{dashed} Each machine has its own scale.",
+        f"Scores of {subject.title}, one panel for each of: {', '.join(machines)}.",
+        distributions({machine: _groups(rows) for machine, rows in machines.items()}, thresholds),
+        _if(dashed != "", THRESHOLD),
     )
 
 
@@ -104,82 +126,64 @@ def _dashed(thresholds: Iterable[float | None]) -> str:
 
 def roc_chart(suite: SuiteTables, protocol: str, entry: Entry, curves: Mapping[str, Mapping[str, Roc]]) -> Chart:
     """ROC curves of one entry, a panel for each machine."""
-    title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
-    return Chart(
-        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-roc",
-        title=f"{title}: ROC by machine",
-        caption=f"{title}: ROC by machine. {_ROC_READING}",
-        description=f"ROC curves of {title}, one panel for each of: {', '.join(curves)}. {_ROC_NUMBERS}",
-        drawing=headed(roc_panels(curves), f"{title}: ROC by machine"),
-        protocol=protocol,
-    )
+    subject = _Subject(suite, protocol, entry)
+    title = f"{subject.title}: ROC by machine"
+    described = f"ROC curves of {subject.title}, one panel for each of: {', '.join(curves)}."
+    areas = "The areas are in the table by machine."
+    return subject.chart("roc", title, f"{title}. {_ROC_READING}", f"{described} {areas}", roc_panels(curves))
 
 
 def machine_chart(
     suite: SuiteTables, protocol: str, entry: Entry, rows: Sequence[RankingRow], threshold: float | None
 ) -> Chart:
     """Scores and ROC curves of one entry on one machine; `rows` are those of ranking.csv."""
-    machine, curves = rows[0].machine, rocs_of(rows)
-    title = f"{machine}: {_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
+    subject, machine, curves = _Subject(suite, protocol, entry), rows[0].machine, rocs_of(rows)
+    title = f"{machine}: {subject.title}"
     clips = "Every dot is a clip; the upright mark is the median, the line the middle half."
-    reading = f" {_ROC_READING}" if curves else ""
-    return Chart(
-        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-machine-{machine}",
-        title=title,
-        caption=f"{title}. {clips}{_dashed([threshold])}{reading}",
-        description=f"{'Anomaly scores and ROC curves' if curves else 'Anomaly scores'} of {title}.",
-        drawing=headed(machine_panels(_groups(rows), threshold, curves), title),
-        protocol=protocol,
+    return subject.chart(
+        f"machine-{machine}",
+        title,
+        f"{title}. {clips}{_dashed([threshold])}{f' {_ROC_READING}' if curves else ''}",
+        f"{'Anomaly scores and ROC curves' if curves else 'Anomaly scores'} of {title}.",
+        machine_panels(_groups(rows), threshold, curves),
     )
 
 
 def calibration_chart(suite: SuiteTables, rows: Sequence[WeightRow]) -> list[Chart]:
     """The calibration curve of every branch of one system, a line for each fold; nothing where none is known."""
-    known = [row for row in rows if row.median is not None and row.iqr is not None]
-    if not known:
-        return []
-    entry, protocol = Entry("system", known[0].system, known[0].seed), known[0].protocol
     curves: dict[str, dict[str, tuple[float, float]]] = {}
-    for row in known:
-        curves.setdefault(row.branch, {})[row.held_out or "none"] = (row.median, row.iqr)
-    title = f"{_titled(suite, entry)}, suite {suite.name}, protocol {protocol}"
-    figure = Chart(
-        name=f"{suite.name}-{protocol}-{entry.name}-{entry.seed}-calibration",
-        title=f"{title}: calibration",
-        caption=(
-            f"{title}: calibration g of each branch, 1 / (1 + exp(-(score - median) / IQR)), a line for each held-out "
-            "machine. Where the lines lie together, the calibration does not depend on who was held out."
-        ),
-        description=f"Calibration curves of {title}. Median and IQR of each are in the table below.",
-        drawing=headed(calibration_curves(curves), f"{title}: calibration"),
-        protocol=protocol,
+    for row in rows:
+        if row.median is not None and row.iqr is not None:
+            curves.setdefault(row.branch, {})[row.held_out or "none"] = (row.median, row.iqr)
+    if not curves:
+        return []
+    subject = _Subject(suite, rows[0].protocol, Entry("system", rows[0].system, rows[0].seed))
+    title = f"{subject.title}: calibration"
+    chart = subject.chart(
+        "calibration",
+        title,
+        f"{title} g of each branch, 1 / (1 + exp(-(score - median) / IQR)), a line for each held-out "
+        "machine. Where the lines lie together, the calibration does not depend on who was held out.",
+        f"Calibration curves of {subject.title}. Median and IQR of each are in the table below.",
+        calibration_curves(curves),
     )
-    return [figure]
+    return [chart]
 
 
 _ROC_READING = (
     "ROC: share of anomalous clips found (up) against share of normal clips that raise a false alarm (across). "
     "Shaded: at most 10 % false alarms, the region of the pAUC."
 )
-_ROC_NUMBERS = "The areas are in the table by machine."
-
-
-def _titled(suite: SuiteTables, entry: Entry) -> str:
-    return entry_title(entry) + (" (untrained)" if (entry.kind, entry.name) in suite.untrained else "")
 
 
 def _groups(rows: Sequence[RankingRow]) -> dict[str, np.ndarray]:
     """Scores by group, in the order of GROUPS."""
     groups: dict[str, list[float]] = {}
     for row in rows:
-        groups.setdefault(_group(row), []).append(row.score)
+        label = {True: "anomaly", False: "normal", None: ""}[row.anomaly]
+        domain = row.domain if row.domain in ("source", "target") else ""
+        groups.setdefault(f"{domain} {label}".strip() or "all test clips", []).append(row.score)
     return {name: np.array(groups[name]) for name in GROUPS if name in groups}
-
-
-def _group(row: RankingRow) -> str:
-    label = {True: "anomaly", False: "normal", None: ""}[row.anomaly]
-    domain = row.domain if row.domain in ("source", "target") else ""
-    return f"{domain} {label}".strip() or "all test clips"
 
 
 def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Chart:

@@ -1,14 +1,16 @@
 """What a page is made of: cells, tables, figures, notices and sections, without any HTML."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import matplotlib.figure
 
 from workflow_lib.evaluation.evidence_rows import Entry
+from workflow_lib.scoring.result import one_protocol
 
+Row = TypeVar("Row", bound=Any)
 UNTRAINED = "untrained"
 DASH = "\u2013"  # an en dash: nothing to say here
 
@@ -23,6 +25,9 @@ class Cell:
     undefined: bool = False
     share: float | None = None  # 0 … 1: depth of the tint behind the number
     link: str = ""  # anchor within the page
+
+
+UNDEFINED = Cell("undefined", undefined=True)
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,32 @@ def charts_of(blocks: Iterable[Block]) -> Iterable[Chart]:
             yield from charts_of(block.blocks)
 
 
+def table(
+    caption: str,
+    rows: Iterable[Row],
+    cells: Mapping[str, Callable[[Row], Cell]],
+    *,
+    numeric: Collection[str] = (),
+    protocol: str | None = None,
+    head: int = 0,
+    ordered_by: str | None = None,
+    note: str = "",
+) -> Table:
+    """A table with a line for each of `rows`; `cells` gives {title of a column: its cell of a row}."""
+    columns = tuple(Column(title, title in numeric) for title in cells)
+    lines = tuple(tuple(cell(row) for cell in cells.values()) for row in rows)
+    order = None if ordered_by is None else list(cells).index(ordered_by)
+    return Table(caption, columns, lines, protocol, head, order, note)
+
+
+def protocol_table(
+    title: str, suite: str, rows: Sequence[Row], cells: Mapping[str, Callable[[Row], Cell]], **more: Any
+) -> Table:
+    """A table of rows of one protocol, which its caption names; UserError where they have several."""
+    protocol = one_protocol(row.protocol for row in rows)
+    return table(f"{title}, suite {suite}, protocol {protocol}", rows, cells, protocol=protocol, **more)
+
+
 def text(value: str, tag: str = "") -> Cell:
     """A cell of words; an empty one shows a dash."""
     return Cell(value or DASH, tag=tag)
@@ -174,8 +205,14 @@ def text(value: str, tag: str = "") -> Cell:
 def number(value: float | None, form: str = ".4f", *, tint: bool = False) -> Cell:
     """A cell with a number as `form` shows it; None is undefined, never an empty place."""
     if value is None:
-        return Cell("undefined", undefined=True)
+        return UNDEFINED
     return Cell(format(value, form), repr(value), share=value if tint else None)
+
+
+def length(shortest_s: float, longest_s: float) -> Cell:
+    """A cell with the length of recordings in seconds."""
+    low, high = f"{shortest_s:g}", f"{longest_s:g}"
+    return Cell(f"{low} s" if low == high else f"{low} {DASH} {high} s")
 
 
 def count(value: int | None) -> Cell:

@@ -7,7 +7,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
-from workflow_lib.report.drawing import ACCENT, ANOMALY, INK, MUTED, PAPER, UNKNOWN, figure_style
+from workflow_lib.report.charts.drawing import ACCENT, ANOMALY, INK, MUTED, PAPER, UNKNOWN, figure_style
 
 _SIZE_PT = 9.0
 _LINE_IN, _GAP_IN, _KEY_IN = 0.155, 0.08, 0.24

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TypeVar
 
 from workflow_lib.evaluation.evidence_rows import TrainingRow, ValidationRow
-from workflow_lib.report.glossary import UNTRAINED_BASE
+from workflow_lib.report.page.glossary import UNTRAINED_BASE
 from workflow_lib.report.suite_tables import SuiteTables
 
 Row = TypeVar("Row", TrainingRow, ValidationRow)

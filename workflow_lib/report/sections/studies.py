@@ -6,7 +6,7 @@ from pathlib import Path
 from workflow_lib.csv_rows import read_rows
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import StudyRow
-from workflow_lib.report.content import (
+from workflow_lib.report.page.content import (
     DASH,
     UNTRAINED,
     Cell,
@@ -19,7 +19,7 @@ from workflow_lib.report.content import (
     number,
     text,
 )
-from workflow_lib.report.glossary import METRICS
+from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.scoring.result import one_protocol
 
 _TITLES = {"omega": "Ω", **METRICS, "change": "Change of Ω"}

@@ -1,11 +1,11 @@
 """Run time per stage, from the benchmark files that every job leaves: provenance, which differs from run to run."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_lib.report.content import DASH, Cell, Column, Prose, Section, Table, count, text
+from workflow_lib.report.page.content import DASH, Cell, Prose, Section, count, table, text
 
 KEY = "runtime"  # anchor of the section: the one part of the page that the same tables do not decide
 _READING = (
@@ -73,36 +73,28 @@ def runtime_section(folder: Path | None) -> list[Section]:
     stages = stages_of(Path(folder)) if folder else []
     if not stages:
         return []
-    table = Table(
-        caption="Run time per stage",
-        columns=(
-            Column("Suite"),
-            Column("Stage"),
-            *(Column(t, numeric=True) for t in ("Jobs", "Time of all jobs", "Longest job", "Most memory")),
-        ),
-        rows=tuple(_row(stage) for stage in stages),
-        head=1,
-        note="Data: benchmarks/. Memory: resident, of one job.",
-    )
-    return [Section(KEY, "Run time", (Prose(_READING), table))]
+    numeric: dict[str, Callable[[Stage], Cell]] = {
+        "Jobs": lambda stage: count(len(stage.seconds)),
+        "Time of all jobs": lambda stage: _duration(sum(stage.seconds)),
+        "Longest job": lambda stage: _duration(max(stage.seconds, default=0.0)),
+        "Most memory": lambda stage: _most(stage.memory_mb),
+    }
+    cells: dict[str, Callable[[Stage], Cell]] = {
+        "Suite": lambda stage: text(stage.suite),
+        "Stage": lambda stage: text(STAGES.get(stage.stage, stage.stage)),
+        **numeric,
+    }
+    note = "Data: benchmarks/. Memory: resident, of one job."
+    times = table("Run time per stage", stages, cells, numeric=numeric, head=1, note=note)
+    return [Section(KEY, "Run time", (Prose(_READING), times))]
 
 
-def _row(stage: Stage) -> tuple[Cell, ...]:
-    longest = max(stage.seconds, default=0.0)
-    memory = f"{max(stage.memory_mb):.0f} MB" if stage.memory_mb else DASH
-    return (
-        text(stage.suite),
-        text(STAGES.get(stage.stage, stage.stage)),
-        count(len(stage.seconds)),
-        Cell(_duration(sum(stage.seconds)), repr(sum(stage.seconds))),
-        Cell(_duration(longest), repr(longest)),
-        Cell(memory, repr(max(stage.memory_mb)) if stage.memory_mb else ""),
-    )
+def _most(memory_mb: Sequence[float]) -> Cell:
+    return Cell(f"{max(memory_mb):.0f} MB", repr(max(memory_mb))) if memory_mb else Cell(DASH)
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float) -> Cell:
     """'3.2 s', '4 min 05 s', '2 h 07 min'."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    shown = f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return Cell(f"{seconds:.1f} s" if seconds < 60 else shown, repr(seconds))

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workflow_lib.evaluation.evidence_rows import RankingRow
-from workflow_lib.report.drawing import ACCENT, FAINT, INK, MUTED, NORMAL, figure_style
-from workflow_lib.report.figures import short, strips
+from workflow_lib.report.charts.drawing import ACCENT, FAINT, INK, MUTED, NORMAL, figure_style
+from workflow_lib.report.charts.plots import short, strips
 
 PAUC_LIMIT = 0.1  # largest false-positive rate of the challenge's pAUC
 _SMALLEST_STEP = 0.004  # of an axis: less than a pixel

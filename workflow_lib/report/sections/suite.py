@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_lib.evaluation.evidence_rows import Entry
-from workflow_lib.report.clips import Shelf
-from workflow_lib.report.content import Block, Details, Prose, Section, entry_title
-from workflow_lib.report.decisions import decision_blocks
-from workflow_lib.report.entry_order import Rankings, entries_of, front, protocols_of, rankings_of
-from workflow_lib.report.glossary import (
+from workflow_lib.report.page.content import Block, Details, Prose, Section, entry_title
+from workflow_lib.report.page.glossary import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
     TRANSFERRED,
@@ -17,29 +14,32 @@ from workflow_lib.report.glossary import (
     WEIGHTS_FIXED,
     protocol_term,
 )
-from workflow_lib.report.inputs import material
-from workflow_lib.report.machine_parts import machine_parts
-from workflow_lib.report.ranking import machine_blocks, ranking_blocks, tag_of
+from workflow_lib.report.sections.clip_gallery import ClipGallery
+from workflow_lib.report.sections.decisions import decision_blocks
+from workflow_lib.report.sections.entry_order import Rankings, entries_of, leading_entry, protocols_of, rankings_of
+from workflow_lib.report.sections.machines import machine_parts
+from workflow_lib.report.sections.ranking import machine_blocks, ranking_blocks
+from workflow_lib.report.sections.recordings_and_models import material_section
+from workflow_lib.report.sections.unlabelled import score_charts, top_clip_tables
+from workflow_lib.report.sections.weights import choice_blocks, weight_blocks
 from workflow_lib.report.suite_tables import SuiteTables
-from workflow_lib.report.unlabelled import score_charts, top_clip_tables
-from workflow_lib.report.weights import choice_blocks, weight_blocks
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SuiteContext:
     """What all parts of a suite's section are made from."""
 
     suite: SuiteTables
     rankings: Rankings
-    shelf: Shelf
+    gallery: ClipGallery
     wrong_clips: int
 
 
 def suite_section(suite: SuiteTables, key: str, clips: Path | None, wrong_clips: int) -> Section:
     """Everything about one suite; `clips` is the folder of its illustrated clips, None where it has no recordings."""
-    part = _Part(suite, rankings_of(suite), Shelf(clips, key), wrong_clips)
+    part = _SuiteContext(suite, rankings_of(suite), ClipGallery(clips, key), wrong_clips)
     protocols = [_protocol_section(part, key, protocol) for protocol in protocols_of(suite)]
-    return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, material(suite, key)))
+    return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, material_section(suite, key)))
 
 
 def is_evaluated(suite: SuiteTables) -> bool:
@@ -60,11 +60,11 @@ def _unlabelled(suite: SuiteTables) -> list[str]:
     return sorted({row.machine for row in suite.ranking} - labelled)
 
 
-def _protocol_section(part: _Part, key: str, protocol: str) -> Section:
+def _protocol_section(part: _SuiteContext, key: str, protocol: str) -> Section:
     term, suite = protocol_term(protocol), part.suite
     entries = entries_of(suite, protocol, part.rankings)
     systems = [entry for entry in entries if entry.kind == "system"]
-    first = front(entries)
+    first = leading_entry(entries)
     others = [entry for entry in (*systems, *entries) if entry != first]
     blocks = (
         Prose(_choices(suite, protocol, [entry.name for entry in systems])),
@@ -78,7 +78,7 @@ def _protocol_section(part: _Part, key: str, protocol: str) -> Section:
 def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
     """Who chose what under a protocol, and what nobody chose."""
     blended = {row.system for row in suite.weights if row.protocol == protocol}
-    fixed = suite.fixed_weights & set(systems)
+    fixed = {name for name in systems if name in suite.fixed_weights}
     told = [(WEIGHTS_FIXED, fixed)]
     if not is_evaluated(suite):
         told += [(TRANSFERRED, blended - fixed), (TRANSFERRED_CALIBRATION, blended & fixed)]
@@ -86,7 +86,7 @@ def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
     return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in told if names)])
 
 
-def _entry_part(part: _Part, protocol: str, entry: Entry, *, opened: bool) -> Details:
+def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: bool) -> Details:
     """All there is about one entry; the one that stands open machine by machine, other systems in common charts."""
     suite, rankings = part.suite, part.rankings
     drawn = opened or entry.kind == "system"
@@ -94,13 +94,13 @@ def _entry_part(part: _Part, protocol: str, entry: Entry, *, opened: bool) -> De
     blocks += decision_blocks(suite, protocol, entry, rankings)
     blocks += top_clip_tables(suite, rankings.get((protocol, entry), {}))
     if opened:
-        blocks += machine_parts(suite, protocol, entry, rankings, part.shelf, part.wrong_clips)
+        blocks += machine_parts(suite, protocol, entry, rankings, part.gallery, part.wrong_clips)
     elif drawn:
         blocks += score_charts(suite, protocol, entry, rankings)
     blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
     blocks += choice_blocks(suite, protocol, entry)
     summary = f"{entry_title(entry)} · {protocol}{_omega_of(suite, protocol, entry)}"
-    return Details(summary, tuple(blocks), tag_of(suite, entry.kind, entry.name), opened)
+    return Details(summary, tuple(blocks), suite.tag(entry.kind, entry.name), opened)
 
 
 def _omega_of(suite: SuiteTables, protocol: str, entry: Entry) -> str:

@@ -9,9 +9,9 @@ from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from workflow_lib.report.drawing import ACCENT, ANOMALY, FAINT, INK, MUTED, NORMAL, PAPER, UNKNOWN, figure_style
-from workflow_lib.report.glossary import METRICS
-from workflow_lib.report.title import INTERVAL, PAPERS, UNTRAINED
+from workflow_lib.report.charts.drawing import ACCENT, ANOMALY, FAINT, INK, MUTED, NORMAL, PAPER, UNKNOWN, figure_style
+from workflow_lib.report.charts.title import INTERVAL, PAPERS, UNTRAINED
+from workflow_lib.report.page.glossary import METRICS
 
 _WIDTH_IN = 7.0
 _LONGEST_LABEL = 34

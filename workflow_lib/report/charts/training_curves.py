@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from workflow_lib.report.drawing import ACCENT, FAINT, INK, MUTED, UNKNOWN, figure_style
+from workflow_lib.report.charts.drawing import ACCENT, FAINT, INK, MUTED, UNKNOWN, figure_style
 
 _WIDTH_IN = 8.0
 _PANEL_HEIGHT_IN = 2.2
