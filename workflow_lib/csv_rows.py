@@ -7,10 +7,9 @@
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -18,6 +17,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.files import write_csv
 
 Row = TypeVar("Row")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,17 @@ def write_rows(path: Path, row_type: type[Row], rows: Iterable[Row]) -> None:
     write_csv(path, columns(row_type), map(cells, rows))
 
 
-def cells(row: object) -> tuple[object, ...]:
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """{key: its rows}, in the order of their first rows."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def cells(row: Any) -> tuple[object, ...]:
     """The cells of a row as they are written: text, or whole numbers that sort as such."""
-    kinds = _kinds(type(row))
-    return tuple(kind.written(value) for kind, value in zip(kinds, attrgetter(*columns(type(row)))(row), strict=True))
+    return tuple(kind.written(getattr(row, kind.name)) for kind in _kinds(row.__class__))
 
 
 def read_rows(path: Path, row_type: type[Row], remake: str, **given: object) -> tuple[Row, ...]:
@@ -75,8 +82,9 @@ def read_rows(path: Path, row_type: type[Row], remake: str, **given: object) -> 
 
 
 def _rows(path: Path, lines: Any, row_type: type[Row], remake: str, given: Mapping[str, object]) -> Iterator[Row]:
-    header = next(lines, [])
-    wanted = [kind for kind in _kinds(row_type) if kind.name not in given]
+    header: list[str] = next(lines, [])
+    declared: Any = row_type
+    wanted = [kind for kind in _kinds(declared) if kind.name not in given]
     if missing := [kind.name for kind in wanted if kind.name not in header]:
         raise UserError(f"{path}: column {', '.join(missing)} is missing; the header must have it")
     kinds = [(header.index(kind.name), kind) for kind in wanted]

@@ -1,11 +1,11 @@
 """Health of recordings as tables: one row a clip, one a sort of clip, one a finding; and as lines for the terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from workflow_lib.csv_rows import Written, cells, columns, read_rows
+from workflow_lib.csv_rows import Written, cells, columns, grouped, read_rows
 from workflow_lib.errors import and_more
 
 REMAKE = "delete it and run `snakemake check`"  # how to get a sound table
@@ -81,14 +81,6 @@ def read_health(folder: Path) -> tuple[tuple[HealthRow, ...], tuple[Finding, ...
     return read_rows(folder / "health.csv", HealthRow, REMAKE), read_rows(folder / "findings.csv", Finding, REMAKE)
 
 
-def grouped(findings: Iterable[Finding]) -> list[tuple[str, str, list[Finding]]]:
-    """(machine, finding, its lines) in the order of the table."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.machine, finding.finding), []).append(finding)
-    return [(*key, lines) for key, lines in groups.items()]
-
-
 # ---- on the terminal -------------------------------------------------------------------------------------------------
 
 COLUMNS = {
@@ -115,7 +107,8 @@ def health_lines(folder: Path) -> list[str]:
     table = [[*COLUMNS.values(), "seconds"], *map(_shown, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    told = [f"{machine}: {finding}{_whose(group)}" for machine, finding, group in grouped(findings)]
+    groups = grouped(findings, lambda line: (line.machine, line.finding))
+    told = [f"{machine}: {finding}{_whose(group)}" for (machine, finding), group in groups.items()]
     return [*lines, *(told or ["nothing odd was found"])]
 
 

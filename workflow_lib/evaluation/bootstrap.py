@@ -115,8 +115,8 @@ def check_comparable(a: Result, b: Result) -> None:
         raise UserError(f"{pair}: only one of them has machine {and_more(lone)}")
     for machine, table in a.tables.items():
         other = b.tables[machine]
-        if len(lone := np.setxor1d(table.clip, other.clip)):
-            raise UserError(f"{pair}: on {machine}, only one of them has clip {and_more(lone.tolist())}")
+        if len(clips := np.setxor1d(table.clip, other.clip)):
+            raise UserError(f"{pair}: on {machine}, only one of them has clip {and_more(clips.tolist())}")
         same = (table.domain == other.domain) & ((table.anomaly == other.anomaly) | np.isnan(table.anomaly))
         if not (same & (np.isnan(table.anomaly) == np.isnan(other.anomaly))).all():
             raise UserError(f"{pair}: on {machine}, their domains or labels differ")

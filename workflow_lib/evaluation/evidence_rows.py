@@ -21,20 +21,26 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class EntryRow:
-    """The columns that identify every figure: suite, protocol, and branch or system with its seed."""
+class NamedRow:
+    """The columns of everything that is about a branch or system under one protocol."""
 
     suite: Filled
     protocol: Filled
     kind: EntryKind
     name: Filled
     seed: str
-    untrained: bool  # a model with random weights takes part
 
     @property
     def entry(self) -> Entry:
-        """The branch or system of the row."""
+        """The branch or system with its seed."""
         return Entry(self.kind, self.name, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow(NamedRow):
+    """The columns that identify every figure."""
+
+    untrained: bool  # a model with random weights takes part
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,24 +161,14 @@ class WeightRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceRow:
+class ChoiceRow(NamedRow):
     """choices.csv: a candidate of a branch in one nested fold, and whether the fold chose it."""
 
-    suite: Filled
-    protocol: Filled
-    kind: EntryKind
-    name: Filled
-    seed: str
     held_out: str
     branch: Filled
     candidate: Filled
     chosen: bool
     selection_omega: Share | None
-
-    @property
-    def entry(self) -> Entry:
-        """The branch or system that the fold belongs to."""
-        return Entry(self.kind, self.name, self.seed)
 
 
 @dataclass(frozen=True, slots=True)

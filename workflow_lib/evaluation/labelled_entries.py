@@ -14,6 +14,7 @@ from workflow_lib.scoring.score_table import ScoreTable
 
 WORDS = {0.0: "normal", 1.0: "anomaly"}
 VALUES = {"normal": 0.0, "anomaly": 1.0, "": float("nan")}
+Identity = tuple[str, str, str, str, str, bool]  # suite, protocol, kind, name, seed, untrained
 Labels = dict[str, dict[str, tuple[str, str]]]  # machine: {clip: (domain, label)}, "" where no table knows
 Scored = Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]  # evaluations with their tables by machine
 
@@ -27,7 +28,7 @@ class LabelledEntry:
     result: Result
 
     @property
-    def identity(self) -> tuple[str, str, str, str, str, bool]:
+    def identity(self) -> Identity:
         """The columns of `EntryRow`."""
         result = self.result
         return (self.suite, result.protocol, result.kind, result.name, result.seed, self.untrained)
@@ -41,10 +42,15 @@ def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Labelle
     return sorted(entries, key=lambda entry: entry.identity), labels
 
 
+def identity_of(evaluation: Mapping[str, Any]) -> Identity:
+    """The columns of `EntryRow` of a branch or system as the plan names it."""
+    suite, protocol, kind, name, level = (evaluation[key] for key in ("suite", "protocol", "kind", "name", "seed"))
+    return suite, protocol, kind, name, "" if level == NO_SEED else level.removeprefix("seed"), evaluation["untrained"]
+
+
 def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> LabelledEntry:
-    kind, name, protocol, level = (evaluation[key] for key in ("kind", "name", "protocol", "seed"))
-    seed = "" if level == NO_SEED else level.removeprefix("seed")
-    return LabelledEntry(evaluation["suite"], evaluation["untrained"], Result(kind, name, protocol, seed, tables))
+    suite, protocol, kind, name, seed, untrained = identity_of(evaluation)
+    return LabelledEntry(suite, untrained, Result(kind, name, protocol, seed, tables))
 
 
 def _known_labels(scored: Scored) -> Labels:

@@ -74,7 +74,11 @@ def _describe(settings: Mapping[str, Any]) -> str:
 def note_rows(evidence: Evidence) -> list[NoteRow]:
     """What was reduced, left out or fixed, in no order."""
     suite = evidence.suite
-    rows = [NoteRow(suite, *place, note) for *place, fact in _facts(evidence.notes) for note in fact["notes"]]
+    rows = [
+        NoteRow(suite, branch, model, machine, note)
+        for branch, model, machine, fact in _facts(evidence.notes)
+        for note in fact["notes"]
+    ]
     rows += [NoteRow(suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
     systems = {evaluation["name"] for evaluation in evidence.evaluations if evaluation["kind"] == "system"}
     fixed = [name for name in systems if evidence.config["systems"][name].get("weights")]

@@ -8,6 +8,7 @@ from typing import Any
 from workflow_lib.csv_rows import cells, write_rows
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import ThresholdRow
+from workflow_lib.evaluation.labelled_entries import identity_of
 from workflow_lib.fusion.fold_file import StoredFold, read_fold
 from workflow_lib.scoring.score_file import read_normal_scores
 from workflow_lib.scoring.thresholds import Threshold, decision_threshold
@@ -38,7 +39,7 @@ def _rows(
             known = OWN_SCORES.format(", ".join(own)) if own and not math.isnan(threshold.value) else ""
             note = "; ".join(filter(None, (threshold.note, known)))
             how = (settings["method"], settings["quantile"], threshold.value, threshold.normal_clips, note)
-            yield ThresholdRow(*_identity(evaluation), machine, *how)
+            yield ThresholdRow(*identity_of(evaluation), machine, *how)
 
 
 def machine_threshold(
@@ -63,9 +64,3 @@ def machine_threshold(
 def _used(paths: Mapping[str, str], fold: StoredFold | None) -> list[str]:
     """The branches behind a machine's scores: in nested_lomo the candidates that its fold chose."""
     return list(paths) if fold is None else list(dict.fromkeys(c.candidate for c in fold.choices.values()))
-
-
-def _identity(evaluation: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The columns of `EntryRow`."""
-    seed = evaluation["seed"].removeprefix("seed") if evaluation["seed"] != "noseed" else ""
-    return (*(evaluation[key] for key in ("suite", "protocol", "kind", "name")), seed, evaluation["untrained"])

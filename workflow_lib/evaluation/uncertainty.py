@@ -81,18 +81,7 @@ def _best_branch(entries: Sequence[LabelledEntry], places: Sequence[int]) -> int
 
 
 def _difference_row(a: LabelledEntry, b: LabelledEntry, found: Difference, resampling: Resampling) -> DifferenceRow:
-    ends = [(one.result.kind, one.result.name, one.result.seed) for one in (a, b)]
-    return DifferenceRow(
-        a.suite,
-        a.result.protocol,
-        *ends[0],
-        *ends[1],
-        a.untrained or b.untrained,
-        found.difference,
-        found.low,
-        found.high,
-        resampling.level,
-        found.same_sign,
-        resampling.replicates,
-        resampling.seed,
-    )
+    pair = (*a.identity[2:5], *b.identity[2:5])
+    interval = (found.difference, found.low, found.high, resampling.level, found.same_sign)
+    counts = (resampling.replicates, resampling.seed)
+    return DifferenceRow(*a.identity[:2], *pair, a.untrained or b.untrained, *interval, *counts)

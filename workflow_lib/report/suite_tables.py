@@ -7,24 +7,7 @@ from typing import Any
 
 from workflow_lib.csv_rows import read_rows
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation.evidence_rows import (
-    FIXED_WEIGHTS,
-    TABLES,
-    ChoiceRow,
-    ClipsRow,
-    DifferenceRow,
-    MachineRow,
-    ModelRow,
-    NoteRow,
-    OfficialRow,
-    RankingRow,
-    SeedsRow,
-    ThresholdRow,
-    TrainingRow,
-    UncertaintyRow,
-    ValidationRow,
-    WeightRow,
-)
+from workflow_lib.evaluation import evidence_rows as rows_of
 
 
 @dataclass(frozen=True)
@@ -32,20 +15,20 @@ class SuiteTables:
     """All tables of one suite."""
 
     name: str
-    machines: tuple[MachineRow, ...]
-    official: tuple[OfficialRow, ...]
-    weights: tuple[WeightRow, ...]
-    choices: tuple[ChoiceRow, ...]
-    ranking: tuple[RankingRow, ...]
-    clips: tuple[ClipsRow, ...]
-    models: tuple[ModelRow, ...]
-    notes: tuple[NoteRow, ...]
-    training: tuple[TrainingRow, ...]
-    validation: tuple[ValidationRow, ...]
-    uncertainty: tuple[UncertaintyRow, ...]
-    differences: tuple[DifferenceRow, ...]
-    seeds: tuple[SeedsRow, ...]
-    thresholds: tuple[ThresholdRow, ...]
+    machines: tuple[rows_of.MachineRow, ...]
+    official: tuple[rows_of.OfficialRow, ...]
+    weights: tuple[rows_of.WeightRow, ...]
+    choices: tuple[rows_of.ChoiceRow, ...]
+    ranking: tuple[rows_of.RankingRow, ...]
+    clips: tuple[rows_of.ClipsRow, ...]
+    models: tuple[rows_of.ModelRow, ...]
+    notes: tuple[rows_of.NoteRow, ...]
+    training: tuple[rows_of.TrainingRow, ...]
+    validation: tuple[rows_of.ValidationRow, ...]
+    uncertainty: tuple[rows_of.UncertaintyRow, ...]
+    differences: tuple[rows_of.DifferenceRow, ...]
+    seeds: tuple[rows_of.SeedsRow, ...]
+    thresholds: tuple[rows_of.ThresholdRow, ...]
 
     @cached_property
     def untrained(self) -> frozenset[tuple[str, str]]:
@@ -62,12 +45,13 @@ class SuiteTables:
     @cached_property
     def fixed_weights(self) -> frozenset[str]:
         """Systems whose fusion weights stand in the configuration: no machine chose them."""
-        return frozenset(row.branch for row in self.notes if row.note == FIXED_WEIGHTS)
+        return frozenset(row.branch for row in self.notes if row.note == rows_of.FIXED_WEIGHTS)
 
 
 def read_suite(name: str, folder: Path) -> SuiteTables:
     """Read the tables folder of the suite `name`; UserError names the file, line and column at fault."""
-    return SuiteTables(name, **{table: _rows(folder / f"{table}.csv", row, name) for table, row in TABLES.items()})
+    tables = {table: _rows(folder / f"{table}.csv", row_type, name) for table, row_type in rows_of.TABLES.items()}
+    return SuiteTables(name, **tables)
 
 
 def _rows(path: Path, row_type: type[Any], suite: str) -> tuple[Any, ...]:

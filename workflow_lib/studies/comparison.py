@@ -33,16 +33,8 @@ def _measured(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], 
 
 def filled(row: StudyRow, found: Estimate) -> StudyRow:
     """The row with our number, or the remark that it is undefined."""
-    row = replace(
-        row,
-        value=found.value,
-        sd=found.sd,
-        low=found.low,
-        high=found.high,
-        same_sign=found.same_sign,
-        seeds=found.seeds,
-        untrained=found.untrained,
-    )
+    names = ("value", "sd", "low", "high", "same_sign", "seeds", "untrained")
+    row = replace(row, **{name: getattr(found, name) for name in names})
     if found.value is None:
         return row.with_remark("undefined: its test clips lack a label, a domain or a class")
     several = found.interval_seed and found.low is not None

@@ -6,7 +6,7 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workflow_lib.csv_rows import read_rows
+from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.evaluation.evidence_rows import (
     TABLES,
     DifferenceRow,
@@ -60,10 +60,9 @@ class EvidenceLookup:
 
     def machine_figures(self, protocol: str, kind: str, name: str, metric: str) -> dict[str, Estimate]:
         """One figure of an entry by machine: mean and sample standard deviation over its seeds."""
-        found: dict[str, list[MachineRow]] = {}
-        for row in _of(self._read(MachineRow), protocol, kind, name):
-            found.setdefault(row.machine, []).append(row)
-        return {machine: _over_seeds(rows, metric) for machine, rows in found.items()}
+        rows: list[MachineRow] = _of(self._read(MachineRow), protocol, kind, name)
+        by_machine = grouped(rows, lambda row: row.machine)
+        return {machine: _over_seeds(of_machine, metric) for machine, of_machine in by_machine.items()}
 
     def change(self, protocol: str, a: KindName, b: KindName, seeds: Sequence[tuple[str, str]]) -> Estimate:
         """Omega of `a` minus that of `b`: mean and sample deviation over pairs of seeds.

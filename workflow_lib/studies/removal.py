@@ -63,5 +63,5 @@ def _branch_rows(row: StudyRow, branch: str, ablations: Mapping[str, Ablation], 
 def _figure(pairs: Sequence[tuple[float, Interval | Difference]], first_seed: str, untrained: bool) -> Estimate:
     """Mean and sample deviation over seeds, with the interval of the first."""
     over, first = over_seeds([value for value, _ in pairs]), pairs[0][1]
-    numbers = map(defined, (over.mean, over.sd, first.low, first.high))
-    return Estimate(*numbers, over.seeds, first_seed if over.seeds > 1 else "", untrained)
+    mean, sd, low, high = map(defined, (over.mean, over.sd, first.low, first.high))
+    return Estimate(mean, sd, low, high, over.seeds, first_seed if over.seeds > 1 else "", untrained)

@@ -30,7 +30,7 @@ from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report import build_report
 from workflow_lib.report.charts.drawing import inline_svg, to_svg
 from workflow_lib.report.charts.title import wrapped
-from workflow_lib.report.page.content import Cell, number
+from workflow_lib.report.page.cells import Cell, number
 from workflow_lib.report.page.glossary import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,

@@ -2,7 +2,8 @@
 
 import io
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import matplotlib.style
 from markupsafe import Markup, escape
@@ -44,9 +45,11 @@ _STYLE = {
 }
 
 
-def figure_style() -> AbstractContextManager[None]:
+@contextmanager
+def figure_style() -> Iterator[None]:
     """The style of all figures, on top of matplotlib's defaults whatever the user's matplotlibrc says."""
-    return matplotlib.style.context(["default", _STYLE])
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
 
 
 def to_svg(figure: Figure, title: str) -> str:
@@ -102,6 +105,7 @@ def _compact_tag(tag: str) -> str:
 
 def _fluid(svg: str) -> str:
     """As wide as the page allows, never larger than drawn and never so small that its text cannot be read."""
-    width_pt = float(re.search(r' width="([\d.]+)pt"', svg)[1])
+    found = re.search(r' width="([\d.]+)pt"', svg)
+    width_pt = float(found[1] if found else "nan")
     size = f' style="max-width:{width_pt:g}pt;min-width:{0.65 * width_pt:g}pt"'
     return re.sub(r' width="[\d.]+pt"', size, re.sub(r' height="[\d.]+pt"', "", svg, count=1), count=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -109,7 +110,7 @@ def _heat_cells(
             note = notes[row][column] if notes else ""
             ink = _heat_cell(axes, column, row, value)
             text = missing if value is None else f"{value:.3f}"
-            look = {"ha": "center", "va": "center", "color": ink}
+            look: dict[str, Any] = {"ha": "center", "va": "center", "color": ink}
             axes.text(column + 0.5, row + (0.36 if note else 0.5), text, **look, size=8 if value is None else None)
             if note:
                 axes.text(column + 0.5, row + 0.74, note, **look, size=7)
@@ -186,7 +187,7 @@ def _strip(axes: Axes, place: int, scores: np.ndarray, colour: str) -> None:
     heights = place + 0.5 * ((np.arange(len(shown)) * 0.6180339887498949) % 1.0 - 0.5)
     tiny = 1e-3 * (np.ptp(scores) or 1.0)  # a line needs a length to get its round ends
     gaps = np.full(len(shown), np.nan)
-    line = {"linewidth": 2.6, "solid_capstyle": "round", "alpha": 0.75, "snap": False, "color": colour}
+    line: dict[str, Any] = {"linewidth": 2.6, "solid_capstyle": "round", "alpha": 0.75, "snap": False, "color": colour}
     axes.plot(np.c_[shown, shown + tiny, gaps].ravel(), np.c_[heights, heights, gaps].ravel(), **line)
     low, middle, high = np.quantile(scores, [0.25, 0.5, 0.75])
     axes.plot([low, high], [place, place], color=INK, linewidth=1.1, solid_capstyle="butt")
@@ -248,7 +249,7 @@ def _change_line(axes: Axes, place: int, bar: Change) -> None:
         axes.barh(place, bar.value, height=0.5, color=UNKNOWN if bar.untrained else ACCENT)
         ends = [bar.value, *(bar.interval or ()), *([] if bar.published is None else [bar.published])]
         side = 4 if bar.value >= 0 else -4
-        at = {"ha": "left" if side > 0 else "right", "va": "center", "size": 8}
+        at: dict[str, Any] = {"ha": "left" if side > 0 else "right", "va": "center", "size": 8}
         end = (max(ends) if side > 0 else min(ends), place)
         axes.annotate(f"{bar.value:+.4f}", end, (side, 0), textcoords="offset points", **at)
     if bar.interval:

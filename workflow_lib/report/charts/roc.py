@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from workflow_lib.report.charts.plots import short, strips
 
 PAUC_LIMIT = 0.1  # largest false-positive rate of the challenge's pAUC
 _SMALLEST_STEP = 0.004  # of an axis: less than a pixel
-_STYLES = {
+_STYLES: dict[str, dict[str, Any]] = {
     "all clips": {"color": INK, "linewidth": 1.8},
     "source": {"color": NORMAL, "linewidth": 1.3},
     "target": {"color": ACCENT, "linewidth": 1.3, "linestyle": (0, (4, 1.5))},

@@ -1,6 +1,7 @@
 """What every drawing says by itself, away from its page: whose numbers it shows, and what its marks mean."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -23,7 +24,7 @@ SYSTEM, BRANCH, UNTRAINED, INTERVAL, THRESHOLD, PAPERS = (
     "dashed: decision threshold",
     "hollow diamond: paper",
 )
-_MARKS: dict[str, dict[str, object]] = {
+_MARKS: dict[str, dict[str, Any]] = {
     SYSTEM: {"marker": "o", "color": ACCENT, "linestyle": ""},
     BRANCH: {"marker": "o", "color": ACCENT, "markerfacecolor": PAPER, "linestyle": ""},
     UNTRAINED: {"marker": "s", "color": UNKNOWN, "linestyle": ""},

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -130,8 +131,10 @@ def _prepare(axes: Axes, title: str, across: str, up: str) -> None:
 
 
 def _line(axes: Axes, curve: Curve, x: np.ndarray, y: np.ndarray, *, marked: bool) -> None:
-    look = {"linewidth": 1.8, "zorder": 4} if curve.emphasised else {"linewidth": 0.8, "alpha": 0.55, "zorder": 3}
-    size = {"marker": "o", "markersize": 4.5 if curve.emphasised else 2.8} if marked else {}
+    look: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.55, "zorder": 3}
+    if curve.emphasised:
+        look = {"linewidth": 1.8, "zorder": 4}
+    size: dict[str, Any] = {"marker": "o", "markersize": 4.5 if curve.emphasised else 2.8} if marked else {}
     axes.plot(x, y, color=curve.colour, **look, **size)
 
 

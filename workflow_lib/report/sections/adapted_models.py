@@ -4,13 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TypeVar
 
+from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import TrainingRow, ValidationRow
 from workflow_lib.report.page.glossary import UNTRAINED_BASE
 from workflow_lib.report.suite_tables import SuiteTables
-
-Row = TypeVar("Row", TrainingRow, ValidationRow)
 
 # dualmic@full-seed13711, dualmic@without-fan-seed13711, dualmic@without-ToyCar+fan-seed13711
 _NAME = re.compile(r"(?P<family>.+)@(?:full|without-(?P<held>.+))-seed(?P<seed>\d+)")
@@ -57,27 +55,17 @@ class Run:
 
 def runs_of(suite: SuiteTables) -> tuple[Run, ...]:
     """All adapted models of a suite that left a training log, in the order of the table."""
-    validation = _by_model(suite.validation)
+    validation = grouped(suite.validation, lambda row: row.model)
     states = {row.model: row.trained for row in suite.models}
     return tuple(
         _run(model, steps, validation.get(model, []), _on_random_weights(model, states))
-        for model, steps in _by_model(suite.training).items()
+        for model, steps in grouped(suite.training, lambda row: row.model).items()
     )
 
 
 def groups_of(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """{group: its models}, each in the given order."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.group, []).append(run)
-    return groups
-
-
-def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row.model, []).append(row)
-    return found
+    return grouped(runs, lambda run: run.group)
 
 
 def _run(model: str, steps: list[TrainingRow], validation: list[ValidationRow], untrained: bool) -> Run:

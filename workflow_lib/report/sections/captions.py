@@ -13,7 +13,8 @@ from workflow_lib.report.charts.plots import GROUPS, Bar, comparison, distributi
 from workflow_lib.report.charts.roc import Roc, machine_panels, roc_panels, rocs_of
 from workflow_lib.report.charts.title import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
 from workflow_lib.report.charts.training_curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
-from workflow_lib.report.page.content import Chart, entry_label, entry_title
+from workflow_lib.report.page.cells import entry_label, entry_title
+from workflow_lib.report.page.content import Chart
 from workflow_lib.report.page.glossary import METRICS, UNTRAINED_BASE
 from workflow_lib.report.sections.adapted_models import Run, caveat, groups_of
 from workflow_lib.report.sections.uncertainty import interval_head, intervals_of

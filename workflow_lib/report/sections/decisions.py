@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from workflow_lib.evaluation.evidence_rows import Entry, RankingRow, ThresholdRow
-from workflow_lib.report.page.content import DASH, Block, Cell, Notice, Table, count, entry_title, number, table, text
+from workflow_lib.report.page.cells import DASH, Cell, count, entry_title, number, text
+from workflow_lib.report.page.content import Block, Notice, Table, table
 from workflow_lib.report.sections.entry_order import Rankings
 from workflow_lib.report.suite_tables import SuiteTables
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import Entry, OfficialRow, RankingRow
 from workflow_lib.report.page.glossary import protocol_order
 from workflow_lib.report.suite_tables import SuiteTables
@@ -14,18 +15,16 @@ Rankings = Mapping[tuple[str, Entry], Mapping[str, Sequence[RankingRow]]]
 def rankings_of(suite: SuiteTables) -> Rankings:
     """ranking.csv by protocol, entry and machine, each by rank; read once, as it is the long table."""
     found: dict[tuple[str, Entry], dict[str, list[RankingRow]]] = {}
-    for row in suite.ranking:
-        found.setdefault((row.protocol, row.entry), {}).setdefault(row.machine, []).append(row)
-    return {
-        key: {machine: sorted(rows, key=lambda row: row.rank) for machine, rows in sorted(machines.items())}
-        for key, machines in found.items()
-    }
+    groups = grouped(suite.ranking, lambda row: (row.protocol, row.entry, row.machine))
+    for (protocol, entry, machine), rows in groups.items():
+        found.setdefault((protocol, entry), {})[machine] = sorted(rows, key=lambda row: row.rank)
+    return {key: dict(sorted(machines.items())) for key, machines in found.items()}
 
 
 def protocols_of(suite: SuiteTables) -> list[str]:
     """All protocols of a suite, in the order of the page."""
-    rows = (*suite.official, *suite.machines, *suite.ranking, *suite.weights)
-    return sorted({row.protocol for row in rows}, key=protocol_order)
+    tables = (suite.official, suite.machines, suite.ranking, suite.weights)
+    return sorted({row.protocol for rows in tables for row in rows}, key=protocol_order)
 
 
 def by_omega(rows: Iterable[OfficialRow]) -> list[OfficialRow]:

@@ -3,21 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workflow_lib.dataset.health_table import Finding, HealthRow, grouped, read_health
+from workflow_lib.csv_rows import grouped
+from workflow_lib.dataset.health_table import Finding, HealthRow, read_health
 from workflow_lib.errors import and_more
-from workflow_lib.report.page.content import (
-    DASH,
-    Block,
-    Cell,
-    Prose,
-    Section,
-    Table,
-    count,
-    length,
-    number,
-    table,
-    text,
-)
+from workflow_lib.report.page.cells import DASH, Cell, count, length, number, text
+from workflow_lib.report.page.content import Block, Prose, Section, Table, table
 
 _READING = (
     "Levels are RMS in dB below full scale and, like the coherence of near and far (0: unrelated, 1: one is the other, "
@@ -34,15 +24,16 @@ def health_section(suite: str, folder: Path, key: str) -> Section:
 def _findings(suite: str, findings: Sequence[Finding]) -> list[Block]:
     if not findings:
         return [Prose("Nothing odd was found in the recordings."), Prose(_READING)]
-    cells: dict[str, Callable[[tuple[str, str, list[Finding]]], Cell]] = {
-        "Machine": lambda group: text(group[0]),
-        "Finding": lambda group: text(group[1]),
-        "Clips": lambda group: count(len(group[2]) if group[2][0].clip else None),
-        "Which": lambda group: text(_which(group[2])),
+    groups = grouped(findings, lambda line: (line.machine, line.finding)).values()
+    cells: dict[str, Callable[[list[Finding]], Cell]] = {
+        "Machine": lambda lines: text(lines[0].machine),
+        "Finding": lambda lines: text(lines[0].finding),
+        "Clips": lambda lines: count(len(lines) if lines[0].clip else None),
+        "Which": lambda lines: text(_which(lines)),
     }
     caption = f"What is odd about the recordings of {suite}"
     note = "Data: check/findings.csv"
-    return [table(caption, grouped(findings), cells, numeric={"Clips"}, note=note), Prose(_READING)]
+    return [table(caption, groups, cells, numeric={"Clips"}, note=note), Prose(_READING)]
 
 
 def _which(lines: Sequence[Finding]) -> str:

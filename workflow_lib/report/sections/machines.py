@@ -3,19 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from workflow_lib.evaluation.evidence_rows import Entry, RankingRow, ThresholdRow
-from workflow_lib.report.page.content import (
-    Block,
-    Cell,
-    Details,
-    Prose,
-    Recordings,
-    Table,
-    count,
-    entry_title,
-    number,
-    protocol_table,
-    text,
-)
+from workflow_lib.report.page.cells import Cell, count, entry_title, number, text
+from workflow_lib.report.page.content import Block, Details, Prose, Recordings, Table, protocol_table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.report.sections.captions import machine_chart
 from workflow_lib.report.sections.clip_gallery import ClipGallery

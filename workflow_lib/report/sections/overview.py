@@ -4,21 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from workflow_lib.evaluation.evidence_rows import ModelRow, OfficialRow
-from workflow_lib.report.page.content import (
-    Block,
-    Card,
-    Cards,
-    Cell,
-    Definitions,
-    Notice,
-    Prose,
-    Section,
-    Table,
-    count,
-    entry_label,
-    table,
-    text,
-)
+from workflow_lib.report.page.cells import Cell, count, entry_label, text
+from workflow_lib.report.page.content import Block, Card, Cards, Definitions, Notice, Prose, Section, Table, table
 from workflow_lib.report.page.glossary import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
 from workflow_lib.report.sections.entry_order import by_omega, protocols_of
 from workflow_lib.report.sections.recordings_and_models import clips_of, machines_of

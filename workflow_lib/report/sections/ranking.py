@@ -5,18 +5,8 @@ from functools import partial
 
 from workflow_lib.errors import and_more
 from workflow_lib.evaluation.evidence_rows import Entry, MachineRow, OfficialRow
-from workflow_lib.report.page.content import (
-    Block,
-    Cell,
-    Notice,
-    Table,
-    count,
-    entry_label,
-    entry_title,
-    number,
-    protocol_table,
-    text,
-)
+from workflow_lib.report.page.cells import Cell, count, entry_label, entry_title, number, text
+from workflow_lib.report.page.content import Block, Notice, Table, protocol_table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.report.sections.captions import comparison_chart, heat_map_chart
 from workflow_lib.report.sections.entry_order import by_omega

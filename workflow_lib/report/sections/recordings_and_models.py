@@ -3,20 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ClipsRow, ModelRow, NoteRow
-from workflow_lib.report.page.content import (
-    DASH,
-    UNTRAINED,
-    Block,
-    Cell,
-    Prose,
-    Section,
-    Table,
-    count,
-    length,
-    table,
-    text,
-)
+from workflow_lib.report.page.cells import DASH, UNTRAINED, Cell, count, length, text
+from workflow_lib.report.page.content import Block, Prose, Section, Table, table
 from workflow_lib.report.sections.training import training_blocks
 from workflow_lib.report.suite_tables import SuiteTables
 
@@ -52,9 +42,7 @@ def _sort_order(row: ClipsRow) -> tuple[bool, bool, str, bool]:
 
 
 def _clips_table(suite: SuiteTables) -> Table:
-    machines: dict[str, list[ClipsRow]] = {}
-    for row in suite.clips:
-        machines.setdefault(row.machine, []).append(row)
+    machines = grouped(suite.clips, lambda row: row.machine)
     sorts = dict.fromkeys(_sort_of(row) for row in sorted(suite.clips, key=_sort_order))
     counts = {sort: partial(_clips_of_sort, sort) for sort in sorts}
     cells: dict[str, Callable[[list[ClipsRow]], Cell]] = {
@@ -104,9 +92,7 @@ def _digest(digest: str) -> Cell:
 def _notes(suite: SuiteTables) -> Block:
     if not suite.notes:
         return Prose("No notes: nothing was reduced, left out or fixed.")
-    groups: dict[tuple[str, str, str], list[NoteRow]] = {}
-    for row in suite.notes:
-        groups.setdefault((row.note, row.branch, row.model), []).append(row)
+    groups = grouped(suite.notes, lambda row: (row.note, row.branch, row.model))
     cells: dict[str, Callable[[list[NoteRow]], Cell]] = {
         "Note": lambda rows: text(rows[0].note, _note_tag(suite, rows[0])),
         "Branch or system": lambda rows: text(rows[0].branch),

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_lib.report.page.content import DASH, Cell, Prose, Section, count, table, text
+from workflow_lib.report.page.cells import DASH, Cell, count, text
+from workflow_lib.report.page.content import Prose, Section, table
 
 KEY = "runtime"  # anchor of the section: the one part of the page that the same tables do not decide
 _READING = (

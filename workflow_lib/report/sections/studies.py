@@ -1,24 +1,14 @@
 """The part of the page about studies: the paper's tables and figures, its published values beside ours."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
-from workflow_lib.csv_rows import read_rows
+from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import StudyRow
-from workflow_lib.report.page.content import (
-    DASH,
-    UNTRAINED,
-    Cell,
-    Chart,
-    Column,
-    Prose,
-    Section,
-    Table,
-    count,
-    number,
-    text,
-)
+from workflow_lib.report.page.cells import DASH, UNTRAINED, Cell, count, number, text
+from workflow_lib.report.page.content import Block, Chart, Prose, Section, Table, table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.scoring.result import one_protocol
 
@@ -47,94 +37,73 @@ def _study(folder: Path) -> Section:
     if not rows:
         return Section(f"study-{folder.name}", folder.name, (Prose("The study has no rows."),))
     suite, first = rows[0].suite, rows[0]
-    protocols = dict.fromkeys(row.protocol for row in rows)  # rows of two protocols never share a table
-    tables = [_table([row for row in rows if row.protocol == protocol]) for protocol in protocols]
-    blocks = (*tables, *_drawn(rows, path.with_suffix(".svg")))
-    return Section(f"study-{suite}-{first.study}", first.title, blocks, code=f"{first.study}, suite {suite}")
+    # Rows of two protocols never share a table.
+    blocks: list[Block] = [_table(scope) for scope in grouped(rows, lambda row: row.protocol).values()]
+    blocks += _drawn(rows, path.with_suffix(".svg"))
+    return Section(f"study-{suite}-{first.study}", first.title, tuple(blocks), code=f"{first.study}, suite {suite}")
 
 
 def _table(rows: Sequence[StudyRow]) -> Table:
-    lines: dict[int, list[StudyRow]] = {}
-    for row in rows:
-        lines.setdefault(row.row, []).append(row)
-    columns = [_Shown(head, rows) for head in dict.fromkeys(_head(row) for row in rows)]
-    words = rows[0].metric == "text"
-    detailed = any(row.detail for row in rows) and not words
-    # Roles are words: those of a table of figures have a protocol.
-    protocol = one_protocol(row.protocol for row in rows) if rows[0].protocol else None
-    scope = f", protocol {protocol}" if protocol else ""
-    return Table(
-        caption=f"{rows[0].title}, suite {rows[0].suite}{scope}",
-        columns=(
-            Column("Row"),
-            *([Column("Detail")] if detailed else []),
-            *(Column(title, numeric=not words) for shown in columns for title in shown.titles),
-            *([] if words else [Column("Seeds", numeric=True)]),
-            Column("Ours is"),
-            Column("Remark"),
-        ),
-        rows=tuple(_line(line, columns, detailed=detailed) for line in lines.values()),
-        protocol=protocol,
+    words, heads = rows[0].metric == "text", dict.fromkeys(map(_head, rows))
+    figures: dict[str, Callable[[list[StudyRow]], Cell]] = {}
+    for head in heads:
+        found = [row for row in rows if _head(row) == head]
+        figures[head] = partial(_cell, head, _ours)
+        if any(row.low is not None for row in found):
+            figures[f"{head}, interval"] = partial(_cell, head, _interval)
+        if any(row.published is not None for row in found) or len(heads) == 1:
+            figures[f"{head}, paper"] = partial(_cell, head, _paper)
+    cells: dict[str, Callable[[list[StudyRow]], Cell]] = {
+        "Row": lambda line: text(line[0].label, UNTRAINED if any(row.untrained for row in line) else ""),
+        "Detail": lambda line: text(line[0].detail),
+        **figures,
+        "Seeds": lambda line: count(line[0].seeds),
+        "Ours is": lambda line: text(" ".join(word for word in (line[0].entry_kind, line[0].entry) if word)),
+        "Remark": lambda line: text("; ".join(dict.fromkeys(row.remark for row in line if row.remark))),
+    }
+    left_out = {"Detail"} if words or not any(row.detail for row in rows) else set()
+    left_out |= {"Seeds"} if words else set()
+    return table(
+        # Roles are words, which belong to no protocol.
+        f"{rows[0].title}, suite {rows[0].suite}" + (f", protocol {rows[0].protocol}" if rows[0].protocol else ""),
+        grouped(rows, lambda row: row.row).values(),
+        {title: cell for title, cell in cells.items() if title not in left_out},
+        numeric=() if words else {*figures, "Seeds"},
+        protocol=rows[0].protocol or None,
         note=f"Data: studies/{rows[0].study}/, as CSV and LaTeX.",
     )
 
 
 def _head(row: StudyRow) -> str:
-    """The column of a figure; text stands under what it is about."""
+    """The column of a figure; the columns of words are called after what they are about."""
     return _TITLES[row.metric] if row.metric != "text" else row.detail.capitalize() or "Text"
 
 
-class _Shown:
-    """The columns of one figure: ours, its interval where any row has one, and the paper's where it gives any."""
-
-    def __init__(self, head: str, rows: Sequence[StudyRow]) -> None:
-        found = [row for row in rows if _head(row) == head]
-        self.head = head
-        self.bounded = any(row.low is not None for row in found)
-        self.published = any(row.published is not None for row in found) or len({_head(row) for row in rows}) == 1
-        interval, paper = [f"{head}, interval"] * self.bounded, [f"{head}, paper"] * self.published
-        self.titles = [head, *interval, *paper]
-
-    def cells(self, rows: Sequence[StudyRow]) -> list[Cell]:
-        """Of one line of the table, whose figures are `rows`."""
-        row = next((row for row in rows if _head(row) == self.head), None)
-        if row is None:
-            return [Cell(DASH)] * len(self.titles)
-        ours, paper = _pair(row)
-        return [ours, *([_interval(row)] if self.bounded else []), *([paper] if self.published else [])]
+def _cell(head: str, shown: Callable[[StudyRow], Cell], line: Sequence[StudyRow]) -> Cell:
+    """A figure in a line of the table; a dash where the line does not have it."""
+    return next((shown(row) for row in line if _head(row) == head), Cell(DASH))
 
 
-def _line(rows: Sequence[StudyRow], columns: Sequence[_Shown], *, detailed: bool) -> tuple[Cell, ...]:
-    first = rows[0]
-    tag = UNTRAINED if any(row.untrained for row in rows) else ""
-    remarks = dict.fromkeys(row.remark for row in rows if row.remark)
-    return (
-        text(first.label, tag),
-        *([text(first.detail)] if detailed else []),
-        *(cell for shown in columns for cell in shown.cells(rows)),
-        *([] if first.metric == "text" else [count(first.seeds)]),
-        text(" ".join(word for word in (first.entry_kind, first.entry) if word)),
-        text("; ".join(remarks)),
-    )
+def _form(row: StudyRow) -> str:
+    return "+.4f" if row.metric == "change" else ".4f"
+
+
+def _ours(row: StudyRow) -> Cell:
+    if row.value is None or isinstance(row.value, str):
+        return text(row.value or "")
+    spread = "" if row.sd is None else f" ± {row.sd:.4f}"
+    return Cell(f"{row.value:{_form(row)}}{spread}", repr(row.value))
 
 
 def _interval(row: StudyRow) -> Cell:
-    if row.low is None or row.high is None:
-        return Cell(DASH)
-    form = "+.4f" if row.metric == "change" else ".4f"
-    return Cell(f"[{row.low:{form}}, {row.high:{form}}]", repr(row.low))
+    known = row.low is not None and row.high is not None
+    return Cell(f"[{row.low:{_form(row)}}, {row.high:{_form(row)}}]", repr(row.low)) if known else Cell(DASH)
 
 
-def _pair(row: StudyRow) -> tuple[Cell, Cell]:
-    """Ours and the paper's; a dash where there is none."""
-    if row.metric == "text":
-        return text(str(row.value or "")), text(str(row.published or ""))
-    form = "+.4f" if row.metric == "change" else ".4f"
-    ours = Cell(DASH)
-    if (value := row.number) is not None:
-        ours = Cell(f"{value:{form}}" + ("" if row.sd is None else f" ± {row.sd:.4f}"), repr(value))
-    paper = row.published_number
-    return ours, Cell(DASH) if paper is None else number(paper, form)
+def _paper(row: StudyRow) -> Cell:
+    if row.published is None or isinstance(row.published, str):
+        return text(row.published or "")
+    return number(row.published, _form(row))
 
 
 def _drawn(rows: Sequence[StudyRow], drawing: Path) -> list[Chart]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_lib.evaluation.evidence_rows import Entry
-from workflow_lib.report.page.content import Block, Details, Prose, Section, entry_title
+from workflow_lib.report.page.cells import entry_title
+from workflow_lib.report.page.content import Block, Details, Prose, Section
 from workflow_lib.report.page.glossary import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from workflow_lib.report.page.content import DASH, Block, Cell, Details, Prose, Table, count, number, table, text
+from workflow_lib.report.page.cells import DASH, Cell, count, number, text
+from workflow_lib.report.page.content import Block, Details, Prose, Table, table
 from workflow_lib.report.page.glossary import UNTRAINED_BASE
 from workflow_lib.report.sections.adapted_models import Run, caveat, runs_of
 from workflow_lib.report.sections.captions import training_chart

@@ -4,21 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from statistics import fmean, stdev
 
+from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
-from workflow_lib.report.page.content import (
-    UNDEFINED,
-    UNTRAINED,
-    Block,
-    Cell,
-    Details,
-    Table,
-    count,
-    entry_label,
-    number,
-    protocol_table,
-    table,
-    text,
-)
+from workflow_lib.report.page.cells import UNDEFINED, UNTRAINED, Cell, count, entry_label, number, text
+from workflow_lib.report.page.content import Block, Details, Table, protocol_table, table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.report.suite_tables import SuiteTables
 
@@ -117,10 +106,7 @@ def spread_cell(mean: float | None, deviation: float | None) -> Cell:
 def _machine_seeds(suite: SuiteTables, seeds: SeedsRow) -> Table:
     """Figures of one entry by machine over its seeds."""
     who = (seeds.protocol, seeds.kind, seeds.name)
-    machines: dict[str, list[MachineRow]] = {}
-    for row in suite.machines:
-        if (row.protocol, row.kind, row.name) == who:
-            machines.setdefault(row.machine, []).append(row)
+    rows = [row for row in suite.machines if (row.protocol, row.kind, row.name) == who]
     tag = UNTRAINED if seeds.untrained else ""
     figures: dict[str, Callable[[list[MachineRow]], Cell]] = {
         title: partial(_over_seeds, metric) for metric, title in METRICS.items()
@@ -128,7 +114,7 @@ def _machine_seeds(suite: SuiteTables, seeds: SeedsRow) -> Table:
     return table(
         f"{seeds.kind.capitalize()} {seeds.name} by machine, {_SPREAD} over {seeds.seeds} seeds, suite {suite.name}, "
         f"protocol {seeds.protocol}",
-        machines.values(),
+        grouped(rows, lambda row: row.machine).values(),
         {"Machine": lambda rows: text(rows[0].machine, tag), **figures},
         numeric=figures,
         protocol=seeds.protocol,

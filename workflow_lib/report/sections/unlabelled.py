@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from workflow_lib.evaluation.evidence_rows import Entry, RankingRow
 from workflow_lib.report.charts.roc import rocs_of
-from workflow_lib.report.page.content import Block, Cell, Table, count, entry_title, number, protocol_table, text
+from workflow_lib.report.page.cells import Cell, count, entry_title, number, text
+from workflow_lib.report.page.content import Block, Table, protocol_table
 from workflow_lib.report.sections.captions import distribution_chart, roc_chart
 from workflow_lib.report.sections.decisions import thresholds_of
 from workflow_lib.report.sections.entry_order import Rankings

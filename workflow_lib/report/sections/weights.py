@@ -3,19 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ChoiceRow, Entry, WeightRow
-from workflow_lib.report.page.content import (
-    DASH,
-    Block,
-    Cell,
-    Details,
-    Table,
-    entry_title,
-    number,
-    protocol_table,
-    table,
-    text,
-)
+from workflow_lib.report.page.cells import DASH, Cell, entry_title, number, text
+from workflow_lib.report.page.content import Block, Details, Table, protocol_table, table
 from workflow_lib.report.sections.captions import calibration_chart
 from workflow_lib.report.suite_tables import SuiteTables
 
@@ -40,11 +31,8 @@ def weight_blocks(suite: SuiteTables, protocol: str, system: str, seed: str) -> 
 
 def choice_blocks(suite: SuiteTables, protocol: str, entry: Entry) -> list[Block]:
     """Which candidate of each branch every nested fold chose, nothing where none was declared."""
-    folds: dict[tuple[str, str], list[ChoiceRow]] = {}
-    for row in suite.choices:
-        if (row.protocol, row.entry) == (protocol, entry):
-            folds.setdefault((row.held_out, row.branch), []).append(row)
-    if not folds:
+    found = [row for row in suite.choices if (row.protocol, row.entry) == (protocol, entry)]
+    if not found:
         return []
     cells: dict[str, Callable[[list[ChoiceRow]], Cell]] = {
         "Held out": lambda rows: text(rows[0].held_out or "none", suite.tag(entry.kind, entry.name)),
@@ -58,7 +46,8 @@ def choice_blocks(suite: SuiteTables, protocol: str, entry: Entry) -> list[Block
         "Each fold chooses among the candidates that the branch declares, by Ω on the machines that were not held "
         "out. Data: choices.csv"
     )
-    return [table(caption, folds.values(), cells, numeric={"Ω where chosen"}, protocol=protocol, note=note)]
+    folds = grouped(found, lambda row: (row.held_out, row.branch)).values()
+    return [table(caption, folds, cells, numeric={"Ω where chosen"}, protocol=protocol, note=note)]
 
 
 def _other(row: ChoiceRow) -> str:
@@ -72,9 +61,7 @@ def _known(omega: float | None) -> Cell:
 
 def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
     first, fixed = rows[0], rows[0].system in suite.fixed_weights
-    folds: dict[str, dict[str, WeightRow]] = {}
-    for row in rows:
-        folds.setdefault(row.held_out, {})[row.branch] = row
+    folds = grouped(rows, lambda row: row.held_out)
     omega = "Ω where calibrated" if fixed else "Ω where chosen"
     numeric: dict[str, Callable[[WeightRow], Cell]] = {
         **{branch: partial(_weight, folds, branch) for branch in dict.fromkeys(row.branch for row in rows)},
@@ -82,17 +69,17 @@ def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
     }
     return protocol_table(
         *(f"{entry_title(Entry('system', first.system, first.seed))}: fusion weights", suite.name),
-        [next(iter(fold.values())) for fold in folds.values()],
+        [fold[0] for fold in folds.values()],
         {"Held out": lambda row: text(row.held_out or "none", suite.tag("system", first.system)), **numeric},
         numeric=numeric,
         note=f"{_FIXED_NOTE if fixed else _CHOSEN_NOTE} Data: weights.csv",
     )
 
 
-def _weight(folds: Mapping[str, Mapping[str, WeightRow]], branch: str, row: WeightRow) -> Cell:
+def _weight(folds: Mapping[str, Sequence[WeightRow]], branch: str, row: WeightRow) -> Cell:
     """The weight of a branch in the fold of a row."""
-    found = folds[row.held_out].get(branch)
-    return number(found.weight, ".2f", tint=True) if found else Cell(DASH)
+    weights = [number(other.weight, ".2f", tint=True) for other in folds[row.held_out] if other.branch == branch]
+    return weights[-1] if weights else Cell(DASH)
 
 
 def _calibration_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
