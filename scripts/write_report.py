@@ -8,7 +8,7 @@ def main(job):
     inputs = ReportInputs(
         health=dict(zip(params.recorded, given.get("health", []), strict=True)),
         clips=dict(zip(params.recorded, given.get("clips", []), strict=True)),
-        studies=given.get("studies", []),
+        studies=params.studies,
         benchmarks=params.benchmarks,
         wrong_clips=params.settings["wrong_clips"],
     )

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from workflow_lib.errors import UserError
-from workflow_lib.plan.paths import NO_SEED
 from workflow_lib.scoring.result import Result
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.scoring.score_table import ScoreTable
@@ -44,8 +43,8 @@ def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Labelle
 
 def identity_of(evaluation: Mapping[str, Any]) -> Identity:
     """The columns of `EntryRow` of a branch or system as the plan names it."""
-    suite, protocol, kind, name, level = (evaluation[key] for key in ("suite", "protocol", "kind", "name", "seed"))
-    return suite, protocol, kind, name, "" if level == NO_SEED else level.removeprefix("seed"), evaluation["untrained"]
+    suite, protocol, kind, name, seed = (evaluation[key] for key in ("suite", "protocol", "kind", "name", "seed"))
+    return suite, protocol, kind, name, seed, evaluation["untrained"]
 
 
 def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> LabelledEntry:

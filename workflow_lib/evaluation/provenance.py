@@ -20,6 +20,7 @@ from workflow_lib.evaluation.evidence_rows import (
 )
 from workflow_lib.evaluation.labelled_entries import Labels
 from workflow_lib.fetch.licence import licence_of
+from workflow_lib.plan.model_name import ModelName
 
 Log = TypeVar("Log", TrainingRow, ValidationRow)
 
@@ -53,13 +54,13 @@ def model_rows(evidence: Evidence) -> list[ModelRow]:
     rows = []
     for model, branches in sorted(used.items()):
         provenance = [fact["provenance"] for _, m, _, fact in facts if m == model]
-        settings = evidence.config["models"].get(model.split("@")[0], {"kind": "external"})
+        settings = evidence.config["models"].get(ModelName.parse(model).model, {"kind": "external"})
         trained = {p.get("trained", "unknown") for p in provenance}
         digests = {p.get("weights_digest", "")[:16] for p in provenance}
         digest = digests.pop() if len(digests) == 1 else "one per machine"
         state = trained.pop() if len(trained) == 1 else "unknown"
         names = tuple(sorted(set(branches)))
-        licence = licence_of(model, evidence.config["models"])
+        licence = licence_of(ModelName.parse(model).model, evidence.config["models"])
         facts_of = (settings["kind"], state, _describe(settings), digest, names, licence)
         rows.append(ModelRow(evidence.suite, model, *facts_of))
     return rows
@@ -93,6 +94,6 @@ def log_rows(evidence: Evidence, file_name: str, row_type: type[Log]) -> Iterato
 
 
 def _facts(paths: Sequence[str]) -> list[tuple[str, str, str, dict[str, Any]]]:
-    """(branch, model, machine, facts) from the notes beside the score tables: .../<branch>/<model>/<machine>.json."""
-    places = [(Path(path).parts[-3], Path(path).parts[-2], Path(path).stem, path) for path in paths]
+    """(branch, model, machine, facts) from the notes beside the score tables: .../<model>/<machine>/<branch>.json."""
+    places = [(Path(path).stem, Path(path).parts[-3], Path(path).parts[-2], path) for path in paths]
     return [(*place, json.loads(Path(path).read_text(encoding="utf-8"))) for *place, path in places]

@@ -21,7 +21,7 @@ def write_thresholds(
 ) -> None:
     """Write the thresholds of a suite.
 
-    evaluations: inputs.threshold_rows; settings: method and quantile; config: models and branches.
+    evaluations: the plan's, as plain values; settings: method and quantile; config: models and branches.
     """
     autoencoders = {name for name, model in config["models"].items() if model["kind"] == "autoencoder"}
     seen = {name for name, branch in config["branches"].items() if branch.get("model") in autoencoders}

@@ -88,8 +88,7 @@ def _read(tables: Path, name: str) -> tuple[Any, ...]:
 
 def _of(rows: Sequence[Row], system: Mapping[str, Any]) -> list[Row]:
     """Rows of a table that are about a submitted system."""
-    seed = "" if system["seed"] == "noseed" else system["seed"].removeprefix("seed")
-    wanted = (PROTOCOL, ("system", system["system"], seed))
+    wanted = (PROTOCOL, ("system", system["system"], system["seed"]))
     return [row for row in rows if (row.protocol, row.entry) == wanted]
 
 
