@@ -1,7 +1,7 @@
 """One row of each table of evidence as a dataclass: its fields are the columns of the table, in order."""
 
-from dataclasses import dataclass, replace
-from typing import Annotated, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, NamedTuple, get_args
 
 from workflow_lib.csv_rows import Filled, Share, Written, one_of
 
@@ -291,20 +291,24 @@ class StudyRow:
         return replace(self, remark="; ".join(filter(None, (self.remark, text))))
 
 
-# Tables of a suite: <folder>/<name>.csv
-TABLES: dict[str, type] = {
-    "machines": MachineRow,
-    "official": OfficialRow,
-    "uncertainty": UncertaintyRow,
-    "differences": DifferenceRow,
-    "seeds": SeedsRow,
-    "ranking": RankingRow,
-    "weights": WeightRow,
-    "choices": ChoiceRow,
-    "clips": ClipsRow,
-    "models": ModelRow,
-    "notes": NoteRow,
-    "training": TrainingRow,
-    "validation": ValidationRow,
-    "thresholds": ThresholdRow,
-}
+@dataclass(frozen=True)
+class EvidenceTables:
+    """The tables of a suite; each is the file <name of the field>.csv."""
+
+    machines: tuple[MachineRow, ...]
+    official: tuple[OfficialRow, ...]
+    uncertainty: tuple[UncertaintyRow, ...]
+    differences: tuple[DifferenceRow, ...]
+    seeds: tuple[SeedsRow, ...]
+    ranking: tuple[RankingRow, ...]
+    weights: tuple[WeightRow, ...]
+    choices: tuple[ChoiceRow, ...]
+    clips: tuple[ClipsRow, ...]
+    models: tuple[ModelRow, ...]
+    notes: tuple[NoteRow, ...]
+    training: tuple[TrainingRow, ...]
+    validation: tuple[ValidationRow, ...]
+    thresholds: tuple[ThresholdRow, ...]
+
+
+TABLES: dict[str, type[Any]] = {table.name: get_args(table.type)[0] for table in fields(EvidenceTables)}

@@ -1,4 +1,4 @@
-"""What the figures stand on: clips, models, notes and the logs of the adapted models."""
+"""What the figures were made from: clips, models, notes and the training logs of adapted models."""
 
 import json
 from collections import Counter

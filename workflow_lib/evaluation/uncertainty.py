@@ -1,4 +1,4 @@
-"""How sure the figures are: intervals of Omega, paired differences, and the spread over seeds."""
+"""Intervals of Omega, paired differences and the spread over seeds."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, groupby

@@ -7,35 +7,26 @@ from typing import Any
 
 from workflow_lib.csv_rows import read_rows
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation import evidence_rows as rows_of
+from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, TABLES, EvidenceTables
 
 
 @dataclass(frozen=True)
-class SuiteTables:
-    """All tables of one suite."""
+class SuiteTables(EvidenceTables):
+    """All tables of one suite, and what several of them say together."""
 
     name: str
-    machines: tuple[rows_of.MachineRow, ...]
-    official: tuple[rows_of.OfficialRow, ...]
-    weights: tuple[rows_of.WeightRow, ...]
-    choices: tuple[rows_of.ChoiceRow, ...]
-    ranking: tuple[rows_of.RankingRow, ...]
-    clips: tuple[rows_of.ClipsRow, ...]
-    models: tuple[rows_of.ModelRow, ...]
-    notes: tuple[rows_of.NoteRow, ...]
-    training: tuple[rows_of.TrainingRow, ...]
-    validation: tuple[rows_of.ValidationRow, ...]
-    uncertainty: tuple[rows_of.UncertaintyRow, ...]
-    differences: tuple[rows_of.DifferenceRow, ...]
-    seeds: tuple[rows_of.SeedsRow, ...]
-    thresholds: tuple[rows_of.ThresholdRow, ...]
+
+    @cached_property
+    def random_branches(self) -> frozenset[str]:
+        """Branches of a model with random weights."""
+        return frozenset(branch for row in self.models if row.trained == "no" for branch in row.branches)
 
     @cached_property
     def untrained(self) -> frozenset[tuple[str, str]]:
         """(kind, name) of everything with a random model in it; one table saying so is enough."""
         rows = (*self.machines, *self.official, *self.ranking)
         flagged = {(row.kind, row.name) for row in rows if row.untrained}
-        flagged |= {("branch", branch) for row in self.models if row.trained == "no" for branch in row.branches}
+        flagged |= {("branch", branch) for branch in self.random_branches}
         return frozenset(flagged | {("system", w.system) for w in self.weights if ("branch", w.branch) in flagged})
 
     def tag(self, kind: str, name: str) -> str:
@@ -45,13 +36,13 @@ class SuiteTables:
     @cached_property
     def fixed_weights(self) -> frozenset[str]:
         """Systems whose fusion weights stand in the configuration: no machine chose them."""
-        return frozenset(row.branch for row in self.notes if row.note == rows_of.FIXED_WEIGHTS)
+        return frozenset(row.branch for row in self.notes if row.note == FIXED_WEIGHTS)
 
 
 def read_suite(name: str, folder: Path) -> SuiteTables:
     """Read the tables folder of the suite `name`; UserError names the file, line and column at fault."""
-    tables = {table: _rows(folder / f"{table}.csv", row_type, name) for table, row_type in rows_of.TABLES.items()}
-    return SuiteTables(name, **tables)
+    tables = {table: _rows(folder / f"{table}.csv", row_type, name) for table, row_type in TABLES.items()}
+    return SuiteTables(name=name, **tables)
 
 
 def _rows(path: Path, row_type: type[Any], suite: str) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The tables of a suite as studies look numbers up in them; a number is never computed here a second time."""
+"""Numbers of studies, looked up in the tables of evidence: none is computed a second time."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -323,22 +323,14 @@ def test_headline_gives_the_best_entry_of_each_protocol(full):
         assert re.search(rf"demo · {protocol}\s+Ω {best:.4f}", opening)
 
 
-def test_a_branch_ahead_of_all_systems_is_pointed_out(tmp_path):
+@pytest.mark.parametrize("ahead", ["branch", "system"])
+def test_a_branch_ahead_of_all_systems_is_pointed_out(tmp_path, ahead):
     example = Example("demo")
-    for kind, name, gain in (("branch", "ae", 2.0), ("system", "Blend", 0.1)):
-        example.entry("cross_fitted", kind, name, {"fan": drawn_scores("fan", 3, gain)})
-    assert "A single branch is ahead of every system" in report(tmp_path, example)
-
-
-def test_no_branch_ahead_no_remark(full):
-    assert "A single branch is ahead" not in report_of_system_ahead(full[0])
-
-
-def report_of_system_ahead(folder: Path) -> str:
-    example = Example("demo")
-    for kind, name, gain in (("branch", "ae", 0.1), ("system", "Blend", 2.0)):
-        example.entry("cross_fitted", kind, name, {"fan": drawn_scores("fan", 3, gain)})
-    return report(folder, example, name="ahead")
+    for kind in ("branch", "system"):
+        gain = 2.0 if kind == ahead else 0.1
+        example.entry("cross_fitted", kind, kind, {"fan": drawn_scores("fan", 3, gain)})
+    remark = "A single branch is ahead of every system"
+    assert (remark in report(tmp_path, example)) == (ahead == "branch")
 
 
 def test_the_place_of_an_undefined_score_is_last(tmp_path):
@@ -488,12 +480,16 @@ def trained_example(models: Sequence[str] = ("dualmic@full-seed7",), steps: int 
     return example
 
 
+def training_svg(folder: Path) -> str:
+    return (folder / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+
+
 def test_training_is_shown_as_figure_and_table(tmp_path):
     models = adapted_models(machines := (*MACHINES, "valve"))
     example = trained_example(models, steps=40, withheld=40)
     page = Parsed(report(tmp_path, example, figures=True))
     assert (tmp_path / "report" / "figures" / "demo-training.png").is_file()
-    svg = (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    svg = training_svg(tmp_path)
     assert all(words in svg for words in ("dualmic, seed 13711", "dualmic, seed 2026", "full", "median", "chance"))
     told = by_head(find_table(page, "Training of adapted models, suite demo"))
     assert [row["Model"]["text"] for row in told] == models
@@ -523,14 +519,14 @@ def test_nothing_withheld_is_said_and_left_undrawn(tmp_path):
     for title in ("Withheld clips", "Attribute accuracy", "Machine accuracy", "Domain accuracy", "Chance"):
         assert (row[title]["text"], row[title]["value"]) == ("\u2013", None)
     assert "No clips were withheld" in page.text
-    assert "chance" not in (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    assert "chance" not in training_svg(tmp_path)
 
 
 def test_one_model_of_two_with_withheld_clips_has_its_own_panel(tmp_path):
     example = trained_example(withheld=40)
     example.training("other@full-seed7")
     report(tmp_path, example, figures=True)
-    assert "no clips withheld" in (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    assert "no clips withheld" in training_svg(tmp_path)
 
 
 def test_no_training_no_section(full):
@@ -544,7 +540,7 @@ def test_an_untrained_base_is_named_in_table_caption_and_figure(tmp_path, traine
     example.add("models", "dualmic@full-seed7", "adapted", trained, "", "", "", "")
     page = Parsed(report(tmp_path, example, figures=True))
     table = find_table(page, "Training of adapted models")
-    svg = (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    svg = training_svg(tmp_path)
     (drawn,) = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "the training" in v["aria-label"]]
     told = [table["caption"], svg, drawn, page.text[page.text.index("loss by optimiser step") :]]
     told += [row["Model"]["text"] for row in by_head(table)]  # the pair scored nothing, but has the same base
@@ -700,6 +696,12 @@ def test_a_missing_column_is_named(tmp_path, table):
         ("training", "step", "1.5", "must be a whole number"),
         ("validation", "accuracy_domain", "", "must be a finite number"),
         ("validation", "chance", "1.5", "must lie between 0 and 1"),
+        ("uncertainty", "low", "-0.1", "must lie between 0 and 1"),
+        ("uncertainty", "replicates", "many", "must be a whole number"),
+        ("differences", "same_sign", "1.5", "must lie between 0 and 1"),
+        ("differences", "kind_b", "model", "must be one of branch, system"),
+        ("seeds", "seeds", "two", "must be a whole number"),
+        ("thresholds", "threshold", "high", "must be a finite number"),
     ],
 )
 def test_a_faulty_cell_is_named_with_line_and_column(tmp_path, table, column, cell, fault):

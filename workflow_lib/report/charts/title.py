@@ -1,4 +1,4 @@
-"""What every drawing says by itself, away from its page: whose numbers it shows, and what its marks mean."""
+"""The title above a drawing, which names what its numbers are of, and the key of its marks below."""
 
 from collections.abc import Sequence
 from typing import Any

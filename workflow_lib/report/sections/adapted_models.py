@@ -1,4 +1,4 @@
-"""The training of adapted models, model by model: what training.csv, validation.csv and models.csv say together."""
+"""Adapted models with their training: what training.csv, validation.csv and models.csv hold of each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

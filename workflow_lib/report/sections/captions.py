@@ -28,25 +28,21 @@ def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialR
     told = "; ".join(f"{bar.label} {_bar_told(bar)}" for bar in bars)
     untrained = " (untrained)" if all(bar.untrained for bar in bars) else ""
     title = f"Ω of systems and branches{untrained}, suite {suite.name}, protocol {protocol}"
+    marks = [
+        *_if(any(bar.system for bar in bars), SYSTEM),
+        *_if(not all(bar.system for bar in bars), BRANCH),
+        *_if(any(bar.untrained for bar in bars), UNTRAINED),
+        *_if(any(bar.interval for bar in bars), INTERVAL),
+    ]
     lines = f"Lines: {interval_head(intervals.values())}. " if any(bar.interval for bar in bars) else ""
     return Chart(
         name=f"{suite.name}-{protocol}-omega",
         title=title,
         caption=f"{title}. {lines}Filled: system; hollow: branch; grey: untrained.",
         description=f"Dot chart of {title}: {told}.",
-        drawing=headed(comparison(bars), title, _comparison_marks(bars)),
+        drawing=headed(comparison(bars), title, marks),
         protocol=protocol,
     )
-
-
-def _comparison_marks(bars: Sequence[Bar]) -> list[str]:
-    """The key of what is there."""
-    return [
-        *_if(any(bar.system for bar in bars), SYSTEM),
-        *_if(not all(bar.system for bar in bars), BRANCH),
-        *_if(any(bar.untrained for bar in bars), UNTRAINED),
-        *_if(any(bar.interval for bar in bars), INTERVAL),
-    ]
 
 
 def _bar(suite: SuiteTables, row: OfficialRow, interval: UncertaintyRow | None) -> Bar:
@@ -189,7 +185,9 @@ def _groups(rows: Sequence[RankingRow]) -> dict[str, np.ndarray]:
 
 def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Chart:
     """Loss by step of all adapted models, and accuracy by epoch where clips were withheld; a row for each group."""
-    groups = {_group_title(name, members): members for name, members in groups_of(runs).items()}
+    groups = {}
+    for name, members in groups_of(runs).items():
+        groups[name + (f" ({UNTRAINED_BASE})" if any(run.untrained for run in members) else "")] = members
     told = "; ".join(f"{name}: {_group_told(members)}" for name, members in groups.items())
     grey = _if(any(run.untrained for run in runs), UNTRAINED)
     title = f"Training of adapted models, suite {suite.name}{caveat(runs)}"
@@ -218,10 +216,6 @@ def _training_caption(suite: SuiteTables, runs: Sequence[Run]) -> str:
 
 def _if(condition: bool, words: str) -> list[str]:
     return [words] if condition else []
-
-
-def _group_title(name: str, runs: Sequence[Run]) -> str:
-    return name + (f" ({UNTRAINED_BASE})" if any(run.untrained for run in runs) else "")
 
 
 def _group_told(runs: Sequence[Run]) -> str:

@@ -1,4 +1,4 @@
-"""Which branches and systems a suite shows under each protocol, in which order, and which one stands in front."""
+"""Branches and systems of a suite under each protocol, in the order of the page, and the one that leads."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ def entries_of(suite: SuiteTables, protocol: str, rankings: Rankings) -> list[En
 
 
 def leading_entry(entries: Sequence[Entry]) -> Entry | None:
-    """The entry that is shown machine by machine: the best system, or the best branch where there is no system."""
+    """The entry that is shown machine by machine: the best system, or the best branch without systems."""
     systems = [entry for entry in entries if entry.kind == "system"]
     return next(iter(systems or entries), None)
 
@@ -62,7 +62,7 @@ def wrong_clips(rows: Sequence[RankingRow], number: int) -> list[tuple[str, Rank
 def shown_clips(suite: SuiteTables, number: int) -> list[tuple[str, str]]:
     """(machine, clip) of all clips that the page shows with their sound, sorted, each once."""
     rankings = rankings_of(suite)
-    fronts = [(protocol, leading_entry(entries_of(suite, protocol, rankings))) for protocol in protocols_of(suite)]
-    machines = [rankings.get((protocol, entry), {}) for protocol, entry in fronts if entry]
+    leading = [(protocol, leading_entry(entries_of(suite, protocol, rankings))) for protocol in protocols_of(suite)]
+    machines = [rankings.get((protocol, entry), {}) for protocol, entry in leading if entry]
     rows = [row for tables in machines for rows in tables.values() for _, row in wrong_clips(rows, number)]
     return sorted({(row.machine, row.clip) for row in rows})

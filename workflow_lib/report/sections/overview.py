@@ -39,7 +39,7 @@ def _random_lines(suite: SuiteTables) -> list[str]:
         return []
     models: dict[str, int] = Counter(ModelName.parse(row.model).model for row in random)
     names = list(map(_counted, sorted(models.items())))
-    used = {branch for row in random for branch in row.branches}
+    used = suite.random_branches
     reported = {row.name for row in (*suite.official, *suite.ranking) if row.kind == "branch"}
     branches = ", ".join(sorted(used & reported)) or "none that is reported"
     systems = sorted({w.system for w in suite.weights if w.branch in used})
@@ -51,9 +51,8 @@ def _random_lines(suite: SuiteTables) -> list[str]:
 
 def _flagged_line(suite: SuiteTables) -> list[str]:
     """Names that the tables call untrained although no model of models.csv explains it."""
-    random = {branch for row in suite.models if row.trained == "no" for branch in row.branches}
-    explained = {("branch", branch) for branch in random}
-    explained |= {("system", w.system) for w in suite.weights if w.branch in random}
+    explained = {("branch", branch) for branch in suite.random_branches}
+    explained |= {("system", w.system) for w in suite.weights if w.branch in suite.random_branches}
     names = sorted(f"{kind} {name}" for kind, name in suite.untrained - explained)
     return [f"On {suite.name}, also untrained: {', '.join(names)}."] if names else []
 

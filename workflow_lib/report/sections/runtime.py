@@ -51,17 +51,13 @@ def stages_of(folder: Path) -> list[Stage]:
     for path in sorted(folder.rglob("*.tsv")):
         suite, *inner = path.relative_to(folder).with_suffix("").parts
         if inner:  # directly below lies the job that writes the page: it is not over yet
-            jobs.setdefault((suite, inner[0]), []).extend(_lines(path))
+            with path.open(encoding="utf-8", newline="") as file:
+                jobs.setdefault((suite, inner[0]), []).extend(csv.DictReader(file, delimiter="\t"))
     stages = [
         Stage(suite, stage, _numbers(lines, "s"), _numbers(lines, "max_rss")) for (suite, stage), lines in jobs.items()
     ]
     order = list(STAGES)
     return sorted(stages, key=lambda s: (s.suite, order.index(s.stage) if s.stage in order else len(order), s.stage))
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def _numbers(lines: Iterable[dict[str, str]], name: str) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""The part of the page about studies: the paper's tables and figures, its published values beside ours."""
+"""Studies: the paper's tables and figures with this run's values and the published ones."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial

@@ -51,14 +51,10 @@ def is_evaluated(suite: SuiteTables) -> bool:
 def _status(suite: SuiteTables) -> str:
     if not is_evaluated(suite):
         return f"The test clips have no labels: {NOT_EVALUATED}. Listen to the clips at the top of each list first."
-    unlabelled = _unlabelled(suite)
+    labelled = {row.machine for row in suite.ranking if row.anomaly is not None}
+    unlabelled = sorted({row.machine for row in suite.ranking} - labelled)
     told = f" Without labels, so {NOT_EVALUATED}: {', '.join(unlabelled)}." if unlabelled else ""
     return f"The test clips have labels, so the scores can be checked against them.{told}"
-
-
-def _unlabelled(suite: SuiteTables) -> list[str]:
-    labelled = {row.machine for row in suite.ranking if row.anomaly is not None}
-    return sorted({row.machine for row in suite.ranking} - labelled)
 
 
 def _protocol_section(part: _SuiteContext, key: str, protocol: str) -> Section:

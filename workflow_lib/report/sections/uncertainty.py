@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals, differences between systems of one protocol, and spread over seeds."""
+"""Bootstrap intervals, differences between systems of one protocol, and the spread over seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
