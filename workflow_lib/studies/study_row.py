@@ -17,10 +17,12 @@ METRICS = {
 
 def first_row(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], metric: str = "omega") -> StudyRow:
     """The row of an entry before its number is known: whose it is, what is published, and why it is absent."""
+    place_in_paper = f"{settings['paper']}: " if settings["paper"] else ""
+    stand_in = f"stand-in: {row['entry']}" if row.get("stand_in") else ""
     return StudyRow(
         study=settings["name"],
         kind=settings["kind"],
-        title=titled(settings),
+        title=place_in_paper + settings["title"],
         row=number,
         label=row["label"],
         detail=row.get("detail", ""),
@@ -30,7 +32,7 @@ def first_row(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], 
         entry_kind=row.get("kind", "branch"),
         entry=row["entry"],
         published=row.get("published"),
-        remark="; ".join(filter(None, (stand_in_remark(row), row.get("absent", "")))),
+        remark="; ".join(filter(None, (stand_in, row.get("absent", "")))),
     )
 
 
@@ -38,13 +40,3 @@ def file_stem(rows: Sequence[StudyRow]) -> str:
     """Name of a study's files: with the protocol, where all its numbers have one."""
     protocols = {row.protocol for row in rows}
     return "-".join(filter(None, (rows[0].study, protocols.pop() if len(protocols) == 1 else "")))
-
-
-def titled(settings: Mapping[str, Any]) -> str:
-    """Title with its place in the paper."""
-    return f"{settings['paper']}: {settings['title']}" if settings["paper"] else settings["title"]
-
-
-def stand_in_remark(row: Mapping[str, Any]) -> str:
-    """Says that another branch or system stands for the paper's."""
-    return f"stand-in: {row['entry']}" if row.get("stand_in") else ""

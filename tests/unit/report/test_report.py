@@ -176,14 +176,12 @@ def test_tables_have_captions_scopes_and_sort_buttons(full):
 
 
 def test_same_tables_give_the_same_bytes(tmp_path):
-    pages = {
-        report(tmp_path, small_example(), unlabelled_example(machines=["pump"]), figures=True, name=name)
-        for name in ("here", "elsewhere")
-    }
-    assert len(pages) == 1
+    examples = (trained_example(adapted_models(), steps=60, withheld=40), unlabelled_example(machines=["pump"]))
+    assert len({report(tmp_path, *examples, figures=True, name=name) for name in ("here", "elsewhere")}) == 1
     first, second = tmp_path / "here" / "figures", tmp_path / "elsewhere" / "figures"
     names = sorted(path.name for path in first.iterdir())
     assert names == sorted(path.name for path in second.iterdir())
+    assert "demo-training.png" in names
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
 
 
@@ -333,14 +331,6 @@ def test_a_branch_ahead_of_all_systems_is_pointed_out(tmp_path, ahead):
     assert (remark in report(tmp_path, example)) == (ahead == "branch")
 
 
-def test_the_place_of_an_undefined_score_is_last(tmp_path):
-    example = labelled_example()
-    example.add("official", "complete_dev", "branch", "aaa", "", "no", 3, None)
-    suite = read_suite("demo", example.write(tmp_path))
-    rows = by_omega(row for row in suite.official if row.protocol == "complete_dev")
-    assert [row.name for row in rows][-1] == "aaa"
-
-
 def test_equal_scores_have_the_same_place(tmp_path):
     example = Example("demo")
     for name, omega in (("a", 0.5), ("b", 0.75), ("c", 0.75), ("d", None), ("e", 0.625), ("f", 0.5)):
@@ -366,13 +356,10 @@ def test_no_machine_is_said_to_have_chosen_fixed_weights(tmp_path, protocol):
     assert f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated”" in page.text
 
 
-def test_chosen_weights_are_not_called_fixed(full):
+def test_chosen_weights_are_not_called_fixed_and_transferred_ones_are_said_to_be_so(full):
+    assert TRANSFERRED.format("Dual") in Parsed(full[1]).text
     assert "fixed by the configuration: no machine" not in full[1]
     assert "Ω where calibrated" not in full[1]
-
-
-def test_transferred_weights_are_said_to_be_so(full):
-    assert TRANSFERRED.format("Dual") in Parsed(full[1]).text
 
 
 def test_nothing_is_said_to_be_transferred_where_nothing_was(tmp_path):
@@ -454,11 +441,14 @@ def test_every_row_that_depends_on_an_untrained_model_says_so(full):
     assert find_table(page, "Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
 
 
-def test_trained_models_raise_no_alarm(tmp_path):
-    page = report(tmp_path, small_example())
+def test_a_labelled_suite_of_trained_models_has_no_alarm_no_top_clips_and_no_training(tmp_path):
+    page = report(tmp_path, small_example(), figures=True)
     assert UNTRAINED_HEADLINE not in page
     assert 'class="tag"' not in page
     assert "(untrained)" not in page
+    assert "most anomalous clips by" not in page
+    assert "Training of adapted models" not in Parsed(page).text
+    assert not list((tmp_path / "report" / "figures").glob("*training*"))
 
 
 def test_one_table_that_says_untrained_is_enough(tmp_path):
@@ -529,11 +519,6 @@ def test_one_model_of_two_with_withheld_clips_has_its_own_panel(tmp_path):
     assert "no clips withheld" in training_svg(tmp_path)
 
 
-def test_no_training_no_section(full):
-    assert "Training of adapted models" not in Parsed(full[1]).text
-    assert not list((full[0] / "report" / "figures").glob("*training*"))
-
-
 @pytest.mark.parametrize("trained", ["no", "yes", "unknown"])
 def test_an_untrained_base_is_named_in_table_caption_and_figure(tmp_path, trained):
     example = trained_example(["dualmic@full-seed7", "dualmic@without-ToyCar+fan-seed7"])
@@ -566,13 +551,6 @@ def test_names_of_lines_that_end_together_are_pushed_apart_within_the_panel():
         assert np.diff(moved).min() >= _LABEL_GAP - 1e-9
 
 
-def test_the_same_training_gives_the_same_bytes(tmp_path):
-    example = trained_example(adapted_models(), steps=60, withheld=40)
-    pages = {report(tmp_path, example, figures=True, name=name) for name in ("here", "elsewhere")}
-    drawn = {(tmp_path / name / "figures" / "demo-training.png").read_bytes() for name in ("here", "elsewhere")}
-    assert (len(pages), len(drawn)) == (1, 1)
-
-
 # --- suites of other kinds ----------------------------------------------------------------------------------------
 
 
@@ -588,10 +566,6 @@ def test_unlabelled_suite_shows_the_most_anomalous_clips_and_no_scores(full):
         assert [row["Place"]["text"] for row in told] == [str(place) for place in range(1, 21)]
     assert "The first 20 of 100 clips; ranking.csv has all of them." in page.text
     assert not [table for table in page.tables if "Ranking by Ω, suite plant" in table["caption"]]
-
-
-def test_labelled_suite_lists_no_top_clips(tmp_path):
-    assert "most anomalous clips by" not in report(tmp_path, small_example())
 
 
 def test_single_machine_with_one_branch_gives_a_report(tmp_path):

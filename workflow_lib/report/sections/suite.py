@@ -5,16 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_lib.evaluation.evidence_rows import Entry
+from workflow_lib.report.page import glossary
 from workflow_lib.report.page.cells import entry_title
 from workflow_lib.report.page.content import Block, Details, Prose, Section
-from workflow_lib.report.page.glossary import (
-    NOT_EVALUATED,
-    NOTHING_CHOSEN,
-    TRANSFERRED,
-    TRANSFERRED_CALIBRATION,
-    WEIGHTS_FIXED,
-    protocol_term,
-)
 from workflow_lib.report.sections.clip_gallery import ClipGallery
 from workflow_lib.report.sections.decisions import decision_blocks
 from workflow_lib.report.sections.entry_order import Rankings, entries_of, leading_entry, protocols_of, rankings_of
@@ -50,15 +43,16 @@ def is_evaluated(suite: SuiteTables) -> bool:
 
 def _status(suite: SuiteTables) -> str:
     if not is_evaluated(suite):
-        return f"The test clips have no labels: {NOT_EVALUATED}. Listen to the clips at the top of each list first."
+        first = "Listen to the clips at the top of each list first."
+        return f"The test clips have no labels: {glossary.NOT_EVALUATED}. {first}"
     labelled = {row.machine for row in suite.ranking if row.anomaly is not None}
     unlabelled = sorted({row.machine for row in suite.ranking} - labelled)
-    told = f" Without labels, so {NOT_EVALUATED}: {', '.join(unlabelled)}." if unlabelled else ""
+    told = f" Without labels, so {glossary.NOT_EVALUATED}: {', '.join(unlabelled)}." if unlabelled else ""
     return f"The test clips have labels, so the scores can be checked against them.{told}"
 
 
 def _protocol_section(part: _SuiteContext, key: str, protocol: str) -> Section:
-    term, suite = protocol_term(protocol), part.suite
+    term, suite = glossary.protocol_term(protocol), part.suite
     entries = entries_of(suite, protocol, part.rankings)
     systems = [entry for entry in entries if entry.kind == "system"]
     first = leading_entry(entries)
@@ -76,10 +70,10 @@ def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
     """Who chose what under a protocol, and what nobody chose."""
     blended = {row.system for row in suite.weights if row.protocol == protocol}
     fixed = {name for name in systems if name in suite.fixed_weights}
-    told = [(WEIGHTS_FIXED, fixed)]
+    told = [(glossary.WEIGHTS_FIXED, fixed)]
     if not is_evaluated(suite):
-        told += [(TRANSFERRED, blended - fixed), (TRANSFERRED_CALIBRATION, blended & fixed)]
-    opening = protocol_term(protocol).meaning if is_evaluated(suite) else NOTHING_CHOSEN
+        told += [(glossary.TRANSFERRED, blended - fixed), (glossary.TRANSFERRED_CALIBRATION, blended & fixed)]
+    opening = glossary.protocol_term(protocol).meaning if is_evaluated(suite) else glossary.NOTHING_CHOSEN
     return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in told if names)])
 
 
