@@ -8,7 +8,7 @@ import time
 
 from conftest import SMALL, Workflow
 
-from workflow_lib.report.runtime import KEY
+from workflow_lib.report.sections.runtime import KEY
 
 KILLS = 10
 SEED = 20260611  # of the moments, so that a failure can be repeated

@@ -14,8 +14,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.signal.windows import hann
 
+from workflow_lib.csv_rows import write_rows
 from workflow_lib.dataset.audio import read_clip
-from workflow_lib.dataset.health_table import ClipHealth, write_rows
+from workflow_lib.dataset.health_table import ClipHealth
 from workflow_lib.dataset.loader import CHANNELS, prefetch
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.progress import Progress

@@ -5,8 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+from workflow_lib.csv_rows import read_rows, write_rows
 from workflow_lib.dataset.clip_name import NO_ATTRIBUTE, SPLITS
-from workflow_lib.dataset.health_table import ClipHealth, Finding, HealthRow, read_rows, write_rows
+from workflow_lib.dataset.health_table import REMAKE, ClipHealth, Finding, HealthRow
 
 ODD_LEVEL_DB = 20.0  # from the machine's usual level: a factor of ten
 USUAL_DIFFERENCE_DB = 3.0  # least usual difference of near and far for which a swap can be recognised
@@ -15,7 +16,7 @@ USUAL_DIFFERENCE_DB = 3.0  # least usual difference of near and far for which a 
 def write_health(clip_tables: Iterable[str | Path], suite: str, folder: Path) -> None:
     """Write health.csv and findings.csv of a suite into a new folder, from the clip tables of its machines."""
     folder.mkdir(parents=True)
-    clips = [clip for path in sorted(map(str, clip_tables)) for clip in read_rows(path, ClipHealth)]
+    clips = [clip for path in sorted(map(str, clip_tables)) for clip in read_rows(Path(path), ClipHealth, REMAKE)]
     write_rows(folder / "health.csv", HealthRow, _groups(suite, clips))
     findings = [Finding(suite, *row) for row in _findings(clips)]
     write_rows(folder / "findings.csv", Finding, findings)

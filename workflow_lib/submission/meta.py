@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from workflow_lib.config.submission_form import DESCRIPTION, FIGURES
+from workflow_lib.evaluation.evidence_rows import MachineRow
 
 METHODS = {"mse": "AE", "mahalanobis": "AE, Mahalanobis distance", "local_density": "k-NN, local density"}
 EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
@@ -110,10 +111,7 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
     return {name: values.get(name) for name in DESCRIPTION}
 
 
-def percent(figures: Mapping[str, str]) -> dict[str, float | None]:
-    """Figures of a machine from a row of machines.csv."""
-    columns = ("source_auc", "target_auc", "pauc")
-    return {
-        name: round(100 * float(figures[column]), 4) if figures[column] else None
-        for name, column in zip(FIGURES, columns, strict=True)
-    }
+def percent(row: MachineRow) -> dict[str, float | None]:
+    """Source AUC, target AUC and pAUC of a machine in percent."""
+    figures = zip(FIGURES, (row.source_auc, row.target_auc, row.pauc), strict=True)
+    return {name: None if value is None else round(100 * value, 4) for name, value in figures}

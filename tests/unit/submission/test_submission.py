@@ -19,6 +19,7 @@ from submission_example import AUTHOR, MODELS, SETTINGS, facts, package, table
 
 from workflow_lib.config.submission_form import CLIPS_2026, MACHINES_2026, expected_2026, expected_in
 from workflow_lib.errors import UserError
+from workflow_lib.evaluation.evidence_rows import MachineRow
 from workflow_lib.scoring.score_file import write_scores
 from workflow_lib.scoring.thresholds import Threshold
 from workflow_lib.submission.__main__ import main
@@ -565,7 +566,8 @@ def test_the_configuration_has_the_last_word():
 
 
 def test_figures_are_percent_and_undefined_ones_null():
-    assert percent({"source_auc": "0.8416", "target_auc": "", "pauc": "0.5"}) == {
+    row = MachineRow("dev", "complete_dev", "system", "S", "", False, "fan", 0.8416, None, 0.5, None)
+    assert percent(row) == {
         "auc_source": 84.16,
         "auc_target": None,
         "pauc": 50.0,
