@@ -433,3 +433,10 @@ def test_a_file_that_two_models_share_is_wanted_once(config):
     config["branches"]["ced2"] = {**config["branches"]["ced"], "model": "ced2"}
     config["run"] = {**config["run"], "systems": [], "branches": ["ced", "ced2"]}
     assert len(wanted_models(config)) == 1
+
+
+def test_defaults_are_filled_in_and_what_is_written_is_kept(config):
+    """models.csv lists the settings of a model as they are written."""
+    plan = load_plan(config, DEFAULTS)
+    assert plan.written["models"] == config["models"]
+    assert plan.config["models"]["dualmic"]["adaptation"]["lora_rank"] == 8
