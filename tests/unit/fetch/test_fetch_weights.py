@@ -76,6 +76,7 @@ def put(site: Site, file: Published, body: bytes, **settings) -> Page:
 def set_endpoint(monkeypatch, url: str) -> None:
     """What HF_ENDPOINT does before the import."""
     monkeypatch.setenv("HF_ENDPOINT", url)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
