@@ -120,10 +120,10 @@ def nested(scores, branch: str, held_out: str, machine: str):
 def test_the_held_out_machine_is_scored_by_the_chosen_candidate(adapted):
     small = adapted.folder / "results" / "small"
     for machine in MACHINES:
-        fold = json.loads((small / f"fusion/nested_lomo/tuned@chosen/seed7/{machine}.json").read_text())
+        fold = json.loads((small / f"fusion/nested_lomo/{machine}/tuned@chosen/seed7.json").read_text())
         model = f"tuned@without-{machine}-seed7"
-        chosen = read_scores(small / "scores" / fold["chosen"]["tuned"] / model / f"{machine}.csv")
-        fused = read_scores(small / f"fused/nested_lomo/tuned@chosen/seed7/{machine}.csv")
+        chosen = read_scores(small / "scores" / model / machine / f"{fold['chosen']['tuned']}.csv")
+        fused = read_scores(small / f"fused/nested_lomo/{machine}/tuned@chosen/seed7.csv")
         assert fused.score.tolist() == chosen.score.tolist()
 
 
