@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from workflow_lib.errors import UserError
-from workflow_lib.fusion.cross_fit import Fold, Tables, fit_fold
+from workflow_lib.fusion.cross_fit import Tables
 from workflow_lib.fusion.weight_grid import BETTER_BY
 from workflow_lib.scoring.score_table import ScoreTable
 
@@ -26,14 +26,6 @@ class Choice:
     omega: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class NestedFold:
-    """One machine scored by a fusion whose candidates, calibration and weights were chosen without it."""
-
-    fold: Fold
-    choices: Mapping[str, Choice]
-
-
 def choose_candidates(tables: Tables, candidates: Candidates) -> dict[str, Choice]:
     """The candidate of each branch with the highest Omega on the machines given; one alone is taken unseen.
 
@@ -46,28 +38,6 @@ def choose_candidates(tables: Tables, candidates: Candidates) -> dict[str, Choic
 def chosen_tables(tables: Mapping[str, Any], choices: Mapping[str, Choice]) -> dict[str, Any]:
     """Branch -> the table of the candidate that stands for it, from candidate -> table of one machine."""
     return {branch: tables[choice.candidate] for branch, choice in choices.items()}
-
-
-def fit_nested_fold(
-    selection: Tables,
-    held_out: Mapping[str, Any],
-    machine: str,
-    candidates: Candidates,
-    step: float = 0.1,
-    *,
-    search: str = "grid",
-) -> NestedFold:
-    """Choose candidates, calibration and weights on the selection machines, then score and measure the held-out one.
-
-    selection: machine -> candidate -> score table; held_out: candidate -> score table of `machine`. Where models are
-    adapted, the selection tables must come from models that heard neither the held-out machine nor the one scored.
-    """
-    choices = choose_candidates(selection, candidates)
-    tables = {name: chosen_tables(of_machine, choices) for name, of_machine in selection.items()}
-    judged, protocol = chosen_tables(held_out, choices), "nested_lomo"
-    return NestedFold(
-        fit_fold(tables, judged, machine, list(candidates), step, search=search, protocol=protocol), choices
-    )
 
 
 def _choose(tables: Tables, branch: str, names: Sequence[str]) -> Choice:

@@ -114,7 +114,3 @@ class Evaluations:
             return []
         names = {folder.split("/")[-2] for folder in self._folders[suite]}
         return sorted(fill(scores.paths.adapter, suite=suite, model=n) for n in names if ModelName.parse(n).seed)
-
-    def report_tables(self, wildcards: Any) -> list[str]:
-        """Table folders of all suites that are run."""
-        return [fill(self.scores.paths.tables, suite=suite) for suite in self.scores.run_suites]

@@ -143,10 +143,6 @@ class SubmissionFiles:
 
     plan: Plan
 
-    def packages(self, wildcards: Any) -> list[str]:
-        """The package of each evaluation suite that is run."""
-        return [fill(self.plan.paths.submission, suite=suite) for suite in evaluation_suites(self.plan)]
-
     def scores(self, wildcards: Any) -> list[str]:
         """Folders of the submitted systems' score tables."""
         plan, suite = self.plan, wildcards.suite
@@ -207,14 +203,6 @@ class SubmissionFiles:
 
     # ---- the official baseline's files -----------------------------------------------------------------------------
 
-    def residuals(self, wildcards: Any) -> list[str]:
-        """Residuals of all machines of a suite, in their order."""
-        return self._of_machines(self.plan.paths.residuals, wildcards)
-
-    def batch_values(self, wildcards: Any) -> list[str]:
-        """Scores of whole training batches, which the baseline's thresholds are fitted to, machine by machine."""
-        return self._of_machines(self.plan.paths.batch_values, wildcards)
-
     def baseline_folders(self, wildcards: Any) -> list[str]:
         """One folder for each suite of the run and autoencoder that a branch there stands on."""
         plan = self.plan
@@ -230,7 +218,3 @@ class SubmissionFiles:
         if not found:
             raise UserError("run: no suite has a branch of an autoencoder: add ae_mse to run.branches")
         return found
-
-    def _of_machines(self, pattern: str, wildcards: Any) -> list[str]:
-        machines = self.plan.suites[wildcards.suite].machines
-        return [fill(pattern, suite=wildcards.suite, model=wildcards.model, machine=machine) for machine in machines]

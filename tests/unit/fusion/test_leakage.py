@@ -13,8 +13,9 @@ import pytest
 from real_scores import BRANCHES, MACHINES, real_tables
 
 from workflow_lib.evaluation.ablation import leave_one_branch_out
-from workflow_lib.fusion.candidate_choice import choose_candidates, chosen_tables, fit_nested_fold
+from workflow_lib.fusion.candidate_choice import choose_candidates, chosen_tables
 from workflow_lib.fusion.cross_fit import Fold, cross_fit, fit_fusion
+from workflow_lib.fusion.fold_file import fit_fold
 from workflow_lib.scoring.score_table import ScoreTable
 
 Tables = Mapping[str, Mapping[str, ScoreTable]]
@@ -38,13 +39,15 @@ def folds_of(search: str, branches: Sequence[str] = BRANCHES) -> Folds:
 
 def nested_folds(search: str) -> Folds:
     """The library's nested folds: a candidate of each branch is chosen first."""
+    system = {"branches": list(CANDIDATES), "step": 0.2, "search": search}
 
     def fit(tables: Tables) -> dict[str, Fold]:
         folds = {}
         for machine in tables:
             others = {m: of_machine for m, of_machine in tables.items() if m != machine}
-            nested = fit_nested_fold(others, tables[machine], machine, CANDIDATES, 0.2, search=search)
-            folds[machine] = nested.fold
+            nested = fit_fold(others, system, CANDIDATES, "nested_lomo")
+            table = nested.apply(tables[machine], machine)
+            folds[machine] = Fold(machine, nested.fusion, table, table.metrics())
         return folds
 
     return fit
