@@ -45,8 +45,8 @@ def _choose(tables: Tables, branch: str, names: Sequence[str]) -> Choice:
         return Choice(names[0], {})
     omega = {name: _defined_omega([of_machine[name] for of_machine in tables.values()]) for name in names}
     if np.isnan(list(omega.values())).all():
-        told = f"no figure is defined on {', '.join(tables)}"
-        raise UserError(f"{branch}: {told}: a choice among candidates needs normal and anomalous test clips")
+        advice = "a choice among candidates needs normal and anomalous test clips"
+        raise UserError(f"{branch}: no figure is defined on {', '.join(tables)}: {advice}")
     best = names[0]
     for name in names[1:]:
         if omega[name] > omega[best] + BETTER_BY:

@@ -41,9 +41,7 @@ class Evaluations:
             suite: [
                 self.line(suite, kind, name, protocol, seed)
                 for kind, name, protocol in self.scores.reported.entries(suite)
-                for seed in self.scores.reported.seeds(
-                    list(self.scores.reported.candidates(kind, name, suite, protocol))
-                )
+                for seed in self.scores.reported.seeds(kind, name)
             ]
             for suite in self.scores.models.suites
         }

@@ -72,9 +72,11 @@ class Reported:
         listed = self.config["branches"][branch].get("candidates", [])
         return [other for other in listed if not self.why_unavailable(other, suite)]
 
-    def seeds(self, branches: Sequence[str]) -> list[str]:
-        """Seeds of the adapted models below some branches; [""] where there are none."""
-        adapted = any(map(self.models.is_adapted, branches))
+    def seeds(self, kind: str, name: str) -> list[str]:
+        """Seeds of the adapted models that a branch or system needs; [""] where there are none."""
+        adapted = any(
+            map(self.models.is_adapted, [name] if kind == "branch" else self.config["systems"][name]["branches"])
+        )
         return [str(seed) for seed in self.config["run"]["seeds"]] if adapted else [""]
 
     # ---- what is unavailable ---------------------------------------------------------------------------------------

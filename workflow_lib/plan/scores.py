@@ -82,10 +82,9 @@ class Scores:
         """(protocol, model, seed) -> branches; no protocol and seed where the model is not adapted."""
         uses: dict[tuple[str, str, str], set[str]] = {}
         for kind, name, protocol in entries:
-            candidates = self.reported.candidates(kind, name, suite, protocol)
-            for branch in members(candidates):
+            for branch in members(self.reported.candidates(kind, name, suite, protocol)):
                 model, adapted = self.models.by_branch[branch], self.models.is_adapted(branch)
-                for seed in self.reported.seeds(list(candidates)) if adapted else [""]:
+                for seed in self.reported.seeds(kind, name) if adapted else [""]:
                     uses.setdefault((protocol if adapted else "", model, seed), set()).add(branch)
         return uses
 
@@ -149,7 +148,7 @@ class Scores:
                         "settings": self.reported.system(fused),
                         "candidates": candidates,
                         "models": {branch: self.models.by_branch[branch] for branch in members(candidates)},
-                        "seeds": self.reported.seeds(list(candidates)),
+                        "seeds": self.reported.seeds(kind, name),
                     }
         return found
 

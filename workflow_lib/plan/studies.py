@@ -159,18 +159,21 @@ class Studies:
             ],
             "system": settings,
             "folds": self.plan.folds.by_machine[suite],
-            "tables": {} if absent else self._seed_tables(suite, study["protocol"], settings["branches"]),
+            "tables": {} if absent else self._seed_tables(suite, study["protocol"], system),
         }
 
-    def _seed_tables(self, suite: str, protocol: str, branches: list[str]) -> dict[str, dict[str, dict[str, str]]]:
+    def _seed_tables(self, suite: str, protocol: str, system: str) -> dict[str, dict[str, dict[str, str]]]:
         """Seed -> machine -> branch -> score table; in cross_fitted each machine's own held-out model scores it, also
         where the machine chooses (docs/design.md), so that one table serves both ends."""
         return {
             seed: {
-                machine: {b: self.plan.scores.table(b, suite, protocol, machine, seed) for b in branches}
+                machine: {
+                    branch: self.plan.scores.table(branch, suite, protocol, machine, seed)
+                    for branch in self.plan.config["systems"][system]["branches"]
+                }
                 for machine in self.plan.suites[suite].machines
             }
-            for seed in self.plan.reported.seeds(branches)
+            for seed in self.plan.reported.seeds("system", system)
         }
 
 

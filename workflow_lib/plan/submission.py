@@ -37,8 +37,7 @@ def submitted(plan: Plan, suite: str) -> list[dict[str, Any]]:
     for index, system in enumerate(settings["systems"], 1):
         if why_not_submitted(plan, suite, system):
             continue
-        branches = plan.config["systems"][system]["branches"]
-        seed = str(seed_of(plan)) if any(map(plan.models.is_adapted, branches)) else ""
+        seed = str(seed_of(plan)) if plan.reported.seeds("system", system) != [""] else ""
         tables = plan.evaluations.line(suite, "system", system, PROTOCOL, seed).tables
         label = label_of(lastname(settings), settings["institute"], index) if not missing_facts(plan) else ""
         rows.append({"system": system, "index": index, "label": label, "seed": seed, "tables": tables})
@@ -204,7 +203,7 @@ class SubmissionFiles:
     # ---- the official baseline's files -----------------------------------------------------------------------------
 
     def baseline_folders(self, wildcards: Any) -> list[str]:
-        """One folder for each suite of the run and autoencoder that a branch there stands on."""
+        """One folder for each suite of the run and each autoencoder that scores it."""
         plan = self.plan
         autoencoders = {
             suite: dict.fromkeys(
