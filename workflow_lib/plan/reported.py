@@ -74,9 +74,8 @@ class Reported:
 
     def seeds(self, kind: str, name: str) -> list[str]:
         """Seeds of the adapted models that a branch or system needs; [""] where there are none."""
-        adapted = any(
-            map(self.models.is_adapted, [name] if kind == "branch" else self.config["systems"][name]["branches"])
-        )
+        branches = [name] if kind == "branch" else self.config["systems"][name]["branches"]
+        adapted = any(map(self.models.is_adapted, branches))
         return [str(seed) for seed in self.config["run"]["seeds"]] if adapted else [""]
 
     # ---- what is unavailable ---------------------------------------------------------------------------------------

@@ -243,6 +243,9 @@ def test_a_nested_fold_holds_out_the_scored_machine_as_well(config):
     assert len(plan.scores.branches(SimpleNamespace(**candidates, machine="fan"))) >= 8
     with pytest.raises(UserError, match="no branch"):
         plan.scores.branches(SimpleNamespace(**candidates, machine="valveEmu"))
+    config["run"] |= {"systems": [], "branches": ["dualmic_head"]}
+    adapters = load_plan(config, DEFAULTS).evaluations.adapters(SimpleNamespace(suite="dev"))
+    assert len(adapters) == 2 * 7, "no fold chooses anything of a branch without candidates"
 
 
 @pytest.mark.parametrize(("machines", "missing"), [(1, "2 machines"), (2, "3 machines")])
