@@ -66,11 +66,10 @@ class Reported:
     def candidates(self, kind: str, name: str, suite: str, protocol: str) -> Candidates:
         """Each branch of an entry with what a fold may choose in its place: itself alone, but in nested_lomo."""
         branches = [name] if kind == "branch" else self.system(name)["branches"]
-        return {b: [b, *(self._candidates(b, suite) if protocol == "nested_lomo" else ())] for b in branches}
-
-    def _candidates(self, branch: str, suite: str) -> list[str]:
-        listed = self.config["branches"][branch].get("candidates", [])
-        return [other for other in listed if not self.why_unavailable(other, suite)]
+        others = {
+            b: self.config["branches"][b].get("candidates", []) if protocol == "nested_lomo" else [] for b in branches
+        }
+        return {b: [b, *(c for c in others[b] if not self.why_unavailable(c, suite))] for b in branches}
 
     def seeds(self, kind: str, name: str) -> list[str]:
         """Seeds of the adapted models that a branch or system needs; [""] where there are none."""

@@ -27,7 +27,8 @@ class Studies:
         chosen = self.plan.config["run"]["studies"]
         if chosen != "auto":
             return [chosen] if isinstance(chosen, str) else list(chosen)
-        return [name for name in self.plan.config["studies"] if self._has_row(suite, name)]
+        studies = self.plan.config["studies"].items()
+        return [name for name, study in studies if any(not row["absent"] for row in self._rows(suite, study))]
 
     def folder(self, suite: str) -> str:
         """Folder of all studies of a suite."""
@@ -81,7 +82,8 @@ class Studies:
         if study["kind"] == "leave_one_branch_out":
             return [self._row(suite, study, {"label": "all branches", "system": study["system"]})]
         if study["kind"] == "heat_map":
-            return [self._row(suite, study, {"label": study["title"], **_entry_keys(study)})]
+            entry = {key: study[key] for key in ("branch", "system") if key in study}
+            return [self._row(suite, study, {"label": study["title"], **entry})]
         return [self._row(suite, study, row) for row in study["rows"]]
 
     def _row(self, suite: str, study: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +123,6 @@ class Studies:
     def stand_in(self, name: str) -> str:
         """What this run has for a branch or system of the paper."""
         return self.plan.config["stand_ins"].get(name, name)
-
-    def _has_row(self, suite: str, name: str) -> bool:
-        return any(not row["absent"] for row in self._rows(suite, self.plan.config["studies"][name]))
 
     @cached_property
     def _evaluated(self) -> dict[str, set[tuple[str, str, str, str]]]:
@@ -175,7 +174,3 @@ class Studies:
             }
             for seed in self.plan.reported.seeds("system", system)
         }
-
-
-def _entry_keys(study: Mapping[str, Any]) -> dict[str, str]:
-    return {key: study[key] for key in ("branch", "system") if key in study}
