@@ -70,7 +70,7 @@ onstart:
 
 
 onsuccess:
-    for line in summary_lines(plan.evaluations.report_tables(None)):
+    for line in summary_lines(expand(paths.tables, suite=plan.run_suites)):
         logger.warning(line)
 
 
