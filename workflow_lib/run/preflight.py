@@ -20,7 +20,7 @@ SUBMITTING = ("submission", "write_submission")
 
 
 def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
-    """Raise one UserError that lists all files that the jobs need and lack, else all faulty recordings they would index.
+    """Raise one UserError with all files that the jobs need and lack, else with all faulty recordings they would index.
 
     `jobs` are Snakemake's jobs that are about to run, so that a partial target asks for no more than it needs.
     """
