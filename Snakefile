@@ -9,7 +9,6 @@ from workflow_lib.cluster.refusals import refusal_lines
 from workflow_lib.cluster.site import load_site
 from workflow_lib.digest import code_digest
 from workflow_lib.errors import UserError
-from workflow_lib.plan.inputs import Inputs
 from workflow_lib.job import error_lines
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.requirements import wanted_weights
@@ -32,7 +31,6 @@ if workflow.remote_exec:
     end_at_once()
 
 paths = plan.paths
-inputs = Inputs(plan)
 
 
 container: "envs/dualmic-asd.sif"  # with --sdm apptainer only, from the root of the clone (envs/apptainer.def)

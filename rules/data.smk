@@ -25,7 +25,7 @@ rule simulate_machine:
 
 rule index_machine:
     input:
-        recordings=inputs.recordings,
+        recordings=plan.recordings.of_machine,
     output:
         manifest=paths.manifest,
     log:
@@ -41,7 +41,7 @@ rule index_machine:
     params:
         root=lambda w: plan.suites[w.suite].root,
         files=lambda w: plan.suites[w.suite].fingerprint(w.machine),
-        rules=lambda w: plan.index_rules(w.suite),
+        rules=lambda w: plan.recordings.index_rules(w.suite),
         code=lambda w: code_digest("index_machine"),
     message:
         "Check and list the recordings of {wildcards.machine} ({wildcards.suite})"
@@ -51,7 +51,7 @@ rule index_machine:
 
 rule index:
     input:
-        manifests=inputs.all_manifests,
+        manifests=plan.recordings.all_manifests,
     message:
         "Every recording is checked and listed: {input.manifests}"
 
@@ -59,7 +59,7 @@ rule index:
 rule check_machine:
     input:
         manifest=paths.manifest,
-        recordings=inputs.recordings,
+        recordings=plan.recordings.of_machine,
     output:
         clips=paths.clip_health,
     log:
@@ -83,7 +83,7 @@ rule check_machine:
 
 rule tabulate_health:
     input:
-        clips=inputs.clip_health,
+        clips=plan.recordings.clip_health,
     output:
         tables=directory(paths.health),
     log:
@@ -106,14 +106,14 @@ rule tabulate_health:
 
 rule check:
     input:
-        tables=inputs.health_tables,
+        tables=plan.recordings.health_tables,
     log:
         f"{paths.results}/logs/check.log",
     localrule: True
     conda:
         "../envs/conda.yaml"
     params:
-        suites=inputs.recorded_suites,
+        suites=plan.recordings.recorded_suites,
         code=lambda w: code_digest("print_health"),
     message:
         "Health of the recordings"

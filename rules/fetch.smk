@@ -18,7 +18,7 @@ rule list_archives:
     conda:
         "../envs/conda.yaml"
     params:
-        suite=lambda w: plan.fetching(w.suite),
+        suite=lambda w: plan.recordings.fetching(w.suite),
         code=lambda w: code_digest("list_archives"),
     message:
         "List what is published of {wildcards.suite} and look for room"
@@ -41,8 +41,8 @@ rule fetch_archive:
     resources:
         downloads=1,
     params:
-        suite=lambda w: plan.fetching(w.suite),
-        stale=inputs.is_stale,
+        suite=lambda w: plan.recordings.fetching(w.suite),
+        stale=plan.recordings.is_stale,
         code=lambda w: code_digest("fetch_archive"),
     message:
         "Fetch and unpack {wildcards.machine} ({wildcards.part}, {wildcards.suite})"
@@ -52,14 +52,14 @@ rule fetch_archive:
 
 rule fetch_data:
     input:
-        done=inputs.unfetched,
+        done=plan.recordings.unfetched,
     log:
         f"{paths.results}/logs/fetch_data.log",
     localrule: True
     conda:
         "../envs/conda.yaml"
     params:
-        suites={name: plan.fetching(name) for name in inputs.fetched_suites()},
+        suites={name: plan.recordings.fetching(name) for name in plan.recordings.fetched_suites},
         code=lambda w: code_digest("fetch_data"),
     message:
         "See what is there of the published recordings"

@@ -11,7 +11,7 @@ if "gpu" not in workflow.global_resources and visible_gpus():
 rule train_autoencoder:
     input:
         manifest=paths.manifest,
-        recordings=inputs.training_recordings,
+        recordings=plan.recordings.for_training,
     output:
         weights=paths.autoencoder,
         training_log=paths.training_log,
@@ -28,8 +28,8 @@ rule train_autoencoder:
         mem_mb=site.mem_mb(3000),
         runtime=site.runtime(60),
     params:
-        model=lambda w: plan.model(w.model),
-        reading=lambda w: plan.reading(w.suite),
+        model=lambda w: plan.models.settings(w.model),
+        reading=lambda w: plan.recordings.reading(w.suite),
         code=lambda w: code_digest("train_autoencoder"),
     message:
         "Train autoencoder {wildcards.model} on the normal clips of {wildcards.machine} ({wildcards.suite})"
@@ -40,7 +40,7 @@ rule train_autoencoder:
 rule apply_autoencoder:
     input:
         manifest=paths.manifest,
-        recordings=inputs.recordings,
+        recordings=plan.recordings.of_machine,
         weights=paths.autoencoder,
     output:
         residuals=paths.residuals,
@@ -56,9 +56,9 @@ rule apply_autoencoder:
         mem_mb=site.mem_mb(3000),
         runtime=site.runtime(15),
     params:
-        model=lambda w: plan.model(w.model),
-        second_moments=lambda w: plan.needs_second_moments(w.model),
-        reading=lambda w: plan.reading(w.suite),
+        model=lambda w: plan.models.settings(w.model),
+        second_moments=lambda w: plan.scores.needs_second_moments(w.model),
+        reading=lambda w: plan.recordings.reading(w.suite),
         code=lambda w: code_digest("apply_autoencoder"),
     message:
         "Reconstruct all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
@@ -68,9 +68,9 @@ rule apply_autoencoder:
 
 rule train_adapter:
     input:
-        manifests=inputs.adaptation_manifests,
-        recordings=inputs.adaptation_recordings,
-        weights=inputs.weights,
+        manifests=plan.models.adaptation_manifests,
+        recordings=plan.models.adaptation_recordings,
+        weights=plan.models.weights,
     output:
         adapter=directory(paths.adapter),
     log:
@@ -85,10 +85,10 @@ rule train_adapter:
         mem_mb=site.mem_mb(24000),
         runtime=site.runtime(60),
     params:
-        model=lambda w: plan.model(w.model),
-        encoder=lambda w: plan.encoder(w.model),
-        reading=lambda w: plan.reading(w.suite),
-        held_out=lambda w: plan.unheard_machines(w.model, w.suite),
+        model=lambda w: plan.models.settings(w.model),
+        encoder=lambda w: plan.models.encoder(w.model),
+        reading=lambda w: plan.recordings.reading(w.suite),
+        held_out=lambda w: plan.models.held_out_machines(w.model, w.suite),
         device=plan.config["compute"]["device"],
         code=lambda w: code_digest("train_adapter", "encoders.eat"),
     message:
@@ -100,9 +100,9 @@ rule train_adapter:
 rule embed_machine:
     input:
         manifest=paths.manifest,
-        recordings=inputs.recordings,
-        weights=inputs.weights,
-        adapter=inputs.adapter,
+        recordings=plan.recordings.of_machine,
+        weights=plan.models.weights,
+        adapter=plan.models.adapter,
     output:
         embeddings=paths.embeddings,
     log:
@@ -117,11 +117,11 @@ rule embed_machine:
         mem_mb=site.mem_mb(12000),
         runtime=site.runtime(60),
     params:
-        model=lambda w: plan.model(w.model),
-        encoder=lambda w: plan.encoder(w.model),
-        reading=lambda w: plan.reading(w.suite),
-        compute=plan.computing,
-        code=lambda w: code_digest("embed_machine", *plan.embedding_modules(w.model)),
+        model=lambda w: plan.models.settings(w.model),
+        encoder=lambda w: plan.models.encoder(w.model),
+        reading=lambda w: plan.recordings.reading(w.suite),
+        compute=plan.models.compute,
+        code=lambda w: code_digest("embed_machine", *plan.models.embedding_modules(w.model)),
     message:
         "Embed all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
     script:

@@ -3,12 +3,12 @@
 
 rule tabulate_suite:
     input:
-        tables=inputs.suite_tables,
-        notes=inputs.suite_notes,
-        folds=inputs.suite_folds,
-        adapters=inputs.suite_adapters,
-        manifests=inputs.suite_manifests,
-        normal_scores=inputs.suite_normal_scores,
+        scores=plan.evaluations.score_folders,
+        normal_scores=plan.evaluations.normal_folders,
+        fused=plan.evaluations.fused_folders,
+        folds=plan.evaluations.fold_folders,
+        adapters=plan.evaluations.adapters,
+        manifests=plan.recordings.manifests,
     output:
         tables=directory(paths.tables),
     log:
@@ -22,10 +22,12 @@ rule tabulate_suite:
         mem_mb=site.mem_mb(2000),
         runtime=site.runtime(20),
     params:
-        evaluations=lambda w: inputs.threshold_rows(w.suite),
+        evaluations=lambda w: [vars(e) for e in plan.evaluations.of(w.suite)],
+        notes=plan.evaluations.notes,
+        folds=plan.evaluations.fold_files,
         threshold=plan.config["evidence"]["threshold"],
         config=lambda w: {key: plan.config[key] for key in ("models", "branches", "systems")},
-        left_out=lambda w: plan.left_out(w.suite),
+        left_out=lambda w: plan.reported.left_out(w.suite),
         labelled=lambda w: plan.suites[w.suite].labelled,
         bootstrap=plan.config["evidence"]["bootstrap"],
         code=lambda w: code_digest("tabulate_suite"),
@@ -38,8 +40,8 @@ rule tabulate_suite:
 rule illustrate_clips:
     input:
         tables=paths.tables,
-        manifests=inputs.suite_manifests,
-        recordings=inputs.suite_recordings,
+        manifests=plan.recordings.manifests,
+        recordings=plan.recordings.of_suite,
     output:
         clips=directory(paths.clips),
     log:
@@ -53,7 +55,7 @@ rule illustrate_clips:
         mem_mb=site.mem_mb(1000),
         runtime=site.runtime(5),
     params:
-        reading=lambda w: plan.reading(w.suite),
+        reading=lambda w: plan.recordings.reading(w.suite),
         wrong_clips=plan.config["report"]["wrong_clips"],
         audio=plan.config["report"]["audio"],
         code=lambda w: code_digest("illustrate_clips"),
@@ -65,10 +67,10 @@ rule illustrate_clips:
 
 rule write_report:
     input:
-        tables=inputs.report_tables,
-        health=inputs.health_tables,
-        clips=inputs.illustrated_clips,
-        studies=inputs.study_folders,
+        tables=plan.evaluations.report_tables,
+        health=plan.recordings.health_tables,
+        clips=plan.recordings.illustrated_clips,
+        studies=studies.suite_folders,
     output:
         report=paths.report,
         figures=directory(paths.figures),
@@ -84,7 +86,8 @@ rule write_report:
         runtime=site.runtime(10),
     params:
         suites=list(plan.run_suites),
-        recorded=inputs.recorded_suites,
+        recorded=plan.recordings.recorded_suites,
+        studies=studies.folders(),
         settings=plan.config["report"],
         benchmarks=paths.benchmarks,
         provenance=plan.provenance,

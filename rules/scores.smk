@@ -1,14 +1,13 @@
 # One anomaly score per clip and branch; then calibration and weights per fold, and the fused scores.
 
 
-rule score_branch:
+rule score_model:
     input:
-        source=inputs.score_source,
-        normal=inputs.external_normal_scores,
+        sources=plan.scores.sources,
+        normal=plan.scores.external_normal_scores,
     output:
-        scores=paths.scores,
-        normal_scores=paths.normal_scores,
-        notes=paths.notes,
+        scores=directory(paths.scores),
+        normal_scores=directory(paths.normal_scores),
     log:
         paths.log(paths.scores),
     benchmark:
@@ -18,22 +17,21 @@ rule score_branch:
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(2000),
-        runtime=site.runtime(3),
+        runtime=site.runtime(10),
     params:
-        branch=lambda w: plan.config["branches"][w.branch],
-        kind=lambda w: plan.branch_kind(w.branch),
-        code=lambda w: code_digest("score_branch"),
+        branches=plan.scores.branches,
+        code=lambda w: code_digest("score_model"),
     message:
-        "Score {wildcards.machine} with {wildcards.branch} ({wildcards.model}, {wildcards.suite})"
+        "Score {wildcards.machine} with all branches of {wildcards.model} ({wildcards.suite})"
     script:
-        "../scripts/score_branch.py"
+        "../scripts/score_model.py"
 
 
-rule fit_fusion:
+rule fit_folds:
     input:
-        tables=inputs.selection_tables,
+        scores=plan.scores.selection_scores,
     output:
-        fusion=paths.fusion,
+        fusion=directory(paths.fusion),
     log:
         paths.log(paths.fusion),
     benchmark:
@@ -43,24 +41,23 @@ rule fit_fusion:
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(2000),
-        runtime=site.runtime(3),
+        runtime=site.runtime(15),
     params:
-        machines=lambda w: inputs.selection_machines(w.suite, w.held_out),
-        system=lambda w: plan.system(w.system),
-        candidates=lambda w: plan.choices(w.system, w.suite, w.protocol),
-        code=lambda w: code_digest("fit_fusion"),
+        machines=lambda w: plan.folds.other_machines(w.suite, [w.held_out]),
+        systems=plan.scores.systems,
+        code=lambda w: code_digest("fit_folds"),
     message:
-        "Choose calibration and weights of {wildcards.system}, held out: {wildcards.held_out} ({wildcards.protocol})"
+        "Choose calibration and weights of all systems, held out: {wildcards.held_out} ({wildcards.protocol})"
     script:
-        "../scripts/fit_fusion.py"
+        "../scripts/fit_folds.py"
 
 
-rule fuse_scores:
+rule fuse_machine:
     input:
-        tables=inputs.branch_tables,
-        fusion=inputs.fold,
+        scores=plan.scores.machine_scores,
+        fusion=plan.scores.fold,
     output:
-        scores=paths.fused,
+        fused=directory(paths.fused),
     log:
         paths.log(paths.fused),
     benchmark:
@@ -70,11 +67,11 @@ rule fuse_scores:
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(1000),
-        runtime=site.runtime(2),
+        runtime=site.runtime(5),
     params:
-        candidates=lambda w: plan.choices(w.system, w.suite, w.protocol),
-        code=lambda w: code_digest("fuse_scores"),
+        systems=plan.scores.systems,
+        code=lambda w: code_digest("fuse_machine"),
     message:
-        "Fuse {wildcards.system} for {wildcards.machine} ({wildcards.protocol}, {wildcards.suite})"
+        "Fuse the scores of {wildcards.machine} ({wildcards.protocol}, {wildcards.suite})"
     script:
-        "../scripts/fuse_scores.py"
+        "../scripts/fuse_machine.py"

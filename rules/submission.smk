@@ -1,8 +1,7 @@
 # What the challenge takes: per evaluation suite scores, decisions and meta files of the submitted systems, zipped.
-from workflow_lib.plan.baseline_inputs import BaselineInputs
-from workflow_lib.plan.submission_inputs import SubmissionInputs
+from workflow_lib.plan.submission import SubmissionFiles
 
-submission, baseline = SubmissionInputs(plan), BaselineInputs(plan)
+submission = SubmissionFiles(plan)
 
 
 rule write_submission:
@@ -57,8 +56,8 @@ rule submission:
 
 rule write_baseline_files:
     input:
-        residuals=baseline.residuals,
-        batch_values=baseline.batch_values,
+        residuals=submission.residuals,
+        batch_values=submission.batch_values,
     output:
         files=directory(paths.baseline),
     log:
@@ -73,7 +72,7 @@ rule write_baseline_files:
         runtime=site.runtime(10),
     params:
         machines=lambda w: plan.suites[w.suite].machines,
-        seed=lambda w: plan.model(w.model)["seed"],
+        seed=lambda w: plan.models.settings(w.model)["seed"],
         evaluation=lambda w: plan.suites[w.suite].select_on is not None,
         code=lambda w: code_digest("write_baseline_files"),
     message:
@@ -84,6 +83,6 @@ rule write_baseline_files:
 
 rule baseline:
     input:
-        files=baseline.folders,
+        files=submission.baseline_folders,
     message:
         "Files as the official baseline writes them: {input.files}"

@@ -8,7 +8,7 @@ def main(job):
     material = Material(
         health=dict(zip(params.recorded, inputs.get("health", []), strict=True)),
         clips=dict(zip(params.recorded, inputs.get("clips", []), strict=True)),
-        studies=inputs.get("studies", []),
+        studies=params.studies,
         benchmarks=params.benchmarks,
         wrong_clips=params.settings["wrong_clips"],
     )

@@ -10,7 +10,6 @@ PROTOCOLS = ("complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo")
 # A fold needs other machines: to train on, and with normal and anomalous test clips to choose on; a nested one, which
 # scores each choosing machine with a model that heard neither it nor the held-out one, needs a third.
 LEAST_FOLDS = {"complete_dev": 1, "fixed_lomo": 2, "cross_fitted": 2, "nested_lomo": 3}
-CHOSEN = "@chosen"  # ends the name of a branch that stands as a system of one: the candidate that each fold chose
 
 
 def possible_protocols(kind: str, settings: Mapping[str, Any]) -> tuple[str, ...]:

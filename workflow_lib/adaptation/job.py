@@ -9,6 +9,7 @@ from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.dataset.manifest import read_manifest
 from workflow_lib.encoders.from_settings import build_encoder
 from workflow_lib.errors import UserError
+from workflow_lib.plan.model_name import ModelName
 
 
 def adapt_model(
@@ -29,14 +30,13 @@ def adapt_model(
     training goes on from `state_folder`.
     """
     clips = [clip for path in manifests for clip in read_manifest(path) if clip.split == "train"]
-    seed = name.rpartition("-seed")[2]
     if not clips:
         raise UserError(f"{name}: no machine is left to adapt on: leave-one-machine-out needs two machines or more")
     train_adapter(
         clips,
         lambda: build_encoder(encoder_settings),
         AdapterSettings.from_mapping(model["adaptation"]),
-        int(seed),
+        int(ModelName.parse(name).seed),
         folder,
         held_out=held_out,
         device=device,

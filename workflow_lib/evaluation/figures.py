@@ -9,8 +9,8 @@ import numpy as np
 
 from workflow_lib.evaluation.columns import Row
 from workflow_lib.evaluation.labelled_entries import Entry
-from workflow_lib.plan.paths import NO_ONE, NO_SEED
-from workflow_lib.protocols import CHOSEN
+from workflow_lib.plan.model_name import chosen_branch, seed_of
+from workflow_lib.plan.paths import NO_ONE
 
 
 def metric_rows(entries: Iterable[Entry]) -> tuple[list[Row], list[Row]]:
@@ -43,7 +43,7 @@ def weight_rows(paths: Iterable[str]) -> list[Row]:
     """Weights and calibration of all folds of systems, a row for each branch."""
     rows = []
     for fold, seed, held_out in map(_fold, paths):
-        if fold["system"].endswith(CHOSEN):
+        if chosen_branch(fold["system"]):
             continue  # a branch alone is neither calibrated nor weighted
         for branch in fold["branches"]:
             scale = fold["calibration"][branch]
@@ -57,7 +57,8 @@ def choice_rows(paths: Iterable[str]) -> list[Row]:
     """Candidates of all nested folds with their Omega on the selection machines, and which one was chosen."""
     rows = []
     for fold, seed, held_out in map(_fold, paths):
-        kind, name = "branch" if fold["system"].endswith(CHOSEN) else "system", fold["system"].removesuffix(CHOSEN)
+        branch_alone = chosen_branch(fold["system"])
+        kind, name = ("branch", branch_alone) if branch_alone else ("system", fold["system"])
         for branch, candidates in fold["candidates"].items():
             for candidate, omega in candidates.items():
                 chosen = "yes" if candidate == fold["chosen"][branch] else "no"
@@ -69,6 +70,5 @@ def choice_rows(paths: Iterable[str]) -> list[Row]:
 def _fold(path: str) -> tuple[dict[str, Any], str, str]:
     """What a fold's file says, its seed and its held-out machine, "" where there is none."""
     fold = json.loads(Path(path).read_text(encoding="utf-8"))
-    seed = Path(path).parent.name
     held_out = "" if fold["held_out"] == NO_ONE else fold["held_out"]
-    return fold, "" if seed == NO_SEED else seed.removeprefix("seed"), held_out
+    return fold, seed_of(Path(path).stem), held_out

@@ -8,7 +8,6 @@ import numpy as np
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.columns import Row
-from workflow_lib.plan.paths import NO_SEED
 from workflow_lib.scoring.result import Result
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.scoring.score_table import ScoreTable
@@ -43,8 +42,7 @@ def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Entry],
 
 
 def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> Entry:
-    kind, name, protocol, level = (evaluation[key] for key in ("kind", "name", "protocol", "seed"))
-    seed = "" if level == NO_SEED else level.removeprefix("seed")
+    kind, name, protocol, seed = (evaluation[key] for key in ("kind", "name", "protocol", "seed"))
     return Entry(
         evaluation["suite"], "yes" if evaluation["untrained"] else "no", Result(kind, name, protocol, seed, tables)
     )

@@ -13,6 +13,7 @@ from workflow_lib.evaluation.columns import FIXED_WEIGHTS, HEADERS, Row
 from workflow_lib.evaluation.evidence import Evidence
 from workflow_lib.evaluation.labelled_entries import Labels
 from workflow_lib.fetch.licence import licence_of
+from workflow_lib.plan.model_name import ModelName
 
 
 def clip_rows(evidence: Evidence) -> Iterator[Row]:
@@ -44,13 +45,13 @@ def model_rows(evidence: Evidence) -> list[Row]:
     rows = []
     for model, branches in sorted(used.items()):
         provenance = [fact["provenance"] for _, m, _, fact in facts if m == model]
-        settings = evidence.config["models"].get(model.split("@")[0], {"kind": "external"})
+        settings = evidence.config["models"].get(ModelName.parse(model).model, {"kind": "external"})
         trained = {p.get("trained", "unknown") for p in provenance}
         digests = {p.get("weights_digest", "")[:16] for p in provenance}
         digest = digests.pop() if len(digests) == 1 else "one per machine"
         state = trained.pop() if len(trained) == 1 else "unknown"
         names = " ".join(sorted(set(branches)))
-        licence = licence_of(model, evidence.config["models"])
+        licence = licence_of(ModelName.parse(model).model, evidence.config["models"])
         rows.append((evidence.suite, model, settings["kind"], state, _describe(settings), digest, names, licence))
     return rows
 
@@ -82,6 +83,6 @@ def log_rows(evidence: Evidence, file_name: str, table: str) -> Iterator[Row]:
 
 
 def _facts(paths: Sequence[str]) -> list[tuple[str, str, str, dict[str, Any]]]:
-    """(branch, model, machine, facts) from the notes beside the score tables: .../<branch>/<model>/<machine>.json."""
-    places = [(Path(path).parts[-3], Path(path).parts[-2], Path(path).stem, path) for path in paths]
+    """(branch, model, machine, facts) from the notes beside the score tables: .../<model>/<machine>/<branch>.json."""
+    places = [(Path(path).stem, Path(path).parts[-3], Path(path).parts[-2], path) for path in paths]
     return [(*place, json.loads(Path(path).read_text(encoding="utf-8"))) for *place, path in places]

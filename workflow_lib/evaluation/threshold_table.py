@@ -23,7 +23,7 @@ def write_thresholds(
 ) -> None:
     """Write the thresholds of a suite.
 
-    evaluations: inputs.threshold_rows; settings: method and quantile; config: models and branches.
+    evaluations: the plan's, as plain values; settings: method and quantile; config: models and branches.
     """
     autoencoders = {name for name, model in config["models"].items() if model["kind"] == "autoencoder"}
     seen = {name for name, branch in config["branches"].items() if branch.get("model") in autoencoders}
@@ -70,6 +70,5 @@ def _used(paths: Mapping[str, str], fold: StoredFold | None) -> list[str]:
 
 
 def _identity(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
-    seed = evaluation["seed"].removeprefix("seed") if evaluation["seed"] != "noseed" else ""
     untrained = "yes" if evaluation["untrained"] else "no"
-    return (evaluation["suite"], evaluation["protocol"], evaluation["kind"], evaluation["name"], seed, untrained)
+    return (*(evaluation[key] for key in ("suite", "protocol", "kind", "name", "seed")), untrained)

@@ -14,8 +14,8 @@ TRAINED_HERE = "trained here"
 
 
 def licence_of(model: str, models: Mapping[str, Mapping[str, Any]], lock: Path = LOCK) -> str:
-    """The licence of a model of the configuration in a few words, also of an adapted one by its full name."""
-    settings = models.get(model.split("@")[0], {})
+    """The licence of a model of the configuration in a few words."""
+    settings = models.get(model, {})
     if settings.get("kind") == "adapted":
         base = licence_of(settings["base"], models, lock)
         return base if base == RANDOM else base + ADAPTED

@@ -1,17 +1,21 @@
-"""Folds as files: score tables in, calibration and weights out as JSON; then one machine's fused scores. No torch."""
+"""The fusion's jobs: calibration and weights of all systems of a fold, then one machine's fused scores. No torch."""
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workflow_lib.errors import UserError
 from workflow_lib.fusion.candidate_choice import Candidates, Choice, choose_candidates, chosen_tables
 from workflow_lib.fusion.cross_fit import FIXED, Fusion, RobustSigmoid, calibrate, fit_fusion, selection_omega
-from workflow_lib.scoring.score_file import read_scores
+from workflow_lib.plan.model_name import ModelName, seed_word
+from workflow_lib.scoring.score_file import read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
+log = logging.getLogger(__name__)
 DEFAULT_STEP = 0.1
 
 
@@ -31,29 +35,77 @@ class StoredFold:
         return next(iter(chosen.values())) if len(chosen) == 1 else self.fusion.apply(chosen, machine)
 
 
-def fit_fold(
-    paths: Sequence[str],
+class ScoreFolders:
+    """Score tables of some machines in folders <model>/<machine>, found by branch; each is read once."""
+
+    def __init__(self, folders: Iterable[str]) -> None:
+        self._folders: dict[tuple[str, str, str], Path] = {}
+        for folder in map(Path, folders):
+            name = ModelName.parse(folder.parent.name)
+            key = (folder.name, name.model, name.seed)
+            if self._folders.setdefault(key, folder) != folder:
+                raise ValueError(f"{folder} and {self._folders[key]} hold scores of one machine by one model")
+        self._tables: dict[Path, ScoreTable] = {}
+
+    def tables(self, machine: str, models: Mapping[str, str], seed: str) -> dict[str, ScoreTable]:
+        """Branch -> score table of a machine; models: branch -> its model; seed: that of the adapted ones."""
+        return {branch: self._table(machine, model, seed, branch) for branch, model in models.items()}
+
+    def _table(self, machine: str, model: str, seed: str, branch: str) -> ScoreTable:
+        key = (machine, model, seed)
+        folder = self._folders[key if key in self._folders else (machine, model, "")]
+        path = folder / f"{branch}.csv"
+        if path not in self._tables:
+            self._tables[path] = read_scores(path)
+        return self._tables[path]
+
+
+def fit_folds(
+    output: Path,
+    folders: Iterable[str],
     machines: Sequence[str],
+    systems: Mapping[str, Mapping[str, Any]],
+    *,
+    suite: str,
+    protocol: str,
+    held_out: str,
+) -> None:
+    """Write calibration and weights of all systems and seeds of one fold, output/<system>/<seed>.json.
+
+    folders: of the score tables of the selection machines; systems: as `Scores.systems` of the plan gives them.
+    UserError names the system that cannot be fitted.
+    """
+    scores = ScoreFolders(folders)
+    for system, facts in systems.items():
+        (output / system).mkdir(parents=True)
+        for seed in facts["seeds"]:
+            log.info("%s%s", system, f", seed {seed}" if seed else "")
+            tables = {machine: scores.tables(machine, facts["models"], seed) for machine in machines}
+            try:
+                fold = fit_fold(tables, facts["settings"], facts["candidates"], protocol)
+            except UserError as error:
+                raise UserError(f"{system}: {error}") from None
+            path = output / system / f"{seed_word(seed)}.json"
+            write_fold(path, fold, suite=suite, system=system, held_out=held_out)
+
+
+def fit_fold(
+    tables: Mapping[str, Mapping[str, ScoreTable]],
     system: Mapping[str, Any],
     candidates: Candidates,
     protocol: str = "complete_dev",
 ) -> StoredFold:
     """Choose candidates, calibration and weights on the selection machines.
 
-    `paths` holds each machine's tables: branch by branch, each with its candidates in order. Fixed weights of a system
-    are kept; its calibration still comes from the selection machines.
+    tables: machine -> branch or candidate -> score table. Fixed weights of a system are kept; its calibration still
+    comes from the selection machines.
     """
-    names = _names(candidates)
-    scored = {
-        machine: dict(zip(names, map(read_scores, chunk), strict=True))
-        for machine, chunk in zip(machines, _chunks(paths, len(names)), strict=True)
-    }
-    choices = choose_candidates(scored, candidates)
-    tables = {machine: chosen_tables(of_machine, choices) for machine, of_machine in scored.items()}
+    choices = choose_candidates(tables, candidates)
+    chosen = {machine: chosen_tables(of_machine, choices) for machine, of_machine in tables.items()}
     branches, step, search = system["branches"], system.get("step", DEFAULT_STEP), system.get("search", "grid")
     if "weights" in system:
-        return StoredFold(_fixed(tables, branches, system["weights"], protocol), choices)
-    return StoredFold(fit_fusion(tables, branches, step, search=search, protocol=protocol), choices)
+        return StoredFold(_fixed(chosen, branches, system["weights"], protocol), choices)
+    return StoredFold(fit_fusion(chosen, branches, step, search=search, protocol=protocol), choices)
 
 
 def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
@@ -93,14 +145,20 @@ def read_fold(path: str | Path) -> StoredFold:
     return StoredFold(fusion, {b: Choice(name, omega[b]) for b, name in facts["chosen"].items()})
 
 
-def fuse_machine(paths: Sequence[str], candidates: Candidates, fold: Sequence[str], machine: str) -> ScoreTable:
-    """Fused scores of one machine; `paths` as in `fit_fold`; without a fold the one branch keeps its own scores."""
-    tables = dict(zip(_names(candidates), map(read_scores, paths), strict=True))
-    return read_fold(fold[0]).apply(tables, machine) if fold else tables[next(iter(candidates))]
+def fuse_machine(
+    output: Path, folders: Iterable[str], folds: str | Path, machine: str, systems: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write the fused scores of one machine by all systems and seeds, output/<system>/<seed>.csv.
 
-
-def _names(candidates: Candidates) -> list[str]:
-    return [name for names in candidates.values() for name in names]
+    folders: of the machine's score tables; folds: the folder that `fit_folds` wrote for it; systems: as there.
+    """
+    scores = ScoreFolders(folders)
+    for system, facts in systems.items():
+        (output / system).mkdir(parents=True)
+        for seed in facts["seeds"]:
+            fold = read_fold(Path(folds, system, f"{seed_word(seed)}.json"))
+            fused = fold.apply(scores.tables(machine, facts["models"], seed), machine)
+            write_scores(output / system / f"{seed_word(seed)}.csv", fused)
 
 
 def _finite(omega: Mapping[str, float]) -> dict[str, float | None]:
@@ -124,7 +182,3 @@ def _fixed(
         protocol=protocol,
     )
     return replace(fusion, selection_score=selection_omega(tables, fusion))
-
-
-def _chunks(paths: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [paths[start : start + size] for start in range(0, len(paths), size)]

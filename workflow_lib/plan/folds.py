@@ -3,10 +3,14 @@
 Imported while the DAG is built, so only the standard library lies below it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from workflow_lib.errors import UserError
+from workflow_lib.plan.paths import NO_ONE
+from workflow_lib.plan.suites import Suite
 
 
 def folds_of(machines: Sequence[str], size: int) -> dict[str, tuple[str, ...]]:
@@ -26,8 +30,47 @@ def folds_of(machines: Sequence[str], size: int) -> dict[str, tuple[str, ...]]:
         f"fold{number:0{digits}}": tuple(machines[start:end]) for number, (start, end) in enumerate(pairwise(bounds), 1)
     }
     if taken := sorted(set(folds).intersection(machines)):
-        told = ", ".join(taken)
+        names = ", ".join(taken)
         raise UserError(
-            f"config: folds.size: {told} is the name of a machine and of a fold: rename its folder, or size: 1"
+            f"config: folds.size: {names} is the name of a machine and of a fold: rename its folder, or size: 1"
         )
     return folds
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """The folds of all suites."""
+
+    suites: Mapping[str, Suite]
+    size: int
+
+    @cached_property
+    def by_name(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Suite -> name of a fold -> machines that are held out together."""
+        return {name: folds_of(suite.machines, self.size) for name, suite in self.suites.items()}
+
+    @cached_property
+    def by_machine(self) -> dict[str, dict[str, str]]:
+        """Suite -> machine -> the fold in which it is held out."""
+        return {
+            suite: {machine: fold for fold, machines in folds.items() for machine in machines}
+            for suite, folds in self.by_name.items()
+        }
+
+    def held_out(self, suite: str, fold: str) -> tuple[str, ...]:
+        """Machines that a fold of a suite holds out: none for the fold of a complete-development fusion."""
+        if fold == NO_ONE:
+            return ()
+        folds = self.by_name[suite]
+        if fold not in folds:
+            raise UserError(f"suite {suite} has no fold {fold} (folds.size): name one of {', '.join(folds)}")
+        return folds[fold]
+
+    def other_machines(self, suite: str, folds: Iterable[str]) -> list[str]:
+        """Machines of a suite that none of these folds holds out, in the suite's order."""
+        held_out = {machine for fold in folds for machine in self.held_out(suite, fold)}
+        return [machine for machine in self.suites[suite].machines if machine not in held_out]
+
+    def count(self, suite: str, machines: Iterable[str]) -> int:
+        """Number of folds that these machines lie in."""
+        return len({self.by_machine[suite][machine] for machine in machines})

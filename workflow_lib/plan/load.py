@@ -48,7 +48,7 @@ def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
         raise UserError("\n".join(faults))
     plan = Plan(config, suites, tuple(run_suites))
     for name in run_suites:
-        if not any(plan.evaluations(name)):
+        if not plan.evaluations.of(name):
             raise UserError("\n".join(_nothing_to_report(plan, name)))
     return plan
 
@@ -68,7 +68,7 @@ def _suites_of(path: Path) -> dict[str, Any]:
 
 
 def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
-    reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.left_out(suite)]
+    reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.reported.left_out(suite)]
     advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
     return [*reasons, f"config: run: nothing is left to report on suite {suite}: {advice}"]
 

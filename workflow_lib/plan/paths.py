@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-NO_SEED = "noseed"  # directory level of scores that depend on no adapted model
 NO_ONE = "none"  # "held out: none", the fold of a complete-development fusion
 
 
@@ -76,32 +75,31 @@ class Paths:
 
     @property
     def scores(self) -> str:
-        return f"{self.results}/{{suite}}/scores/{{branch}}/{{model}}/{{machine}}.csv"
+        """Folder of the score tables that the branches of one model give one machine.
+
+        <branch>.csv, and <branch>.json: what was reduced, and the provenance.
+        """
+        return f"{self.results}/{{suite}}/scores/{{model}}/{{machine}}"
 
     @property
     def normal_scores(self) -> str:
-        """Scores of the normal training clips, self-excluded where that is possible: what thresholds stand on."""
-        return f"{self.results}/{{suite}}/normal_scores/{{branch}}/{{model}}/{{machine}}.csv"
+        """Folder of the scores of the normal training clips, <branch>.csv: thresholds come from them."""
+        return f"{self.results}/{{suite}}/normal_scores/{{model}}/{{machine}}"
 
-    def normal_scores_of(self, table: str) -> str:
-        """The normal scores that are made with a branch's score table."""
-        branch, model, file_name = table.rsplit("/", 3)[1:]
-        suite = table.removeprefix(f"{self.results}/").split("/")[0]
-        return fill(self.normal_scores, suite=suite, branch=branch, model=model, machine=file_name.removesuffix(".csv"))
-
-    @property
-    def notes(self) -> str:
-        """JSON beside a score table: what was reduced, on what it stands."""
-        return f"{self.results}/{{suite}}/scores/{{branch}}/{{model}}/{{machine}}.json"
+    def normal_scores_of(self, place: str) -> str:
+        """What is made with a score table, or a folder of them, from the normal training clips."""
+        suite, _, rest = place.removeprefix(f"{self.results}/").split("/", 2)
+        return f"{self.results}/{suite}/normal_scores/{rest}"
 
     @property
     def fusion(self) -> str:
-        """JSON: calibration and weights of one fold, chosen without the machine `held_out`."""
-        return f"{self.results}/{{suite}}/fusion/{{protocol}}/{{system}}/{{seed}}/{{held_out}}.json"
+        """Folder of calibrations and weights chosen without the fold `held_out`: <system>/<seed>.json."""
+        return f"{self.results}/{{suite}}/fusion/{{protocol}}/{{held_out}}"
 
     @property
     def fused(self) -> str:
-        return f"{self.results}/{{suite}}/fused/{{protocol}}/{{system}}/{{seed}}/{{machine}}.csv"
+        """Folder of one machine's fused score tables: <system>/<seed>.csv."""
+        return f"{self.results}/{{suite}}/fused/{{protocol}}/{{machine}}"
 
     @property
     def tables(self) -> str:
@@ -113,9 +111,9 @@ class Paths:
         return f"{self.results}/{{suite}}/clips"
 
     @property
-    def study(self) -> str:
-        """Folder of one study of a suite: its table as CSV and LaTeX, and its figures."""
-        return f"{self.results}/{{suite}}/studies/{{study}}"
+    def studies(self) -> str:
+        """Folder of the studies of a suite, a folder each: its table as CSV and LaTeX, and its figures."""
+        return f"{self.results}/{{suite}}/studies"
 
     @property
     def submission(self) -> str:

@@ -17,20 +17,21 @@ def missing_weights(plan: Plan, models: Iterable[str]) -> list[str]:
     """One line for each checkpoint that these models need and that is not on disk."""
     lines = []
     for model in models:
-        checkpoint = plan.encoder(model)["checkpoint"]
+        checkpoint = plan.models.encoder(model)["checkpoint"]
         if checkpoint != "random" and not Path(checkpoint).exists():
-            where = f"models.{plan.model(model).get('base', model)}.checkpoint"
+            where = f"models.{plan.models.settings(model).get('base', model)}.checkpoint"
             lines.append(f"{where}: there is no {checkpoint}: get it with `snakemake fetch_weights`; {NO_WEIGHTS}")
     return list(dict.fromkeys(lines))
 
 
 def wanted_weights(plan: Plan) -> list[dict[str, str]]:
     """Model, encoder and checkpoint of each published file that the branches of this run need, once each."""
-    branches = dict.fromkeys(branch for suite in plan.run_suites for branch in plan.scored_branches(suite))
-    used = [plan.config["branches"][b]["model"] for b in branches if plan.branch_kind(b) == "embedding"]
-    bases = dict.fromkeys(plan.model(model).get("base", model) for model in used)
+    models = plan.models
+    branches = dict.fromkeys(branch for suite in plan.run_suites for branch in plan.reported.scored_branches(suite))
+    used = [models.by_branch[b] for b in branches if models.kind_of(b) == "embedding"]
+    bases = dict.fromkeys(models.settings(model).get("base", model) for model in used)
     wanted = {
-        plan.encoder(model)["checkpoint"]: {"model": model, "encoder": plan.encoder(model)["encoder"]}
+        models.encoder(model)["checkpoint"]: {"model": model, "encoder": models.encoder(model)["encoder"]}
         for model in bases
     }
     return [{**entry, "checkpoint": file} for file, entry in wanted.items() if file != "random"]

@@ -10,8 +10,8 @@ from typing import Any
 
 from workflow_lib.config.studies import DEFAULT_SUITE, entry_of, protocol_of
 from workflow_lib.fetch.sets import published_sets
-from workflow_lib.plan.paths import NO_SEED, fill
-from workflow_lib.plan.plan import Evaluation, Plan
+from workflow_lib.plan.paths import fill
+from workflow_lib.plan.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,17 @@ class Studies:
             return [chosen] if isinstance(chosen, str) else list(chosen)
         return [name for name in self.plan.config["studies"] if self._has_row(suite, name)]
 
+    def folder(self, suite: str) -> str:
+        """Folder of all studies of a suite."""
+        return fill(self.plan.paths.studies, suite=suite)
+
+    def suite_folders(self, wildcards: Any) -> list[str]:
+        """Folders of the studies of all suites that have some."""
+        return [self.folder(suite) for suite in self.plan.run_suites if self.names(suite)]
+
     def folders(self) -> list[str]:
-        """Folders of all studies of this run."""
-        pattern = self.plan.paths.study
-        return [fill(pattern, suite=suite, study=name) for suite in self.plan.run_suites for name in self.names(suite)]
+        """Folder of each study of this run."""
+        return [f"{self.folder(suite)}/{name}" for suite in self.plan.run_suites for name in self.names(suite)]
 
     def settings(self, suite: str, name: str) -> dict[str, Any]:
         """All that the job of a study needs, as plain values: its settings with each row's entry resolved."""
@@ -58,10 +65,12 @@ class Studies:
         missing = len(set(machines) - set(here.machines))
         return f"of {len(here.machines)} of {len(machines)} machines: {', '.join(here.machines)}" if missing else ""
 
-    def score_tables(self, suite: str, name: str) -> list[str]:
-        """Score tables that a study computes from; most read the tables of the suite alone."""
-        seeds = self._removal(suite, self.plan.config["studies"][name]).get("tables", {})
-        return sorted({path for machines in seeds.values() for paths in machines.values() for path in paths.values()})
+    def score_folders(self, wildcards: Any) -> list[str]:
+        """Folders of score tables that the studies of a suite compute from, besides the tables of the suite."""
+        suite, studies = wildcards.suite, self.plan.config["studies"]
+        removals = [self._removal(suite, studies[name]).get("tables", {}) for name in self.names(suite)]
+        tables = (t for seeds in removals for m in seeds.values() for paths in m.values() for t in paths.values())
+        return sorted({table.rpartition("/")[0] for table in tables})
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
@@ -95,15 +104,16 @@ class Studies:
         """A role row: what the branch is, from the configuration; that holds whether or not this run scores it."""
         entry = self.stand_in(row["branch"])
         branch = self.plan.config["branches"][entry]
-        evaluation = Evaluation(suite, "", "branch", entry, NO_SEED, {})
         return {
             "label": row["label"],
             "entry": entry,
             "stand_in": entry != row["branch"],
-            "untrained": self.plan.is_untrained(evaluation),
+            "untrained": self.plan.models.is_untrained(entry),
             "branch": branch,
             "model": self.plan.config["models"].get(branch.get("model"), {}),
-            "encoder": self.plan.encoder(branch["model"]) if self.plan.branch_kind(entry) == "embedding" else {},
+            "encoder": self.plan.models.encoder(branch["model"])
+            if self.plan.models.kind_of(entry) == "embedding"
+            else {},
             "published": row.get("published", {}),
             "absent": self._absence(suite, "branch", entry, None, ""),
         }
@@ -119,10 +129,7 @@ class Studies:
     def _evaluated(self) -> dict[str, set[tuple[str, str, str, str]]]:
         """(kind, name, protocol, seed) of all lines of evidence, by suite."""
         return {
-            suite: {
-                (e.kind, e.name, e.protocol, "" if e.seed == NO_SEED else e.seed.removeprefix("seed"))
-                for e in self.plan.evaluations(suite)
-            }
+            suite: {(e.kind, e.name, e.protocol, e.seed) for e in self.plan.evaluations.of(suite)}
             for suite in self.plan.run_suites
         }
 
@@ -130,7 +137,7 @@ class Studies:
         """Why this run has no figure of a branch or system, or ""; protocol None: any will do."""
         mine = {(p, s) for k, n, p, s in self._evaluated[suite] if (k, n) == (kind, name)}
         if not mine:
-            reason = dict(self.plan.left_out(suite)).get(name)
+            reason = dict(self.plan.reported.left_out(suite)).get(name)
             return f"not part of this run: {kind} {name}" + (f" ({reason})" if reason else "")
         if protocol is not None and protocol not in {p for p, _ in mine}:
             return f"not part of this run: {kind} {name} under {protocol}"
@@ -151,7 +158,7 @@ class Studies:
                 for row in study["rows"]
             ],
             "system": settings,
-            "folds": {m: self.plan.fold_of(suite, m) for m in self.plan.suites[suite].machines},
+            "folds": self.plan.folds.by_machine[suite],
             "tables": {} if absent else self._seed_tables(suite, study["protocol"], settings["branches"]),
         }
 
@@ -159,11 +166,11 @@ class Studies:
         """Seed -> machine -> branch -> score table; in cross_fitted each machine's own held-out model scores it, also
         where the machine chooses (docs/design.md), so that one table serves both ends."""
         return {
-            "" if seed == NO_SEED else seed.removeprefix("seed"): {
-                machine: {branch: self.plan.score_table(branch, suite, protocol, machine, seed) for branch in branches}
+            seed: {
+                machine: {b: self.plan.scores.table(b, suite, protocol, machine, seed) for b in branches}
                 for machine in self.plan.suites[suite].machines
             }
-            for seed in self.plan.seeds(branches)
+            for seed in self.plan.reported.seeds(branches)
         }
 
 

@@ -1,8 +1,9 @@
-"""Which suites and systems are submitted, and what the user still has to fill in. Standard library only."""
+"""Which suites and systems are submitted, the official baseline's files, and what the user still has to fill in."""
 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +15,49 @@ from workflow_lib.config.submission_form import (
     NAME_IN_LABEL,
     label_of,
 )
-from workflow_lib.plan.paths import NO_SEED, fill
+from workflow_lib.errors import UserError
+from workflow_lib.fetch.published import file_on_disk
+from workflow_lib.plan.paths import fill
 from workflow_lib.plan.plan import Plan
 
 PROTOCOL = "complete_dev"  # of what is submitted: everything was chosen on the whole development set
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "heads.safetensors")
 UNLABELLED_CHOICE = "its weights would be chosen on the labels that they are submitted for: name select_on"
 
 
 def evaluation_suites(plan: Plan) -> list[str]:
     """Suites that are run and were published without labels, whether the labels are known by now or not."""
-    suites = [plan.suites[name] for name in plan.run_suites]
-    return [suite.name for suite in suites if suite.ground_truth or not suite.labelled]
+    return [name for name in plan.run_suites if plan.suites[name].for_submission]
 
 
 def submitted(plan: Plan, suite: str) -> list[dict[str, Any]]:
-    """One row for each system that is submitted: its index, label, seed, score tables and models."""
+    """One row for each system that is submitted: its index, label, seed and score tables."""
     settings = plan.config["submission"]
     rows = []
     for index, system in enumerate(settings["systems"], 1):
-        if obstacle(plan, suite, system):
+        if why_not_submitted(plan, suite, system):
             continue
         branches = plan.config["systems"][system]["branches"]
-        seed = f"seed{seed_of(plan)}" if any(map(plan.is_adapted, branches)) else NO_SEED
-        values = {"suite": suite, "protocol": PROTOCOL, "system": system, "seed": seed}
-        tables = {m: fill(plan.paths.fused, **values, machine=m) for m in plan.suites[suite].machines}
+        seed = str(seed_of(plan)) if any(map(plan.models.is_adapted, branches)) else ""
+        tables = plan.evaluations.line(suite, "system", system, PROTOCOL, seed).tables
         label = label_of(lastname(settings), settings["institute"], index) if not missing_facts(plan) else ""
         rows.append({"system": system, "index": index, "label": label, "seed": seed, "tables": tables})
     return rows
 
 
-def obstacle(plan: Plan, suite: str, system: str) -> str | None:
+def why_not_submitted(plan: Plan, suite: str, system: str) -> str | None:
     """Why a system cannot be submitted for a suite, or None."""
     if system not in plan.config["run"]["systems"]:
         return "not part of this run (run.systems)"
     if len(plan.config["systems"][system]["branches"]) > 1 and not plan.suites[suite].select_on:
         return UNLABELLED_CHOICE
-    return plan.system_obstacle(system, suite)
+    return plan.reported.why_system_unavailable(system, suite)
 
 
 def left_out(plan: Plan, suite: str) -> list[str]:
     """One line for each system of the submission that this run does not have."""
     names = plan.config["submission"]["systems"]
-    reasons = [(index, name, obstacle(plan, suite, name)) for index, name in enumerate(names, 1)]
+    reasons = [(index, name, why_not_submitted(plan, suite, name)) for index, name in enumerate(names, 1)]
     return [f"suite {suite}: system {i}, {name}, is not submitted: {reason}" for i, name, reason in reasons if reason]
 
 
@@ -130,3 +132,105 @@ def _missing(settings: Mapping[str, Any], systems: list[str]) -> Iterator[str]:
     for system in systems:
         if len(system) > ABBREVIATION and not settings["meta"].get(system, {}).get("abbreviation"):
             yield f"meta.{system}.abbreviation"
+
+
+# ---- input functions ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SubmissionFiles:
+    """Input functions of the rules in rules/submission.smk, and what their parameters need."""
+
+    plan: Plan
+
+    def packages(self, wildcards: Any) -> list[str]:
+        """The package of each evaluation suite that is run."""
+        return [fill(self.plan.paths.submission, suite=suite) for suite in evaluation_suites(self.plan)]
+
+    def scores(self, wildcards: Any) -> list[str]:
+        """Folders of the submitted systems' score tables."""
+        plan, suite = self.plan, wildcards.suite
+        machines, systems = plan.suites[suite].machines, [row["system"] for row in submitted(plan, suite)]
+        fused = [s for s in systems if plan.scores.fused_as(suite, "system", s, PROTOCOL)]
+        single = [("system", s, PROTOCOL) for s in systems if s not in fused]
+        folders = [plan.scores.fused_folder(suite, PROTOCOL, machine) for machine in machines if fused]
+        return sorted([*folders, *plan.scores.folders(suite, single)])
+
+    def development_tables(self, wildcards: Any) -> list[str]:
+        """Tables of the suite that chose the systems, where it is run as well."""
+        other = self.plan.suites[wildcards.suite].select_on
+        return [fill(self.plan.paths.tables, suite=other)] if other in self.plan.run_suites else []
+
+    def made_weights(self, wildcards: Any) -> list[str]:
+        """Weights that the workflow makes for the submitted systems: networks, and folders of adapted models."""
+        return sorted({part for row in self.systems(wildcards.suite) for part in row["made"]})
+
+    def technical_report(self, wildcards: Any) -> list[str]:
+        """The report that is packed with every system, where there is one."""
+        path = self.plan.config["submission"]["technical_report"]
+        return [path] if path and Path(path).is_file() else []
+
+    def systems(self, suite: str) -> list[dict[str, Any]]:
+        """The submitted systems with their branches' settings and the files that hold their weights."""
+        return [{**row, **self._weights_of(suite, row)} for row in submitted(self.plan, suite)]
+
+    def remarks(self) -> list[str]:
+        """One line for each system that is asked for and not submitted."""
+        return [line for suite in evaluation_suites(self.plan) for line in left_out(self.plan, suite)]
+
+    def _weights_of(self, suite: str, row: dict[str, Any]) -> dict[str, Any]:
+        names = self.plan.config["systems"][row["system"]]["branches"]
+        found = [self._weights(branch, suite, row["seed"]) for branch in names]
+        return {
+            "branches": {name: self.plan.config["branches"][name] for name in names},
+            "made": list(dict.fromkeys(path for made, _ in found for path in made)),
+            "weights": list(dict.fromkeys(file for _, files in found for file in files)),
+        }
+
+    def _weights(self, branch: str, suite: str, seed: str) -> tuple[list[str], list[str]]:
+        """What jobs of this workflow make of a branch's weights, and all files that hold them."""
+        plan, machine = self.plan, self.plan.suites[suite].machines[0]  # every machine has a network of the same size
+        kind = plan.models.kind_of(branch)
+        if kind == "external":
+            return [], [f"branch {branch}"]
+        name = plan.models.scoring(plan.models.by_branch[branch], suite, PROTOCOL, machine, seed)
+        if kind == "autoencoder":
+            network = fill(plan.paths.autoencoder, suite=suite, model=str(name), machine=machine)
+            return [network], [network]
+        checkpoint = plan.models.encoder(str(name))["checkpoint"]
+        found = file_on_disk(checkpoint) if checkpoint != "random" else None
+        below = [str(found) if found else f"{name.model} ({checkpoint})"]
+        if not name.seed:
+            return [], below
+        adapter = fill(plan.paths.adapter, suite=plan.suites[suite].training_suite, model=str(name))
+        return [adapter], [*below, *(f"{adapter}/{file}" for file in ADAPTER_WEIGHTS)]
+
+    # ---- the official baseline's files -----------------------------------------------------------------------------
+
+    def residuals(self, wildcards: Any) -> list[str]:
+        """Residuals of all machines of a suite, in their order."""
+        return self._of_machines(self.plan.paths.residuals, wildcards)
+
+    def batch_values(self, wildcards: Any) -> list[str]:
+        """Scores of whole training batches, which the baseline's thresholds are fitted to, machine by machine."""
+        return self._of_machines(self.plan.paths.batch_values, wildcards)
+
+    def baseline_folders(self, wildcards: Any) -> list[str]:
+        """One folder for each suite of the run and autoencoder that a branch there stands on."""
+        plan = self.plan
+        autoencoders = {
+            suite: dict.fromkeys(
+                plan.models.by_branch[branch]
+                for branch in plan.reported.scored_branches(suite)
+                if plan.models.kind_of(branch) == "autoencoder"
+            )
+            for suite in plan.run_suites
+        }
+        found = [fill(plan.paths.baseline, suite=s, model=m) for s, models in autoencoders.items() for m in models]
+        if not found:
+            raise UserError("run: no suite has a branch of an autoencoder: add ae_mse to run.branches")
+        return found
+
+    def _of_machines(self, pattern: str, wildcards: Any) -> list[str]:
+        machines = self.plan.suites[wildcards.suite].machines
+        return [fill(pattern, suite=wildcards.suite, model=wildcards.model, machine=machine) for machine in machines]

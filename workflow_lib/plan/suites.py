@@ -29,7 +29,7 @@ class Suite:
     root: str | None  # None: there are no recordings, only score tables made elsewhere
     machines: tuple[str, ...]
     labelled: bool
-    choosers: tuple[str, ...]  # machines with normal and anomalous test clips: they can choose weights
+    selection_machines: tuple[str, ...]  # with normal and anomalous test clips: weights can be chosen on them
     present: bool  # the recordings are on disk, or are simulated here
     channels: int
     sample_rate: int
@@ -44,6 +44,11 @@ class Suite:
     def training_suite(self) -> str:
         """The suite that adapted models, calibration and weights come from."""
         return self.select_on or self.name
+
+    @property
+    def for_submission(self) -> bool:
+        """Whether it was published without labels, also where they are known by now."""
+        return bool(self.ground_truth) or not self.labelled
 
     def recordings(self, machine: str, splits: tuple[str, ...] = SPLITS) -> list[str]:
         """Folders of one machine's splits: those that are there, or the one that the simulation will make."""
@@ -114,7 +119,7 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
         root=root,
         machines=machines,
         labelled=labelled,
-        choosers=tuple(m for m in machines if labels.get(m, BOTH) >= BOTH) if labelled else (),
+        selection_machines=tuple(m for m in machines if labels.get(m, BOTH) >= BOTH) if labelled else (),
         present=present,
         channels=settings.get("channels", published.channels if published else 2),
         sample_rate=settings.get("sample_rate", 16000),

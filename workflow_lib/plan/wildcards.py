@@ -4,28 +4,25 @@ import re
 from collections.abc import Iterable
 
 from workflow_lib.fetch.sets import SPLITS
-from workflow_lib.plan.paths import NO_ONE, NO_SEED
-from workflow_lib.plan.plan import EXTERNAL, Plan
-from workflow_lib.protocols import CHOSEN, PROTOCOLS
+from workflow_lib.plan.model_name import EXTERNAL
+from workflow_lib.plan.paths import NO_ONE
+from workflow_lib.plan.plan import Plan
+from workflow_lib.protocols import PROTOCOLS
 
 
 def constraints_of(plan: Plan) -> dict[str, str]:
     """Wildcard -> what it may be; a path that no plan names is no target."""
-    config, every = plan.config, [machine for suite in plan.suites.values() for machine in suite.machines]
-    machines, models = _alternatives(every), _alternatives([*config["models"], EXTERNAL])
-    folds = _alternatives(fold for suite in plan.suites for fold in plan.folds[suite])
+    every = [machine for suite in plan.suites.values() for machine in suite.machines]
+    models = _alternatives([*plan.config["models"], EXTERNAL])
+    folds = _alternatives(fold for suite in plan.folds.by_name.values() for fold in suite)
     scope = rf"@(?:full|without-{folds}(?:\+{folds})*)-seed\d+"
     return {
         "suite": _alternatives(plan.suites),
-        "machine": machines,
+        "machine": _alternatives(every),
         "held_out": rf"(?:{NO_ONE}|{folds})",
         "model": rf"{models}(?:{scope})?",
-        "branch": _alternatives(config["branches"]),
-        "system": _alternatives([*config["systems"], *(f"{branch}{CHOSEN}" for branch in config["branches"])]),
         "protocol": _alternatives(PROTOCOLS),
-        "seed": rf"{NO_SEED}|seed\d+",
         "part": _alternatives(SPLITS),
-        "study": _alternatives(config["studies"]),
     }
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from workflow_lib.plan.model_name import ModelName
 from workflow_lib.report.content import (
     Block,
     Card,
@@ -50,7 +51,7 @@ def _random_lines(suite: SuiteTables) -> list[str]:
     random = [row for row in suite.models if row.trained == "no"]
     if not random:
         return []
-    models: dict[str, int] = Counter(row.model.split("@")[0] for row in random)
+    models: dict[str, int] = Counter(ModelName.parse(row.model).model for row in random)
     names = list(map(_counted, sorted(models.items())))
     used = {branch for row in random for branch in row.branches}
     reported = {row.name for row in (*suite.official, *suite.ranking) if row.kind == "branch"}
@@ -90,7 +91,7 @@ def models_told(models: Iterable[ModelRow]) -> str:
     found: dict[str, dict[str, int]] = {}
     for row in models:
         names = found.setdefault(_origin(row), {})
-        family = row.model.split("@")[0]
+        family = ModelName.parse(row.model).model
         names[family] = names.get(family, 0) + 1
     return "; ".join(f"{origin}: {', '.join(map(_counted, names.items()))}" for origin, names in sorted(found.items()))
 

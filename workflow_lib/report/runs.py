@@ -1,19 +1,16 @@
 """The training of adapted models, model by model: what training.csv, validation.csv and models.csv say together."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeVar
 
+from workflow_lib.plan.model_name import ModelName
 from workflow_lib.report.glossary import UNTRAINED_BASE
 from workflow_lib.report.suite_tables import SuiteTables
 from workflow_lib.report.table_rows import TrainingRow, ValidationRow
 
 Row = TypeVar("Row", TrainingRow, ValidationRow)
-
-# dualmic@full-seed13711, dualmic@without-fan-seed13711, dualmic@without-ToyCar+fan-seed13711
-_NAME = re.compile(r"(?P<family>.+)@(?:full|without-(?P<held>.+))-seed(?P<seed>\d+)")
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,12 @@ def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _run(model: str, steps: list[TrainingRow], validation: list[ValidationRow], untrained: bool) -> Run:
-    name = _NAME.fullmatch(model)
-    held_out = tuple(name["held"].split("+")) if name and name["held"] else ()
+    name = ModelName.parse(model)
     return Run(
         model=model,
-        family=name["family"] if name else model,
-        seed=name["seed"] if name else "",
-        held_out=held_out if name else None,
+        family=name.model,
+        seed=name.seed,
+        held_out=name.held_out if name.seed else None,
         untrained=untrained,
         steps=tuple(sorted(steps, key=lambda row: row.step)),
         validation=tuple(sorted(validation, key=lambda row: row.epoch)),
@@ -98,8 +94,8 @@ def _on_random_weights(model: str, states: Mapping[str, str]) -> bool:
     """As models.csv says; a model that scored nothing is not in it, but shares its base with those of its family."""
     if model in states:
         return states[model] == "no"
-    family = model.split("@")[0]
-    return any(state == "no" for other, state in states.items() if other.split("@")[0] == family)
+    family = ModelName.parse(model).model
+    return any(state == "no" for other, state in states.items() if ModelName.parse(other).model == family)
 
 
 def caveat(runs: Sequence[Run]) -> str:

@@ -48,7 +48,7 @@ def remarks(plan: Plan) -> list[str]:
         if suite.root and suite.present and not suite.simulate:
             unused = unused_folders(suite.root, suite.machines)
             lines += [f"suite {name}: not a machine of it, not used: {', '.join(unused)}"] if unused else []
-        lines += [f"suite {name}: {what} is left out: {reason}" for what, reason in plan.left_out(name)]
+        lines += [f"suite {name}: {what} is left out: {reason}" for what, reason in plan.reported.left_out(name)]
     return lines
 
 
@@ -79,4 +79,4 @@ def _faults(plan: Plan, name: str, machines: list[str]) -> list[Fault]:
     suite = plan.suites[name]
     if suite.simulate or suite.root is None:
         return []
-    return index_suite(suite.root, machines, suite=name, **plan.index_rules(name))[1]
+    return index_suite(suite.root, machines, suite=name, **plan.recordings.index_rules(name))[1]

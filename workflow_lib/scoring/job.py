@@ -1,21 +1,22 @@
-"""A branch, from a store to a score table: view, conditioning and scorer as the config declares them. No torch."""
+"""Branches, from a store to score tables: view, conditioning and scorer as the config declares them. No torch."""
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_lib.embedding.store import StoredClips, open_store, provenance_of, read_residuals, read_statistics
+from workflow_lib.embedding.store import StoredClips, open_store, read_residuals, read_statistics
 from workflow_lib.errors import UserError
 from workflow_lib.scoring.local_density import Conditioner, domain_conditioned_score, neighbourhood_notes, view_matrix
 from workflow_lib.scoring.mahalanobis import score_residuals
 from workflow_lib.scoring.normal_scores import self_excluded_scores
-from workflow_lib.scoring.score_file import read_normal_scores, read_scores
+from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable, stored_scores
 
 log = logging.getLogger(__name__)
@@ -46,35 +47,93 @@ class BranchScores:
         path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def score_branch(source: str, branch: Mapping[str, Any], kind: str, normal_tables: Sequence[str] = ()) -> BranchScores:
-    """Score a machine with a branch: `source` is a store, or for an external branch a score table.
+def score_model(
+    sources: Sequence[str],
+    branches: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    normal_folder: Path,
+    normal_tables: Sequence[str] | None = None,
+) -> None:
+    """Write the scores of one machine by all branches of a model into two new folders.
 
-    normal_tables: the one table of normal training clips that an external branch may have.
+    sources: the model's store, or for branches made elsewhere a score table each. normal_tables: scores of normal
+    training clips that such a branch may have, named after the machine in the folder `normal` beside its table.
+    folder: <branch>.csv and <branch>.json (notes and provenance); normal_folder: <branch>.csv. UserError names the
+    source where a clip has no finite score.
     """
-    if kind == "external":
-        table = read_scores(source)
-        normal = read_normal_scores(normal_tables[0], table.clip) if normal_tables else EMPTY
-        return BranchScores(table, normal, ELSEWHERE, [])
-    scorer, normal_kind = (_score_residuals, OWN_SCORE) if kind == "autoencoder" else (_score_vectors, SELF_EXCLUDED)
+    for new in (folder, normal_folder):
+        new.mkdir(parents=True)
+    external = all("scores" in branch for branch in branches.values())
+    scored = _external(sources, branches, normal_tables or ()) if external else score_branches(sources[0], branches)
+    for name, scores in scored:
+        write_scores(folder / f"{name}.csv", scores.table)
+        write_scores(normal_folder / f"{name}.csv", scores.normal)
+        scores.write_notes(folder / f"{name}.json")
+
+
+def _external(
+    sources: Sequence[str], branches: Mapping[str, Mapping[str, Any]], normal_tables: Sequence[str]
+) -> Iterator[tuple[str, BranchScores]]:
+    for name, source in zip(branches, sources, strict=True):
+        table, beside = read_scores(source), str(Path(source).parent / "normal" / Path(source).name)
+        normal = read_normal_scores(beside, table.clip) if beside in normal_tables else EMPTY
+        yield name, BranchScores(table, normal, ELSEWHERE, [])
+
+
+def score_branches(source: str, branches: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, BranchScores]]:
+    """(name, scores) of each branch of one model from its store of a machine."""
     with open_store(source) as (store, clips):
-        score, notes = scorer(store, clips, branch)
-    notes = list(dict.fromkeys(notes))
-    for note in notes:
-        log.info("%s", note)
+        provenance = {key: str(value) for key, value in store.attrs.items()}
+        scorer = _scorer(store, clips)
+        for name, branch in branches.items():
+            score, notes = scorer(branch)
+            notes = list(dict.fromkeys(notes))
+            for note in notes:
+                log.info("%s: %s", name, note)
+            yield name, _tables(source, clips, score, "residuals" in store, notes, provenance)
+
+
+def _tables(
+    source: str,
+    clips: StoredClips,
+    score: NDArray[np.float64],
+    own: bool,
+    notes: list[str],
+    provenance: dict[str, str],
+) -> BranchScores:
+    """Scores (clips,) as tables of the test and the normal training clips; own: these were scored with themselves."""
     test, normal = clips.split == "test", clips.training("source") | clips.training("target")
-    if normal.sum() == 1 and kind == "embedding":
+    if normal.sum() == 1 and not own:
         normal &= np.isfinite(score)  # the only clip of a machine has no other to be scored against
     for mask, what in ((test, "test"), (normal, "normal training")):
         if not np.isfinite(score[mask]).all():
             infinite = int((~np.isfinite(score[mask])).sum())
             raise UserError(f"{source}: {infinite} {what} clips have no finite score: check the recordings")
-    tables = (stored_scores(clips, mask, score) for mask in (test, normal))
-    return BranchScores(*tables, normal_kind, notes, provenance_of(source))
+    table, normal_table = (stored_scores(clips, mask, score) for mask in (test, normal))
+    return BranchScores(table, normal_table, OWN_SCORE if own else SELF_EXCLUDED, notes, provenance)
 
 
-def _score_vectors(store: Any, clips: StoredClips, branch: Mapping[str, Any]) -> tuple[NDArray[np.float64], list[str]]:
-    """Local-density scores (clips,) of the branch's view of the statistics (Eq. 2 and 3); NaN for clips not scored."""
-    vectors = _vectors(store, branch)
+def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], tuple[NDArray[np.float64], list[str]]]:
+    """What scores a branch (its settings) from a store: the scores (clips,) and notes; data are read once."""
+    if "residuals" in store:
+        return partial(_score_residuals, read_residuals(store), store.attrs["notes"].splitlines())
+
+    @cache
+    def statistics(block: int) -> dict[str, Any]:
+        return read_statistics(store, block)
+
+    def vectors(branch: Mapping[str, Any]) -> NDArray[np.float64]:
+        if branch["view"] == ["head"]:
+            return store["head/embedding"][:].astype(np.float64)
+        return view_matrix(statistics(branch["block"]), branch["view"])
+
+    return lambda branch: _score_vectors(vectors(branch), clips, branch)
+
+
+def _score_vectors(
+    vectors: NDArray[np.float64], clips: StoredClips, branch: Mapping[str, Any]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Local-density scores (clips,) of a view (clips, dimensions) (Eq. 2 and 3); NaN for clips not scored."""
     source, target = clips.training("source"), clips.training("target")
     conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
     options = {key: value for key, value in branch["scorer"].items() if key != "kind"}
@@ -90,20 +149,12 @@ def _score_vectors(store: Any, clips: StoredClips, branch: Mapping[str, Any]) ->
     return score, notes
 
 
-def _vectors(store: Any, branch: Mapping[str, Any]) -> NDArray[np.float64]:
-    """The branch's view, (clips, dimensions)."""
-    if branch["view"] == ["head"]:
-        return store["head/embedding"][:].astype(np.float64)
-    return view_matrix(read_statistics(store, branch["block"]), branch["view"])
-
-
 def _score_residuals(
-    store: Any, clips: StoredClips, branch: Mapping[str, Any]
+    residuals: Mapping[str, NDArray[np.floating]], store_notes: list[str], branch: Mapping[str, Any]
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Reconstruction scores (clips,): mean squared error or selective Mahalanobis (paper, section 2.1)."""
-    residuals = read_residuals(store)
     scorer = branch["scorer"]
     if scorer["kind"] == "mse":
         return residuals["mse"], []
     score, notes = score_residuals(residuals, scorer.get("reading", "official"), scorer.get("shrinkage", 0.0))
-    return score, [*store.attrs["notes"].splitlines(), *notes]
+    return score, [*store_notes, *notes]

@@ -74,8 +74,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 def _of(rows: Sequence[Row], system: Mapping[str, Any]) -> list[Row]:
     """Rows of a table that are about a submitted system."""
-    seed = "" if system["seed"] == "noseed" else system["seed"].removeprefix("seed")
-    wanted = {"protocol": PROTOCOL, "kind": "system", "name": system["system"], "seed": seed}
+    wanted = {"protocol": PROTOCOL, "kind": "system", "name": system["system"], "seed": system["seed"]}
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from workflow_lib.plan.inputs import Inputs
 
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.cross_fit import cross_fit
 from workflow_lib.plan.folds import folds_of
-from workflow_lib.plan.inputs import Inputs
 from workflow_lib.plan.load import load_plan
 from workflow_lib.scoring.score_table import ScoreTable
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from workflow_lib.plan.inputs import Inputs
 
 from workflow_lib.errors import UserError
-from workflow_lib.plan.inputs import Inputs
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.requirements import missing_suites, missing_weights, wanted_weights
 

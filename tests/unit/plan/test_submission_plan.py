@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from submission_example import AUTHOR
+from workflow_lib.plan.inputs import Inputs
+from workflow_lib.plan.submission_inputs import SubmissionInputs
 
 from workflow_lib.config.submission_form import LARGEST_REPORT
 from workflow_lib.errors import UserError
-from workflow_lib.plan.inputs import Inputs
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.submission import evaluation_suites, faults, left_out, missing_facts, submitted
-from workflow_lib.plan.submission_inputs import SubmissionInputs
 from workflow_lib.run.preflight import check_ready
 from workflow_lib.submission.summary import submission_lines
 

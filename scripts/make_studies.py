@@ -3,7 +3,8 @@ from workflow_lib.studies.job import make_study
 
 
 def main(job):
-    make_study(job.params.settings, job.input.tables, job.output.study)
+    for settings in job.params.settings:
+        make_study(settings, job.input.tables, job.output.studies / settings["name"])
 
 
 run_job(snakemake, main)

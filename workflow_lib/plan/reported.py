@@ -1,0 +1,165 @@
+"""What a run reports on each suite: branches, systems and their protocols, and why the others are unavailable."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from workflow_lib.plan.folds import Folds
+from workflow_lib.plan.model_name import chosen_branch
+from workflow_lib.plan.models import Models
+from workflow_lib.plan.suites import Suite
+from workflow_lib.protocols import LEAST_FOLDS, PROTOCOLS, possible_protocols
+
+Candidates = Mapping[str, Sequence[str]]  # branch -> the branches that may stand in its place, itself first
+
+
+@dataclass(frozen=True, eq=False)
+class Reported:
+    """The branches and systems of a configuration on its suites."""
+
+    config: Mapping[str, Any]
+    suites: Mapping[str, Suite]
+    folds: Folds
+    models: Models
+
+    def branches(self, suite: str) -> list[str]:
+        """Branches of a suite, in config order: asked for, or needed by a system, and available there."""
+        needed = (b for s in self.systems(suite) for b in self.config["systems"][s]["branches"])
+        wanted = {*self.config["run"]["branches"], *needed}
+        return [b for b in self.config["branches"] if b in wanted and not self.why_unavailable(b, suite)]
+
+    def systems(self, suite: str) -> list[str]:
+        """Systems of a suite whose branches are all available there."""
+        return [s for s in self.config["run"]["systems"] if not self.why_system_unavailable(s, suite)]
+
+    def scored_branches(self, suite: str) -> list[str]:
+        """All branches that are scored on a suite, also those that only nested_lomo chooses among."""
+        nested = [c for c in self._nested_candidates(suite) if not self.why_unavailable(c, suite)]
+        return list(dict.fromkeys([*self.branches(suite), *nested]))
+
+    def entries(self, suite: str) -> Iterator[tuple[str, str, str]]:
+        """(kind, name, protocol) of all that a suite reports."""
+        for kind, name in self._names(suite):
+            for protocol in self.protocols(suite, kind, name):
+                yield kind, name, protocol
+
+    # ---- protocols and candidates ----------------------------------------------------------------------------------
+
+    def protocols(self, suite_name: str, kind: str, name: str) -> list[str]:
+        """Protocols under which a branch or system of a suite is reported."""
+        suite = self.suites[suite_name]
+        if not suite.labelled or suite.select_on:
+            own = self._settings(kind, name).get("protocols", ["complete_dev"])
+            return ["complete_dev"] if "complete_dev" in own else []
+        choosing = self.folds.count(suite_name, suite.selection_machines)
+        chosen_on = {p: choosing for p in ("cross_fitted", "nested_lomo")}
+        folds = self.folds.count(suite_name, suite.machines) if kind == "branch" else choosing
+        return [p for p in self._asked(kind, name) if chosen_on.get(p, folds) >= LEAST_FOLDS[p]]
+
+    def system(self, name: str) -> Mapping[str, Any]:
+        """Settings of a system, also of one that nested_lomo makes of a branch (`<branch>@chosen`)."""
+        branch = chosen_branch(name)
+        return {"branches": [branch]} if branch else self.config["systems"][name]
+
+    def candidates(self, kind: str, name: str, suite: str, protocol: str) -> Candidates:
+        """Each branch of an entry with what a fold may choose in its place: itself alone, but in nested_lomo."""
+        branches = [name] if kind == "branch" else self.system(name)["branches"]
+        return {b: [b, *(self._candidates(b, suite) if protocol == "nested_lomo" else ())] for b in branches}
+
+    def _candidates(self, branch: str, suite: str) -> list[str]:
+        listed = self.config["branches"][branch].get("candidates", [])
+        return [other for other in listed if not self.why_unavailable(other, suite)]
+
+    def seeds(self, branches: Sequence[str]) -> list[str]:
+        """Seeds of the adapted models below some branches; [""] where there are none."""
+        adapted = any(map(self.models.is_adapted, branches))
+        return [str(seed) for seed in self.config["run"]["seeds"]] if adapted else [""]
+
+    # ---- what is unavailable ---------------------------------------------------------------------------------------
+
+    def why_unavailable(self, branch: str, suite: str) -> str | None:
+        """Why a branch is unavailable on a suite, or None."""
+        return self._reasons[suite, branch]
+
+    @cached_property
+    def _reasons(self) -> dict[tuple[str, str], str | None]:
+        # Once for each pair: the answer may look at the disk and is asked for every machine.
+        return {(s, b): self._reason(b, self.suites[s]) for s in self.suites for b in self.config["branches"]}
+
+    def _reason(self, branch: str, suite: Suite) -> str | None:
+        if self.models.kind_of(branch) == "external":
+            folder = Path(self.config["branches"][branch]["scores"])
+            if not folder.is_dir():
+                return f"branches.{branch}.scores: there is no folder {folder}"
+            missing = [machine for machine in suite.machines if not (folder / f"{machine}.csv").is_file()]
+            advice = f"leave them out with suites.{suite.name}.machines"
+            return f"{folder} has no table for {', '.join(missing)}: add them, or {advice}" if missing else None
+        if suite.root is None:
+            return "the suite has no recordings (root)"
+        if suite.channels == 1 and self.models.needs_far(branch):
+            return "it needs the far channel and the suite is mono"
+        if self.models.is_adapted(branch) and self.suites[suite.training_suite].channels == 1:
+            return f"it is trained on suite {suite.training_suite}, which is mono"
+        return None
+
+    def why_system_unavailable(self, system: str, suite: str) -> str | None:
+        """Why a system is unavailable on a suite, or None."""
+        branches = self.config["systems"][system]["branches"]
+        for branch in branches:
+            if reason := self.why_unavailable(branch, suite):
+                return f"branch {branch}: {reason}"
+        here = self.suites[suite]
+        if len(branches) == 1:
+            return None
+        if here.select_on:
+            reason = self.why_system_unavailable(system, here.select_on)
+            return f"on suite {here.select_on}: {reason}" if reason else None
+        if not here.labelled:
+            return f"its scores cannot be calibrated: name a labelled suite under suites.{suite}.select_on"
+        if not here.selection_machines:
+            return "no machine has normal and anomalous test clips, so none can choose its weights"
+        return None
+
+    def left_out(self, suite: str) -> list[tuple[str, str]]:
+        """(branch, system or protocol, reason) for what is asked for and unavailable on a suite."""
+        pairs = [(name, self.why_unavailable(name, suite)) for name in self.config["run"]["branches"]]
+        pairs += [(name, self.why_system_unavailable(name, suite)) for name in self.config["run"]["systems"]]
+        pairs += [(name, self.why_unavailable(name, suite)) for name in self._nested_candidates(suite)]
+        return [(name, reason) for name, reason in pairs if reason] + self._protocols_left_out(suite)
+
+    def _protocols_left_out(self, suite_name: str) -> list[tuple[str, str]]:
+        suite = self.suites[suite_name]
+        if not suite.labelled or suite.select_on:
+            return []
+        asked = {p for kind, name in self._names(suite_name) for p in self._asked(kind, name)}
+        made = {protocol for _, _, protocol in self.entries(suite_name)}
+        what = "machines" if self.folds.size == 1 else "folds of machines (folds.size)"
+        reason = f"it needs {{}} {what} with normal and anomalous test clips"
+        return [(p, reason.format(LEAST_FOLDS[p])) for p in PROTOCOLS if p in asked - made]
+
+    def _nested_candidates(self, suite: str) -> list[str]:
+        """Candidates of all branches whose settings nested_lomo chooses, once each."""
+        nested = [
+            branch
+            for kind, name, protocol in self.entries(suite)
+            if protocol == "nested_lomo"
+            for branch in ([name] if kind == "branch" else self.config["systems"][name]["branches"])
+        ]
+        return list(dict.fromkeys(c for b in nested for c in self.config["branches"][b].get("candidates", [])))
+
+    # ---- names -----------------------------------------------------------------------------------------------------
+
+    def _asked(self, kind: str, name: str) -> list[str]:
+        """Protocols that the configuration asks for and that are possible for an entry, in the order asked."""
+        settings = self._settings(kind, name)
+        asked = settings.get("protocols", self.config["run"]["protocols"])
+        return [p for p in asked if p in possible_protocols(kind, settings)]
+
+    def _settings(self, kind: str, name: str) -> Mapping[str, Any]:
+        return self.config["branches" if kind == "branch" else "systems"][name]
+
+    def _names(self, suite: str) -> list[tuple[str, str]]:
+        """(kind, name) of what a suite reports."""
+        return [("branch", b) for b in self.branches(suite)] + [("system", s) for s in self.systems(suite)]
