@@ -77,16 +77,16 @@ def test_each_held_out_set_has_a_model_of_its_own(adapted):
 
 def test_each_protocol_scores_with_the_model_that_it_names(adapted):
     scores = adapted.folder / "results" / "small" / "scores"
-    assert (scores / "tuned_head" / "tuned@without-fan-seed7" / "fan.csv").is_file()
-    assert not (scores / "tuned_head" / "tuned@without-fan-seed7" / "valve.csv").exists()
-    assert (scores / "tuned_head" / "tuned@full-seed7" / "valve.csv").is_file()
-    pair = scores / "tuned" / "tuned@without-fan+valve-seed7"
-    assert {path.name for path in pair.glob("*.csv")} == {"fan.csv", "valve.csv"}
+    assert (scores / "tuned@without-fan-seed7" / "fan" / "tuned_head.csv").is_file()
+    assert not (scores / "tuned@without-fan-seed7" / "valve").exists()
+    assert (scores / "tuned@full-seed7" / "valve" / "tuned_head.csv").is_file()
+    pair = scores / "tuned@without-fan+valve-seed7"
+    assert {path.parent.name for path in pair.glob("*/tuned.csv")} == {"fan", "valve"}
 
 
 def test_a_nested_fold_is_chosen_on_other_scores_than_a_cross_fitted_one(adapted):
     folds = [
-        json.loads((adapted.folder / f"results/small/fusion/{protocol}/tuned_pair/seed7/fan.json").read_text())
+        json.loads((adapted.folder / f"results/small/fusion/{protocol}/fan/tuned_pair/seed7.json").read_text())
         for protocol in ("cross_fitted", "nested_lomo")
     ]
     assert [fold["protocol"] for fold in folds] == ["cross_fitted", "nested_lomo"]
@@ -102,7 +102,7 @@ def test_a_nested_fold_chooses_the_candidate_that_was_best_on_the_selection_mach
     scores = adapted.folder / "results" / "small" / "scores"
     for held_out in MACHINES:
         for system in ("tuned_pair", "tuned@chosen"):
-            path = adapted.folder / f"results/small/fusion/nested_lomo/{system}/seed7/{held_out}.json"
+            path = adapted.folder / f"results/small/fusion/nested_lomo/{held_out}/{system}/seed7.json"
             fold = json.loads(path.read_text(encoding="utf-8"))
             others = [machine for machine in MACHINES if machine != held_out]
             omega = {
@@ -114,7 +114,7 @@ def test_a_nested_fold_chooses_the_candidate_that_was_best_on_the_selection_mach
 
 
 def nested(scores, branch: str, held_out: str, machine: str):
-    return scores / branch / f"tuned@without-{'+'.join(sorted((held_out, machine)))}-seed7" / f"{machine}.csv"
+    return scores / f"tuned@without-{'+'.join(sorted((held_out, machine)))}-seed7" / machine / f"{branch}.csv"
 
 
 def test_the_held_out_machine_is_scored_by_the_chosen_candidate(adapted):

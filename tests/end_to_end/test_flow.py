@@ -49,8 +49,8 @@ def test_every_number_carries_its_protocol(small_run):
 
 
 def test_the_tables_hold_what_the_score_tables_give(small_run):
-    folder = small_run.folder / "results" / "small" / "fused" / "cross_fitted" / "pair" / "noseed"
-    metrics = {machine: read_scores(folder / f"{machine}.csv").metrics() for machine in MACHINES}
+    folder = small_run.folder / "results" / "small" / "fused" / "cross_fitted"
+    metrics = {machine: read_scores(folder / machine / "pair" / "noseed.csv").metrics() for machine in MACHINES}
     crossed = [row for row in rows(small_run, "machines") if (row["name"], row["protocol"]) == ("pair", "cross_fitted")]
     shown = {row["machine"]: row for row in crossed}
     for machine, figures in metrics.items():
@@ -66,8 +66,8 @@ def of_branches(workflow: Workflow) -> dict[str, dict[str, ScoreTable]]:
     scores = workflow.folder / "results" / "small" / "scores"
     return {
         machine: {
-            "ae_mahalanobis": read_scores(scores / "ae_mahalanobis" / "ae" / f"{machine}.csv"),
-            "tiny_whitened": read_scores(scores / "tiny_whitened" / "tiny" / f"{machine}.csv"),
+            "ae_mahalanobis": read_scores(scores / "ae" / machine / "ae_mahalanobis.csv"),
+            "tiny_whitened": read_scores(scores / "tiny" / machine / "tiny_whitened.csv"),
         }
         for machine in MACHINES
     }
@@ -76,11 +76,11 @@ def of_branches(workflow: Workflow) -> dict[str, dict[str, ScoreTable]]:
 def check_folds(workflow: Workflow, crossed: CrossFit, fold_of: dict[str, str]) -> None:
     """The fold that judges each machine, and what it makes of its scores, are the library's."""
     for machine, fold_name in fold_of.items():
-        path = workflow.folder / f"results/small/fusion/cross_fitted/pair/noseed/{fold_name}.json"
+        path = workflow.folder / f"results/small/fusion/cross_fitted/{fold_name}/pair/noseed.json"
         fold = json.loads(path.read_text(encoding="utf-8"))
         assert fold["weights"] == crossed.folds[machine].weights
         assert not [other for other in fold["machines"] if fold_of[other] == fold_name]
-        fused = read_scores(workflow.folder / f"results/small/fused/cross_fitted/pair/noseed/{machine}.csv")
+        fused = read_scores(workflow.folder / f"results/small/fused/cross_fitted/{machine}/pair/noseed.csv")
         np.testing.assert_allclose(fused.score, crossed.folds[machine].table.score, rtol=0, atol=1e-15)
 
 
@@ -95,7 +95,7 @@ def test_folds_of_several_machines_go_through_to_the_page(small_run, tmp_path):
     workflow = Workflow(tmp_path / "grouped")
     workflow.configure(**{**SMALL, "folds": {"size": 2}})
     made = workflow.make()
-    assert "Choose calibration and weights of pair, held out: fold02" in made and "Embed all clips" not in made
+    assert "Choose calibration and weights of all systems, held out: fold02" in made and "Embed all clips" not in made
     fold_of = {"bearing": "fold01", "fan": "fold02", "valve": "fold02"}
     crossed = cross_fit(of_branches(workflow), ["ae_mahalanobis", "tiny_whitened"], 0.25, folds=fold_of)
     check_folds(workflow, crossed, fold_of)
@@ -125,9 +125,9 @@ def test_reductions_are_said_once_in_log_and_tables(small_run):
     ]
     assert len([note for note in notes if "768" in note]) == 1
     assert len([note for note in notes if note.startswith("K_t 5 -> 2")]) == 1
-    log = (small_run.folder / "results/logs/small/scores/tiny_whitened/tiny/fan.csv.log").read_text(encoding="utf-8")
+    log = (small_run.folder / "results/logs/small/scores/tiny/fan.log").read_text(encoding="utf-8")
     for note in notes:
-        assert log.count(note) == 1
+        assert log.count(f"tiny_whitened: {note}") == 1
 
 
 def test_a_second_run_makes_nothing(small_run):
@@ -147,19 +147,18 @@ def test_a_fresh_checkout_reruns_nothing_and_a_changed_module_the_rules_that_use
         return done.stdout + done.stderr
 
     assert "Nothing to be done" in would_run()
-    with (clone / "workflow_lib" / "scoring.py").open("a", encoding="utf-8") as file:
+    with (clone / "workflow_lib" / "scoring" / "local_density.py").open("a", encoding="utf-8") as file:
         file.write("\n# changed\n")
     reasons = dict(re.findall(r"^ {4}([^\n]+):\n {8}([^\n]+)$", would_run().rpartition("Reasons:")[2], re.MULTILINE))
-    assert [rules for reason, rules in reasons.items() if "param" in reason] == ["score_branch"], reasons
+    assert [rules for reason, rules in reasons.items() if "param" in reason] == ["score_model"], reasons
 
 
 def test_one_fold_is_rerun_alone_with_the_same_bytes(small_run):
     """The command of the README."""
-    target = "results/small/fused/cross_fitted/pair/noseed/fan.csv"
-    fold = "results/small/fusion/cross_fitted/pair/noseed/fan.json"
+    target, fold = "results/small/fused/cross_fitted/fan", "results/small/fusion/cross_fitted/fan"
     before = small_run.files("small/fus*/**/*")
     output = small_run.make("--forcerun", fold, "--", target)
-    assert "Choose calibration and weights of pair, held out: fan" in output
+    assert "Choose calibration and weights of all systems, held out: fan" in output
     assert "held out: valve" not in output
     assert small_run.files("small/fus*/**/*") == before
 
@@ -174,21 +173,14 @@ def test_a_clips_score_does_not_depend_on_the_other_test_clips(small_run, tmp_pa
     fewer = Workflow(tmp_path / "run")
     settings = {**SMALL, "suites": {"small": {"root": str(tmp_path / "kept")}}}
     fewer.configure(**settings)
-    targets = [
-        f"results/small/scores/{branch}/{model}/fan.csv"
-        for branch, model in (
-            ("ae_mahalanobis", "ae"),
-            ("ae_mse", "ae"),
-            ("tiny_whitened", "tiny"),
-            ("tiny_raw", "tiny"),
-        )
-    ]
-    fewer.make(*targets)
-    for target in targets:
-        whole = (small_run.folder / target).read_text(encoding="utf-8").splitlines()
-        part = (fewer.folder / target).read_text(encoding="utf-8").splitlines()
+    fewer.make("results/small/scores/ae/fan", "results/small/scores/tiny/fan")
+    tables = [f"results/small/scores/{name}.csv" for name in ("ae/fan/ae_mahalanobis", "ae/fan/ae_mse")]
+    tables += [f"results/small/scores/tiny/fan/{branch}.csv" for branch in ("tiny_whitened", "tiny_raw")]
+    for table in tables:
+        whole = (small_run.folder / table).read_text(encoding="utf-8").splitlines()
+        part = (fewer.folder / table).read_text(encoding="utf-8").splitlines()
         assert len(part) == 1 + (len(whole) - 1) // 2
-        assert set(part) <= set(whole), target
+        assert set(part) <= set(whole), table
 
 
 @pytest.mark.parametrize("table", ["machines", "official", "ranking", "weights", "clips", "models", "notes"])
@@ -204,7 +196,7 @@ def test_the_baselines_own_files_hold_the_scores_of_the_tables(small_run):
     for score, branch in (("MSE", "ae_mse"), ("MAHALA", "ae_mahalanobis")):
         files = sorted((folder / f"results/dev_data/baseline_{score}").iterdir())
         assert len(files) == 3 * 3
-        scores = read_scores(small_run.folder / f"results/small/scores/{branch}/ae/fan.csv")
+        scores = read_scores(small_run.folder / f"results/small/scores/ae/fan/{branch}.csv")
         name = "anomaly_score_DCASE2026T2fan_section_00_test_seed13711_id(0_).csv"
         with next(path for path in files if path.name == name).open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file))

@@ -129,7 +129,7 @@ def test_real_score_tables_give_the_expected_fusion_through_the_workflow(tmp_pat
         assert float(found[(f"real_{name}", "complete_dev")]) == pytest.approx(expected["single"][name], abs=1e-9)
     assert float(found[("four", "cross_fitted")]) == pytest.approx(expected["cross_fitted_omega"], abs=1e-9)
     for machine, fold in expected["folds"].items():
-        path = workflow.folder / f"results/real/fusion/cross_fitted/four/noseed/{machine}.json"
+        path = workflow.folder / f"results/real/fusion/cross_fitted/{machine}/four/noseed.json"
         weights = json.loads(path.read_text(encoding="utf-8"))["weights"]
         assert weights == {f"real_{name}": weight for name, weight in fold["weights"].items()}
 

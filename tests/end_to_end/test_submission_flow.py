@@ -89,10 +89,12 @@ def test_what_is_submitted_are_the_systems_scores_and_decisions(submitted):
     thresholds = {
         (r["name"], r["machine"]): float(r["threshold"]) for r in rows(results / "evaluation/tables/thresholds.csv")
     }
-    for label, system in (("Lei_CRRC_task2_1", "NearMah"), ("Lei_CRRC_task2_3", "pair")):
+    places = ("scores/ae/{machine}/ae_mahalanobis.csv", "fused/complete_dev/{machine}/pair/noseed.csv")
+    labels = (("Lei_CRRC_task2_1", "NearMah"), ("Lei_CRRC_task2_3", "pair"))
+    for (label, system), place in zip(labels, places, strict=True):
         folder = results / "submission/evaluation/task2" / label
         for machine in MACHINES:
-            table = read_scores(results / f"evaluation/fused/complete_dev/{system}/noseed/{machine}.csv")
+            table = read_scores(results / "evaluation" / place.format(machine=machine))
             lines = (folder / f"anomaly_score_{machine}_section_00_test.csv").read_text(encoding="utf-8").split("\n")
             expected = [f"{c},{s!r}" for c, s in zip(table.clip.tolist(), table.score.tolist(), strict=True)]
             assert lines == [*expected, ""]
@@ -128,7 +130,7 @@ def test_the_meta_files_hold_the_development_results_and_what_can_be_counted(sub
 def test_normal_scores_of_the_evaluation_machines_are_of_their_training_clips(submitted):
     workflow, _, _ = submitted
     for branch, model in (("ae_mahalanobis", "ae"), ("tiny_whitened", "tiny")):
-        table = rows(workflow.folder / f"results/evaluation/normal_scores/{branch}/{model}/fan.csv")
+        table = rows(workflow.folder / f"results/evaluation/normal_scores/{model}/fan/{branch}.csv")
         assert len(table) == 17
         assert {row["anomaly"] for row in table} == {"0"} and all("_train_normal_" in row["clip"] for row in table)
 
@@ -161,11 +163,11 @@ def test_a_fit_that_fails_stops_the_submission_with_a_line_for_each_machine(subm
     if (workflow.folder.parent / "eval_data_list_2026.csv").exists():
         known["evaluation"] = {"ground_truth": "../eval_data_list_2026.csv"}  # as the test before left it
     workflow.configure(**settings(**known))
-    path = workflow.folder / "results/evaluation/normal_scores/tiny_whitened/tiny/fan.csv"
+    path = workflow.folder / "results/evaluation/normal_scores/tiny/fan/tiny_whitened.csv"
     original = path.read_bytes()
     lines = original.decode().splitlines()[:6]  # five clips: too few for a fit
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    ae = path.parents[2] / "ae_mahalanobis/ae/fan.csv"
+    ae = path.parents[2] / "ae/fan/ae_mahalanobis.csv"
     original_ae = ae.read_bytes()
     ae.write_text("\n".join(original_ae.decode().splitlines()[:6]) + "\n", encoding="utf-8")
     done = workflow.run("submission")

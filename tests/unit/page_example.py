@@ -96,8 +96,8 @@ def _study_lines(name: str, suite: str) -> list[tuple[object, ...]]:
 def write_benchmarks(folder: Path, suite: str = "demo") -> Path:
     """Benchmark files of a few jobs as Snakemake writes them; of the shortest one it knows no memory."""
     for place, seconds, memory in (
-        ("scores/ae/ae/fan", 3.25, "512.50"),
-        ("scores/ae/ae/valve", 61.5, "256.25"),
+        ("scores/ae/fan", 3.25, "512.50"),
+        ("scores/ae/valve", 61.5, "256.25"),
         ("tables", 0.5, "-"),
     ):
         path = folder / suite / f"{place}.tsv"

@@ -27,17 +27,17 @@ def fresh(*modules: str) -> str:
 
 
 def test_an_edit_in_an_imported_module_changes_the_digest(library):
-    before = fresh("fit_fusion")
+    before = fresh("fit_folds")
     with (library / "metrics.py").open("a", encoding="utf-8") as file:
         file.write("\n# changed\n")
-    assert fresh("fit_fusion") != before
+    assert fresh("fit_folds") != before
 
 
 def test_an_edit_in_the_script_changes_the_digest(library):
-    before = fresh("fit_fusion")
-    with (library.parent / "scripts" / "fit_fusion.py").open("a", encoding="utf-8") as file:
+    before = fresh("fit_folds")
+    with (library.parent / "scripts" / "fit_folds.py").open("a", encoding="utf-8") as file:
         file.write("\n# changed\n")
-    assert fresh("fit_fusion") != before
+    assert fresh("fit_folds") != before
 
 
 def test_how_an_adapter_is_trained_is_no_matter_of_a_frozen_embedding(library):
@@ -49,10 +49,10 @@ def test_how_an_adapter_is_trained_is_no_matter_of_a_frozen_embedding(library):
 
 
 def test_an_edit_elsewhere_does_not(library):
-    before = fresh("fit_fusion")
+    before = fresh("fit_folds")
     with (library / "embedding.py").open("a", encoding="utf-8") as file:
         file.write("\n# changed\n")
-    assert fresh("fit_fusion") == before
+    assert fresh("fit_folds") == before
 
 
 def test_a_template_belongs_to_its_package(library):

@@ -19,7 +19,7 @@ def snakemake(tmp_path, **outputs):
         params=Named(),
         wildcards=Named(),
         threads=1,
-        rule="score_branch",
+        rule="score_model",
         log=[str(tmp_path / "logs" / "job.log")],
     )
 
@@ -59,7 +59,7 @@ def test_a_users_error_is_one_line_on_the_screen_and_in_the_log(tmp_path, capfd)
     with pytest.raises(SystemExit) as exit_:
         run_job(snakemake(tmp_path, scores="out/s.csv"), main)
     assert exit_.value.code == 1
-    assert capfd.readouterr().err == "Error in score_branch: clip.wav: truncated: copy it again\n"
+    assert capfd.readouterr().err == "Error in score_model: clip.wav: truncated: copy it again\n"
     log = (tmp_path / "logs" / "job.log").read_text(encoding="utf-8")
     assert "clip.wav: truncated: copy it again" in log
     assert "Traceback" not in log

@@ -49,7 +49,7 @@ def test_a_grid_of_nothing_but_the_branch_itself_has_no_other_candidate(config):
     config["branches"]["block"] = {"model": "ae", "scorer": {"kind": "mse"}}  # as the grid's key is called
     assert with_candidates(config)["branches"]["ced"]["candidates"] == []
     config["run"] |= {"suites": "dev", "systems": [], "branches": ["ced"], "protocols": ["nested_lomo"]}
-    assert load_plan(config, DEFAULTS).candidates("ced", "dev") == ["ced"]
+    assert load_plan(config, DEFAULTS).reported.candidates("branch", "ced", "dev", "nested_lomo") == {"ced": ["ced"]}
 
 
 def test_an_untrained_candidate_makes_the_nested_result_untrained(config):
@@ -60,7 +60,7 @@ def test_an_untrained_candidate_makes_the_nested_result_untrained(config):
     run = {"suites": "dev", "systems": ["NearMah"], "branches": [], "protocols": ["complete_dev", "nested_lomo"]}
     config["run"] |= run
     plan = load_plan(config, DEFAULTS)
-    found = {(e.kind, e.protocol): plan.is_untrained(e) for e in plan.evaluations("dev")}
+    found = {(e.kind, e.protocol): e.untrained for e in plan.evaluations.of("dev")}
     assert found == {(k, p): p == "nested_lomo" for k in ("branch", "system") for p in run["protocols"]}
 
 
@@ -95,11 +95,12 @@ def test_what_cannot_be_a_candidate_is_one_line(config, branch, candidates, mess
 
 def test_candidates_are_scored_only_where_a_protocol_chooses_among_them(config):
     config["run"] |= {"suites": "dev", "systems": ["DualDL4"], "branches": []}
-    assert load_plan(deepcopy(config), DEFAULTS).scored_branches("dev") == ["ae_mahalanobis", "ced", "m2d", "dualmic"]
+    plan = load_plan(deepcopy(config), DEFAULTS)
+    assert plan.reported.scored_branches("dev") == ["ae_mahalanobis", "ced", "m2d", "dualmic"]
     config["systems"]["DualDL4"]["protocols"] = ["nested_lomo"]
     plan = load_plan(config, DEFAULTS)
-    assert len([b for b in plan.scored_branches("dev") if b.split(".")[0] == "dualmic"]) == 8
-    assert {(e.kind, e.name, e.protocol) for e in plan.evaluations("dev") if e.name == "DualDL4"} == {
+    assert len([b for b in plan.reported.scored_branches("dev") if b.split(".")[0] == "dualmic"]) == 8
+    assert {(e.kind, e.name, e.protocol) for e in plan.evaluations.of("dev") if e.name == "DualDL4"} == {
         ("system", "DualDL4", "nested_lomo")
     }
 

@@ -123,7 +123,7 @@ def test_a_suite_has_labels_with_the_file_and_none_without(root, truth):
     without = load_plan(own(root), ROOT / "config.yaml").suites["eval"]
     plan = load_plan(own(root, ground_truth=str(truth)), ROOT / "config.yaml")
     assert (without.labelled, plan.suites["eval"].labelled) == (False, True)
-    assert plan.index_rules("eval")["ground_truth"] == str(truth)
+    assert plan.recordings.index_rules("eval")["ground_truth"] == str(truth)
     before = plan.suites["eval"].fingerprint("Sander")
     truth.write_text(truth.read_text(encoding="utf-8").replace("spd_1", "spd_2"), encoding="utf-8")
     assert before != plan.suites["eval"].fingerprint("Sander") != without.fingerprint("Sander")

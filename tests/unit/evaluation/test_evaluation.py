@@ -36,7 +36,7 @@ def evaluation(folder: Path, name: str, tables: Mapping[str, ScoreTable], kind: 
     for machine, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_scores(path, tables[machine])
-    identity = {"suite": "mine", "protocol": "complete_dev", "kind": kind, "name": name, "seed": "noseed"}
+    identity = {"suite": "mine", "protocol": "complete_dev", "kind": kind, "name": name, "seed": ""}
     return {**identity, "untrained": False, "tables": {machine: str(path) for machine, path in paths.items()}}
 
 
@@ -174,8 +174,8 @@ def test_every_table_is_sorted_whatever_the_order_of_the_evaluations(tmp_path):
     facts = {"provenance": {}, "notes": ["PCA 64 -> 19 components"]}
     notes = []
     for branch in ("zeta", "beta"):
-        path = tmp_path / "scores" / branch / "external" / "fan.json"
-        path.parent.mkdir(parents=True)
+        path = tmp_path / "scores" / "external" / "fan" / f"{branch}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(facts), encoding="utf-8")
         notes.append(str(path))
     config = {**CONFIG, "systems": {"Blend": {"branches": ["a", "b"], "weights": {"a": 0.5, "b": 0.5}}}}
@@ -215,7 +215,7 @@ def test_every_model_is_named_with_the_licence_of_its_weights(tmp_path):
     }
     notes = []
     for model in ("ae", "ced", "drawn", "tuned@full-seed1", "external"):
-        notes.append(tmp_path / "scores" / "a" / model / "fan.json")
+        notes.append(tmp_path / "scores" / model / "fan" / "a.json")
         notes[-1].parent.mkdir(parents=True)
         notes[-1].write_text(json.dumps({"notes": [], "provenance": {}}), encoding="utf-8")
     run = evaluation(tmp_path, "a", {"fan": scored("fan")})

@@ -427,8 +427,8 @@ MODELS = {
         ("ced", "CED-Base, GPL-3.0 (repository)"),
         ("drawn", RANDOM),
         ("ast", OWN_FILE),
-        ("dualmic@without-fan-seed13711", "EAT-Base, AS2M-finetuned, MIT; adapted here"),
-        ("small@full-seed1", RANDOM),
+        ("dualmic", "EAT-Base, AS2M-finetuned, MIT; adapted here"),
+        ("small", RANDOM),
         ("external", ""),
     ],
 )

@@ -2,20 +2,20 @@
 
 import json
 import math
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from real_scores import BRANCHES, MACHINES, real_tables
 
+from workflow_lib.errors import UserError
 from workflow_lib.fusion.candidate_choice import fit_nested_fold
 from workflow_lib.fusion.cross_fit import fit_fusion
-from workflow_lib.fusion.fold_file import fit_fold, fuse_machine, read_fold, write_fold
+from workflow_lib.fusion.fold_file import ScoreFolders, fit_fold, fit_folds, fuse_machine, read_fold
 from workflow_lib.scoring.score_file import read_scores, write_scores
-from workflow_lib.scoring.score_table import ScoreTable
 
 PAIR = list(BRANCHES[1:3])
 THEMSELVES = {branch: [branch] for branch in PAIR}  # every branch is its only candidate
-CHOOSING = MACHINES[:2]
+CHOOSING, HELD_OUT = MACHINES[:2], MACHINES[2]
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +23,34 @@ def tables():
     return real_tables(PAIR, MACHINES[:3])
 
 
+MODELS = dict.fromkeys(PAIR, "tiny")
+
+
 @pytest.fixture(scope="module")
-def paths(tables, tmp_path_factory):
-    """machine -> paths in branch order."""
-    folder = tmp_path_factory.mktemp("scores")
-    found = {m: [folder / f"{m}-{b}.csv" for b in PAIR] for m in tables}
-    for machine, of_machine in tables.items():
-        for branch, path in zip(PAIR, found[machine], strict=True):
-            write_scores(path, of_machine[branch])
-    return {m: list(map(str, files)) for m, files in found.items()}
+def folders(tables, tmp_path_factory):
+    """machine -> folder of its score tables by one model."""
+    scores = tmp_path_factory.mktemp("scores") / "tiny"
+    return {machine: write_folder(scores / machine, of_machine) for machine, of_machine in tables.items()}
 
 
-def fitted(paths, protocol="cross_fitted", **system):
-    chosen = [p for m in CHOOSING for p in paths[m]]
-    return fit_fold(chosen, CHOOSING, {"branches": PAIR, **system}, THEMSELVES, protocol)
+def write_folder(folder, of_machine):
+    folder.mkdir(parents=True)
+    for branch, table in of_machine.items():
+        write_scores(folder / f"{branch}.csv", table)
+    return str(folder)
+
+
+def fitted(tables, protocol="cross_fitted", **system):
+    selection = {machine: tables[machine] for machine in CHOOSING}
+    return fit_fold(selection, {"branches": PAIR, **system}, THEMSELVES, protocol)
+
+
+def run_jobs(folders, output, candidates=THEMSELVES, seeds=("",), judged=None, **settings):
+    """Both jobs of a fold that holds the last machine out: fits `pair` in output/fold, fuses in output/fused."""
+    system = {"settings": {"branches": PAIR, **settings}, "candidates": candidates, "models": MODELS, "seeds": seeds}
+    selection, names = [folders[m] for m in CHOOSING], {"suite": "dev", "protocol": "nested_lomo"}
+    fit_folds(output / "fold", selection, CHOOSING, {"pair": system}, **names, held_out=HELD_OUT)
+    fuse_machine(output / "fused", [judged or folders[HELD_OUT]], output / "fold", HELD_OUT, {"pair": system})
 
 
 @pytest.mark.parametrize(
@@ -48,52 +62,62 @@ def fitted(paths, protocol="cross_fitted", **system):
         ({"weights": {PAIR[0]: 0.3, PAIR[1]: 0.7}}, "fixed", None),
     ],
 )
-def test_a_fold_is_read_as_it_was_written(paths, tables, tmp_path, system, search, step):
-    fold = fitted(paths, **system)
-    write_fold(tmp_path / "fold.json", fold, suite="dev", system="pair", held_out=MACHINES[2])
-    facts = json.loads((tmp_path / "fold.json").read_text(encoding="utf-8"))
-    assert (facts["search"], facts["step"], facts["protocol"]) == (search, step, "cross_fitted")
-    assert (facts["suite"], facts["system"], facts["held_out"]) == ("dev", "pair", MACHINES[2])
-    assert read_fold(tmp_path / "fold.json") == fold
-    fused = fuse_machine(paths[MACHINES[2]], THEMSELVES, [str(tmp_path / "fold.json")], MACHINES[2])
-    assert fused.score.tolist() == fold.fusion.apply(tables[MACHINES[2]]).score.tolist()
+def test_a_fold_is_read_as_it_was_written(folders, tables, tmp_path, system, search, step):
+    run_jobs(folders, tmp_path, seeds=["", "7"], **system)
+    facts = json.loads((tmp_path / "fold/pair/seed7.json").read_text(encoding="utf-8"))
+    assert (facts["search"], facts["step"], facts["protocol"]) == (search, step, "nested_lomo")
+    assert (facts["suite"], facts["system"], facts["held_out"]) == ("dev", "pair", HELD_OUT)
+    fold = fitted(tables, "nested_lomo", **system)
+    assert read_fold(tmp_path / "fold/pair/noseed.json") == fold
+    for seed in ("noseed", "seed7"):  # no model is adapted here
+        fused = read_scores(tmp_path / f"fused/pair/{seed}.csv")
+        assert fused.score.tolist() == fold.fusion.apply(tables[HELD_OUT]).score.tolist()
 
 
 @pytest.mark.parametrize("search", ["grid", "linear_program"])
-def test_a_fold_of_files_is_the_fold_of_tables(paths, tables, search):
+def test_a_stored_fold_is_the_librarys_own(tables, search):
     selection = {machine: tables[machine] for machine in CHOOSING}
     wanted = fit_fusion(selection, PAIR, 0.25, search=search, protocol="nested_lomo")
-    assert fitted(paths, "nested_lomo", search=search, step=0.25).fusion == wanted
+    assert fitted(tables, "nested_lomo", search=search, step=0.25).fusion == wanted
 
 
-def test_a_nested_fold_of_several_branches_judges_by_what_the_others_chose(paths, tables, tmp_path):
+def test_a_nested_fold_of_several_branches_judges_by_what_the_others_chose(folders, tables, tmp_path):
     """Labels and scores of the held-out machine move no choice, weight or calibration, and pick no candidate either."""
     candidates = {PAIR[0]: [PAIR[0], PAIR[1]], PAIR[1]: [PAIR[1], PAIR[0]]}
-    names, held_out = [c for listed in candidates.values() for c in listed], MACHINES[2]
-    files = {m: dict(zip(PAIR, of_machine, strict=True)) for m, of_machine in paths.items()}
-    chosen = [files[m][name] for m in CHOOSING for name in names]
-    stored = fit_fold(chosen, CHOOSING, {"branches": PAIR, "step": 0.25}, candidates, "nested_lomo")
-    write_fold(tmp_path / "fold.json", stored, suite="dev", system="pair", held_out=held_out)
-    judged = [files[held_out][name] for name in names]
-    fused = fuse_machine(judged, candidates, [str(tmp_path / "fold.json")], held_out)
+    run_jobs(folders, tmp_path, candidates, step=0.25)
+    stored = read_fold(tmp_path / "fold/pair/noseed.json")
     selection = {machine: tables[machine] for machine in CHOOSING}
-    wanted = fit_nested_fold(selection, tables[held_out], held_out, candidates, 0.25)
+    wanted = fit_nested_fold(selection, tables[HELD_OUT], HELD_OUT, candidates, 0.25)
     assert {b: c.candidate for b, c in stored.choices.items()} == {b: c.candidate for b, c in wanted.choices.items()}
-    assert fused.score.tolist() == wanted.fold.table.score.tolist()
+    assert read_scores(tmp_path / "fused/pair/noseed.csv").score.tolist() == wanted.fold.table.score.tolist()
     # With every label of the held-out machine turned round, its fused scores are the same.
-    turned = []
-    for number, path in enumerate(judged):
-        table = read_scores(path)
-        turned.append(str(tmp_path / f"{number}.csv"))
-        write_scores(Path(turned[-1]), ScoreTable(table.clip, table.domain, 1 - table.anomaly, table.score))
-    again = fuse_machine(turned, candidates, [str(tmp_path / "fold.json")], held_out)
-    assert again.score.tolist() == fused.score.tolist()
+    turned = {b: replace(table, anomaly=1 - table.anomaly) for b, table in tables[HELD_OUT].items()}
+    judged = write_folder(tmp_path / "turned/tiny" / HELD_OUT, turned)
+    run_jobs(folders, tmp_path / "again", candidates, judged=judged, step=0.25)
+    again = read_scores(tmp_path / "again/fused/pair/noseed.csv")
+    assert again.score.tolist() == wanted.fold.table.score.tolist()
 
 
-def test_fixed_weights_are_kept_and_measured(paths, tables):
+def test_a_job_reads_the_folders_that_it_is_given_and_no_other(folders, tmp_path):
+    """So that what a fold comes from is what the DAG says."""
+    scores = ScoreFolders(folders[machine] for machine in CHOOSING)
+    assert list(scores.tables(CHOOSING[0], MODELS, "")) == PAIR
+    with pytest.raises(KeyError, match=HELD_OUT):
+        scores.tables(HELD_OUT, MODELS, "")
+    two = [tmp_path / f"dualmic@without-{name}-seed7" / "fan" for name in ("fan", "fan+valve")]
+    with pytest.raises(ValueError, match="scores of one machine by one model"):
+        ScoreFolders(map(str, two))
+
+
+def test_a_system_that_cannot_be_fitted_is_named(folders, tmp_path):
+    with pytest.raises(UserError, match=r"^pair: the grid step is 0.3"):
+        run_jobs(folders, tmp_path, step=0.3)
+
+
+def test_fixed_weights_are_kept_and_measured(tables):
     given = {PAIR[0]: 0.25, PAIR[1]: 0.75}
-    fusion, chosen = fitted(paths, weights=given).fusion, fitted(paths, step=0.25).fusion
+    fusion, chosen = fitted(tables, weights=given).fusion, fitted(tables, step=0.25).fusion
     assert fusion.weights == given and fusion.calibration == chosen.calibration
     assert fusion.selection_score <= chosen.selection_score + 1e-12
-    on_grid = fitted(paths, weights=chosen.weights).fusion
+    on_grid = fitted(tables, weights=chosen.weights).fusion
     assert math.isclose(on_grid.selection_score, chosen.selection_score, rel_tol=0, abs_tol=1e-12)

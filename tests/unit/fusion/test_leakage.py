@@ -22,15 +22,12 @@ Folds = Callable[[Tables], Mapping[str, Fold]]
 HELD_OUT = MACHINES[3]
 CANDIDATES = {"reconstruction": BRANCHES[:2], "embedding": BRANCHES[2:]}  # what nested_lomo chooses among
 EVIDENCE = (
-    "fusion",
-    "fusing",
-    "bootstrap",
-    "protocols",
-    "ablation",
+    "fusion.fold_file",
+    "fusion.linear_program",
     "evaluation",
-    "seeds",
-    "linear_program",
-    "nesting",
+    "evaluation.ablation",
+    "scoring.job",
+    "studies.job",
 )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
-from workflow_lib.plan.inputs import Inputs
 
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.cross_fit import cross_fit
@@ -49,36 +48,32 @@ def plan(tmp_path, monkeypatch):
 
 
 def test_a_model_is_trained_without_all_machines_of_a_fold(plan):
-    assert plan.folds["mine"] == {"fold01": ("m0", "m1"), "fold02": ("m2", "m3"), "fold03": ("m4", "m5", "m6")}
-    instance = plan.instance("dualmic", "mine", "cross_fitted", "m3", "seed7")
-    assert instance == "dualmic@without-fold02-seed7"
-    assert plan.training_machines(instance, "mine") == ["m0", "m1", "m4", "m5", "m6"]
-    assert plan.unheard_machines(instance, "mine") == ["m2", "m3"]
-    nested = plan.instance("dualmic", "mine", "nested_lomo", "m0", "seed7", "fold02")
+    folds, models = plan.folds.by_name["mine"], plan.models
+    assert folds == {"fold01": ("m0", "m1"), "fold02": ("m2", "m3"), "fold03": ("m4", "m5", "m6")}
+    name = str(models.scoring("dualmic", "mine", "cross_fitted", "m3", "7"))
+    assert name == "dualmic@without-fold02-seed7"
+    assert models.training_machines(name, "mine") == ["m0", "m1", "m4", "m5", "m6"]
+    assert models.held_out_machines(name, "mine") == ["m2", "m3"]
+    nested = str(models.scoring("dualmic", "mine", "nested_lomo", "m0", "7", "fold02"))
     assert nested == "dualmic@without-fold01+fold02-seed7"
-    assert plan.training_machines(nested, "mine") == ["m4", "m5", "m6"]
+    assert models.training_machines(nested, "mine") == ["m4", "m5", "m6"]
 
 
-@pytest.mark.parametrize(
-    ("system", "protocol"), [("DualDL4", "cross_fitted"), ("DualDL4", "nested_lomo"), ("PreDual4", "nested_lomo")]
-)
-def test_no_machine_of_a_fold_is_among_what_chooses_for_it(plan, protocol, system):
-    assert protocol in plan.protocols("mine", "system", system)
-    for fold, held_out in plan.folds["mine"].items():
-        wildcards = SimpleNamespace(suite="mine", system=system, protocol=protocol, seed="seed13711", held_out=fold)
-        tables = [Path(path) for path in Inputs(plan).selection_tables(wildcards)]
-        assert {path.stem for path in tables} == set(MACHINES) - set(held_out)
+@pytest.mark.parametrize("protocol", ["cross_fitted", "nested_lomo"])
+def test_no_machine_of_a_fold_is_among_what_chooses_for_it(plan, protocol):
+    for fold, held_out in plan.folds.by_name["mine"].items():
+        wildcards = SimpleNamespace(suite="mine", protocol=protocol, held_out=fold)
+        assert "DualDL4" in plan.scores.systems(wildcards)
+        folders = [Path(path) for path in plan.scores.selection_scores(wildcards)]
+        assert {path.stem for path in folders} == set(MACHINES) - set(held_out)
         if protocol == "nested_lomo":
-            models = {path.parent.name for path in tables if "@" in path.parent.name}
-            assert all(fold in model for model in models)
+            models = {path.parent.name for path in folders if "@" in path.parent.name}
+            assert models and all(fold in model for model in models)
 
 
 def test_a_machine_is_no_fold_where_folds_are_groups(plan):
-    wildcards = SimpleNamespace(
-        suite="mine", system="DualDL4", protocol="cross_fitted", seed="seed13711", held_out="m3"
-    )
     with pytest.raises(UserError, match="suite mine has no fold m3"):
-        Inputs(plan).selection_tables(wildcards)
+        plan.scores.selection_scores(SimpleNamespace(suite="mine", protocol="cross_fitted", held_out="m3"))
 
 
 def table(rng, machine: str) -> dict[str, ScoreTable]:

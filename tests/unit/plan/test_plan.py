@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from workflow_lib.plan.inputs import Inputs
 
 from workflow_lib.errors import UserError
 from workflow_lib.plan.load import load_plan
+from workflow_lib.plan.model_name import ModelName, chosen_branch, chosen_system, seed_of, seed_word
 from workflow_lib.plan.requirements import missing_suites, missing_weights, wanted_weights
 
 ROOT = Path(__file__).parents[3]
@@ -94,85 +94,138 @@ def test_missing_data_and_weights_are_named_before_a_real_run_but_the_plan_stand
     assert all("\n" not in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("written", "parts"),
+    [
+        ("eat", ("eat",)),
+        ("dualmic@full-seed13711", ("dualmic", (), "13711")),
+        ("dualmic@without-fan-seed7", ("dualmic", ("fan",), "7")),
+        ("my-model@without-a-seed1+fold-01-seed2026", ("my-model", ("a-seed1", "fold-01"), "2026")),
+    ],
+)
+def test_a_models_name_is_read_as_it_is_written(written, parts):
+    assert ModelName.parse(written) == ModelName(*parts) and str(ModelName(*parts)) == written
+
+
+def test_other_words_of_paths_are_read_as_they_are_written():
+    assert [seed_of(seed_word(seed)) for seed in ("", "13711")] == ["", "13711"]
+    assert (seed_word(""), seed_word("13711")) == ("noseed", "seed13711")
+    assert (chosen_branch(chosen_system("ced")), chosen_branch("ced")) == ("ced", None)
+    for wrong in ("dualmic@", "dualmic@full", "dualmic@fan-seed7", "dualmic@without--seedx"):
+        with pytest.raises(UserError, match="is no name of a model"):
+            ModelName.parse(wrong)
+
+
+def scored_by(config, *arguments) -> str:
+    return str(load_plan(config, DEFAULTS).models.scoring(*arguments))
+
+
 def test_an_adapted_branch_is_scored_by_the_model_that_its_protocol_names(config):
-    plan = load_plan(config, DEFAULTS)
-    assert plan.instance("dualmic", "dev", "complete_dev", "fan", "seed13711") == "dualmic@full-seed13711"
-    assert plan.instance("dualmic", "dev", "fixed_lomo", "fan", "seed2026") == "dualmic@without-fan-seed2026"
-    assert plan.instance("dualmic", "dev", "cross_fitted", "fan", "seed2026") == "dualmic@without-fan-seed2026"
-    assert plan.instance("dualmic", "eval", "complete_dev", "Sander", "seed2026") == "dualmic@full-seed2026"
-    assert plan.instance("ced", "dev", "cross_fitted", "fan", "noseed") == "ced"
+    assert scored_by(config, "dualmic", "dev", "complete_dev", "fan", "13711") == "dualmic@full-seed13711"
+    assert scored_by(config, "dualmic", "dev", "fixed_lomo", "fan", "2026") == "dualmic@without-fan-seed2026"
+    assert scored_by(config, "dualmic", "dev", "cross_fitted", "fan", "2026") == "dualmic@without-fan-seed2026"
+    assert scored_by(config, "dualmic", "eval", "complete_dev", "Sander", "2026") == "dualmic@full-seed2026"
+    assert scored_by(config, "ced", "dev", "cross_fitted", "fan", "") == "ced"
+
+
+def fold_of(protocol, held_out="fan", machine="fan"):
+    """Wildcards of the rules that fit a fold and fuse a machine."""
+    return SimpleNamespace(suite="dev", protocol=protocol, held_out=held_out, machine=machine)
 
 
 def test_a_held_out_machine_is_no_input_of_its_fold(config):
     plan = load_plan(config, DEFAULTS)
-    inputs = Inputs(plan)
-    wildcards = SimpleNamespace(suite="dev", model="dualmic@without-fan-seed13711")
-    assert len(inputs.adaptation_manifests(wildcards)) == 6
-    assert not [path for path in inputs.adaptation_manifests(wildcards) if "/fan" in path]
+    manifests = plan.models.adaptation_manifests(SimpleNamespace(suite="dev", model="dualmic@without-fan-seed13711"))
+    assert len(manifests) == 6 and not [path for path in manifests if "/fan" in path]
     pair = SimpleNamespace(suite="dev", model="dualmic@without-ToyCar+fan-seed13711")
-    assert len(inputs.adaptation_manifests(pair)) == 5
-    fold = SimpleNamespace(suite="dev", system="DualDL4", protocol="cross_fitted", seed="seed13711", held_out="fan")
-    tables = inputs.selection_tables(fold)
-    assert len(tables) == 6 * 4
-    assert not [path for path in tables if path.endswith("/fan.csv")]
+    assert len(plan.models.adaptation_manifests(pair)) == 5
+    folders = plan.scores.selection_scores(fold_of("cross_fitted"))
+    assert len(folders) == 6 * (4 + 2), "autoencoder, three encoders, two seeds of the adapted one"
+    assert not [folder for folder in folders if folder.endswith("/fan")]
+
+
+def test_one_job_scores_all_branches_of_a_model_and_fuses_all_systems_of_a_machine(config):
+    plan = load_plan(config, DEFAULTS)
+    job = SimpleNamespace(suite="dev", model="eat", machine="fan")
+    asked, candidates = list(plan.scores.branches(job))[:3], list(plan.scores.branches(job))[3:]
+    assert asked == ["eat_raw", "eat_pca512w", "eat_pca768w"]
+    assert len(candidates) == 3 and all(name.startswith("eat_pca768w.") for name in candidates)
+    assert plan.scores.sources(job) == ["results/dev/embeddings/eat/fan.h5"]
+    searched = {"AEM2DFuse": 1, "DualDL4": 2, "DualDL4Fine": 2, "DualDL4Program": 2, "Screen5": 2}
+    systems = plan.scores.systems(fold_of("cross_fitted"))
+    assert {name: len(system["seeds"]) for name, system in systems.items()} == searched
+    assert systems["DualDL4"]["models"]["ae_mahalanobis"] == "ae"
+    with pytest.raises(UserError, match="no branch of this run is scored by this model"):
+        plan.scores.branches(SimpleNamespace(suite="eval", model="dualmic@without-fan-seed2026", machine="Sander"))
 
 
 def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
     plan = load_plan(config, DEFAULTS)
-    wildcards = SimpleNamespace(
-        suite="eval", system="DualDL4", protocol="complete_dev", seed="seed13711", machine="Sander"
-    )
-    assert Inputs(plan).fold(wildcards) == ["results/dev/fusion/complete_dev/DualDL4/seed13711/none.json"]
+    wildcards = SimpleNamespace(suite="eval", protocol="complete_dev", machine="Sander")
+    assert plan.scores.fold(wildcards) == "results/dev/fusion/complete_dev/none"
+    (line,) = (e for e in plan.evaluations.of("eval") if (e.name, e.seed) == ("DualDL4", "13711"))
+    assert line.folds["Sander"] == "results/dev/fusion/complete_dev/none/DualDL4/seed13711.json"
+    config["run"] |= {"suites": ["dev", "eval"], "protocols": ["cross_fitted"]}
+    chosen_for_eval = load_plan(config, DEFAULTS).scores.systems(fold_of("complete_dev"))
+    assert "DualDL4" in chosen_for_eval, "dev itself is not evaluated so"
+
+
+def test_a_system_of_one_branch_has_its_branchs_tables_and_no_fold(config):
+    lines = {(e.name, e.protocol): e for e in load_plan(config, DEFAULTS).evaluations.of("dev") if e.kind == "system"}
+    line = lines["NearMah", "cross_fitted"]
+    assert line.tables["fan"] == "results/dev/scores/ae/fan/ae_mahalanobis.csv" and line.folds == {}
+    assert line.normal["fan"] == {"ae_mahalanobis": "results/dev/normal_scores/ae/fan/ae_mahalanobis.csv"}
 
 
 @pytest.mark.parametrize(
-    ("system", "protocol", "held_out", "told"),
+    ("protocol", "held_out", "words"),
     [
-        ("DualDL4", "cross_fitted", "none", "complete_dev holds no machine out"),
-        ("DualDL4", "complete_dev", "fan", "complete_dev holds no machine out"),
-        ("DualDL4", "fixed_lomo", "fan", "DualDL4 has no fixed_lomo"),
-        ("DualDL4Paper", "cross_fitted", "fan", "DualDL4Paper has no cross_fitted"),
+        ("cross_fitted", "none", "complete_dev holds no machine out"),
+        ("complete_dev", "fan", "complete_dev holds no machine out"),
+        ("fixed_lomo", "fan", "no system of suite dev is fused under fixed_lomo"),
     ],
 )
-def test_no_file_carries_the_name_of_another_protocol(config, system, protocol, held_out, told):
-    wildcards = SimpleNamespace(suite="dev", system=system, protocol=protocol, seed="seed2026", held_out=held_out)
-    with pytest.raises(UserError, match=told):
-        Inputs(load_plan(config, DEFAULTS)).selection_tables(wildcards)
+def test_no_fold_carries_the_name_of_another_protocol(config, protocol, held_out, words):
+    plan = load_plan(config, DEFAULTS)
+    with pytest.raises(UserError, match=words):
+        plan.scores.selection_scores(fold_of(protocol, held_out))
+    assert "DualDL4Paper" not in plan.scores.systems(fold_of("cross_fitted"))
 
 
 def test_the_calibration_of_fixed_weights_is_held_out_too(config):
     config["systems"]["DualDL4Paper"]["protocols"] = ["fixed_lomo"]
-    inputs = Inputs(load_plan(config, DEFAULTS))
-    wildcards = SimpleNamespace(suite="dev", system="DualDL4Paper", protocol="fixed_lomo", seed="seed2026")
-    judged = SimpleNamespace(**vars(wildcards), machine="fan")
-    assert inputs.fold(judged) == ["results/dev/fusion/fixed_lomo/DualDL4Paper/seed2026/fan.json"]
-    tables = inputs.selection_tables(SimpleNamespace(**vars(wildcards), held_out="fan"))
-    assert len(tables) == 4 * 6 and not [path for path in tables if Path(path).stem == "fan"]
+    scores, fold = load_plan(config, DEFAULTS).scores, fold_of("fixed_lomo")
+    assert list(scores.systems(fold)) == ["DualDL4Paper"]
+    assert scores.fold(fold) == "results/dev/fusion/fixed_lomo/fan"
+    folders = scores.selection_scores(fold)
+    assert len(folders) == 6 * (3 + 2) and not [path for path in folders if Path(path).stem == "fan"]
 
 
 def test_protocols_of_branches_and_systems(config):
     plan = load_plan(config, DEFAULTS)
-    assert plan.protocols("dev", "system", "DualDL4") == ["complete_dev", "cross_fitted"]
-    assert plan.protocols("dev", "system", "NearMah") == ["complete_dev", "fixed_lomo", "cross_fitted"]
-    assert plan.protocols("dev", "branch", "dualmic") == ["complete_dev", "fixed_lomo", "cross_fitted"]
-    assert plan.protocols("eval", "system", "DualDL4") == ["complete_dev"]
+    assert plan.reported.protocols("dev", "system", "DualDL4") == ["complete_dev", "cross_fitted"]
+    assert plan.reported.protocols("dev", "system", "NearMah") == ["complete_dev", "fixed_lomo", "cross_fitted"]
+    assert plan.reported.protocols("dev", "branch", "dualmic") == ["complete_dev", "fixed_lomo", "cross_fitted"]
+    assert plan.reported.protocols("eval", "system", "DualDL4") == ["complete_dev"]
 
 
 def test_a_nested_fold_holds_out_the_scored_machine_as_well(config):
     config["run"]["protocols"] = ["nested_lomo"]
-    plan = load_plan(config, DEFAULTS)
-    inputs = Inputs(plan)
-    fold = SimpleNamespace(suite="dev", system="DualDL4", protocol="nested_lomo", seed="seed2026", held_out="fan")
-    models = {Path(path).parent.name for path in inputs.selection_tables(fold) if "/dualmic/" in path}
+    plan, fold = load_plan(config, DEFAULTS), fold_of("nested_lomo")
+    adapted = [Path(path) for path in plan.scores.selection_scores(fold) if "seed2026" in path]
+    models = {path.parent.name for path in adapted}
     assert "dualmic@without-ToyCar+fan-seed2026" in models, "in the order of the names"
-    assert "dualmic@without-fan+valveEmu-seed2026" in models and len(models) == 6
-    judged = SimpleNamespace(**{**vars(fold), "machine": "fan"})
-    assert {Path(p).parent.name for p in inputs.branch_tables(judged) if "/dualmic/" in p} == {
+    assert "dualmic@without-fan+valveEmu-seed2026" in models and len(models) == len(adapted) == 6
+    assert {p.split("/")[-2] for p in plan.scores.machine_scores(fold) if "seed2026" in p} == {
         "dualmic@without-fan-seed2026"
     }
-    assert inputs.fold(judged) == ["results/dev/fusion/nested_lomo/DualDL4/seed2026/fan.json"]
-    adapters = inputs.suite_adapters(SimpleNamespace(suite="dev"))
+    assert plan.scores.fold(fold) == "results/dev/fusion/nested_lomo/fan"
+    adapters = plan.evaluations.adapters(SimpleNamespace(suite="dev"))
     assert len([folder for folder in adapters if "@without" in folder]) == 2 * (7 + 21)
+    candidates = {"suite": "dev", "model": "dualmic@without-ToyCar+fan-seed2026"}
+    assert len(plan.scores.branches(SimpleNamespace(**candidates, machine="fan"))) >= 8
+    with pytest.raises(UserError, match="no branch"):
+        plan.scores.branches(SimpleNamespace(**candidates, machine="valveEmu"))
 
 
 @pytest.mark.parametrize(("machines", "missing"), [(1, "2 machines"), (2, "3 machines")])
@@ -180,32 +233,32 @@ def test_a_protocol_without_enough_machines_is_named(config, machines, missing):
     make_suite(Path("mine"), machines=["fan", "pump"][:machines])
     config["run"]["protocols"] = ["complete_dev", "cross_fitted", "nested_lomo"]
     plan = load_plan(own(config), DEFAULTS)
-    reasons = dict(plan.left_out("mine"))
+    reasons = dict(plan.reported.left_out("mine"))
     assert missing in reasons["cross_fitted" if machines == 1 else "nested_lomo"]
 
 
 def test_a_mono_suite_runs_what_needs_no_far_channel_and_says_the_rest(config):
     make_suite(Path("mine"))
     plan = load_plan(own(config, channels=1), DEFAULTS)
-    assert "ae_mse" in plan.branches("mine")
-    assert "eat_raw" in plan.branches("mine")
-    assert plan.systems("mine") == ["NearMah"]
-    assert {name for name, _ in plan.left_out("mine")} >= {"ResMah", "DualDL4", "dualmic_raw"}
+    assert "ae_mse" in plan.reported.branches("mine")
+    assert "eat_raw" in plan.reported.branches("mine")
+    assert plan.reported.systems("mine") == ["NearMah"]
+    assert {name for name, _ in plan.reported.left_out("mine")} >= {"ResMah", "DualDL4", "dualmic_raw"}
 
 
 def test_an_unlabelled_suite_ranks_single_branch_systems_and_says_why_others_need_labels(config):
     make_suite(Path("mine"), names=UNLABELLED)
     plan = load_plan(own(config), DEFAULTS)
-    assert plan.systems("mine") == ["NearMah", "ResMah"]
-    reasons = dict(plan.left_out("mine"))
+    assert plan.reported.systems("mine") == ["NearMah", "ResMah"]
+    reasons = dict(plan.reported.left_out("mine"))
     assert "suites.mine.select_on" in reasons["DualDL4"]
 
 
 def test_a_single_machine_has_no_fold(config):
     make_suite(Path("mine"), machines=["fan"])
     plan = load_plan(own(config), DEFAULTS)
-    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev"]
-    assert plan.protocols("mine", "branch", "ae_mse") == ["complete_dev"]
+    assert plan.reported.protocols("mine", "system", "NearRes") == ["complete_dev"]
+    assert plan.reported.protocols("mine", "branch", "ae_mse") == ["complete_dev"]
 
 
 def test_score_tables_made_elsewhere_make_a_suite(config):
@@ -220,7 +273,7 @@ def test_score_tables_made_elsewhere_make_a_suite(config):
     config["run"] |= {"branches": ["one"], "systems": ["both"]}
     plan = load_plan(config, DEFAULTS)
     assert plan.suites["tables"].machines == ("fan", "pump")
-    assert plan.systems("tables") == ["both"]
+    assert plan.reported.systems("tables") == ["both"]
     assert missing_suites(plan, {"tables": []}) == []
 
 
@@ -283,8 +336,8 @@ def test_weights_are_chosen_only_where_there_are_normal_and_anomalous_clips(conf
     make_suite(Path("mine"), machines=["fan", "pump"])
     make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
     plan = load_plan(own(config), DEFAULTS)
-    assert plan.suites["mine"].choosers == ("fan", "pump")
-    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev", "cross_fitted"]
+    assert plan.suites["mine"].selection_machines == ("fan", "pump")
+    assert plan.reported.protocols("mine", "system", "NearRes") == ["complete_dev", "cross_fitted"]
 
 
 def test_one_machine_that_can_choose_makes_no_fold_and_none_makes_no_fusion(config):
@@ -292,11 +345,11 @@ def test_one_machine_that_can_choose_makes_no_fold_and_none_makes_no_fusion(conf
     make_suite(Path("mine"), machines=["fan"])
     make_suite(Path("mine"), machines=["quiet"], names=LABELLED[:1])
     plan = load_plan(own(config), DEFAULTS)
-    assert plan.protocols("mine", "system", "NearRes") == ["complete_dev"]
+    assert plan.reported.protocols("mine", "system", "NearRes") == ["complete_dev"]
     config["suites"]["mine"]["machines"] = ["quiet"]
     plan = load_plan(config, DEFAULTS)
-    assert plan.systems("mine") == ["NearMah"]
-    assert "none can choose its weights" in dict(plan.left_out("mine"))["NearRes"]
+    assert plan.reported.systems("mine") == ["NearMah"]
+    assert "none can choose its weights" in dict(plan.reported.left_out("mine"))["NearRes"]
 
 
 def test_a_suite_to_select_on_must_have_labels(config):
@@ -314,8 +367,8 @@ def test_a_mono_suite_to_select_on_leaves_out_what_needs_the_far_channel(config)
     config = own(config, select_on="other")
     config["suites"]["other"] = {"root": "other", "channels": 1}
     plan = load_plan(config, DEFAULTS)
-    assert "mono" in dict(plan.left_out("mine"))["DualDL4"]
-    assert "NearMah" in plan.systems("mine")
+    assert "mono" in dict(plan.reported.left_out("mine"))["DualDL4"]
+    assert "NearMah" in plan.reported.systems("mine")
 
 
 @pytest.mark.parametrize("name", ["pump+motor", "fan@2", "none", "a{b}"])

@@ -6,13 +6,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from submission_example import AUTHOR
-from workflow_lib.plan.inputs import Inputs
-from workflow_lib.plan.submission_inputs import SubmissionInputs
 
 from workflow_lib.config.submission_form import LARGEST_REPORT
 from workflow_lib.errors import UserError
 from workflow_lib.plan.load import load_plan
-from workflow_lib.plan.submission import evaluation_suites, faults, left_out, missing_facts, submitted
+from workflow_lib.plan.submission import SubmissionFiles, evaluation_suites, faults, left_out, missing_facts, submitted
 from workflow_lib.run.preflight import check_ready
 from workflow_lib.submission.summary import submission_lines
 
@@ -33,20 +31,22 @@ def test_the_four_systems_are_submitted_for_the_evaluation_suite(config):
     plan = load_plan(config, DEFAULTS)
     assert evaluation_suites(plan) == ["eval"]
     assert [(row["label"], row["system"], row["seed"]) for row in submitted(plan, "eval")] == [
-        ("Lei_CRRC_task2_1", "NearMah", "noseed"),
-        ("Lei_CRRC_task2_2", "AEM2DFuse", "noseed"),
-        ("Lei_CRRC_task2_3", "ResMah", "noseed"),
-        ("Lei_CRRC_task2_4", "DualDL4", "seed13711"),
+        ("Lei_CRRC_task2_1", "NearMah", ""),
+        ("Lei_CRRC_task2_2", "AEM2DFuse", ""),
+        ("Lei_CRRC_task2_3", "ResMah", ""),
+        ("Lei_CRRC_task2_4", "DualDL4", "13711"),
     ]
     assert faults(plan) == []
     config["submission"]["seed"] = 2026
-    assert submitted(load_plan(config, DEFAULTS), "eval")[3]["seed"] == "seed2026"
+    assert submitted(load_plan(config, DEFAULTS), "eval")[3]["seed"] == "2026"
 
 
 def test_a_submission_stands_on_tables_weights_and_the_development_suite(config):
-    inputs = SubmissionInputs(load_plan(config, DEFAULTS))
+    inputs = SubmissionFiles(load_plan(config, DEFAULTS))
     assert inputs.packages(None) == ["results/submission/eval"]
-    assert len(inputs.scores(EVAL)) == 4 * 5
+    scores = inputs.scores(EVAL)
+    assert len(scores) == 3 * 5, "two autoencoders, whose tables are submitted as they are, and what is fused"
+    assert {"results/eval/scores/ae/Sander", "results/eval/fused/complete_dev/Sander"} <= set(scores)
     assert inputs.development_tables(EVAL) == ["results/dev/tables"]
     assert inputs.made_weights(EVAL) == [
         "results/dev/adapters/dualmic@full-seed13711",
@@ -54,7 +54,7 @@ def test_a_submission_stands_on_tables_weights_and_the_development_suite(config)
         "results/eval/autoencoders/ae_residual/BlowerDustCollector.safetensors",
     ]
     config["run"]["suites"] = ["eval"]
-    assert SubmissionInputs(load_plan(config, DEFAULTS)).development_tables(EVAL) == []
+    assert SubmissionFiles(load_plan(config, DEFAULTS)).development_tables(EVAL) == []
 
 
 def test_a_system_that_is_not_run_leaves_its_index_free_and_is_said(config):
@@ -164,21 +164,18 @@ def test_a_fault_of_the_section_is_one_line(config, change, expected):
 
 
 def test_normal_scores_are_made_beside_each_score_table(config):
-    inputs = Inputs(load_plan(config, DEFAULTS))
-    rows = {(row["kind"], row["name"], row["protocol"], row["seed"]): row for row in inputs.threshold_rows("dev")}
-    row = rows["system", "DualDL4", "cross_fitted", "seed2026"]
-    assert row["normal"]["fan"] == {
-        "ae_mahalanobis": "results/dev/normal_scores/ae_mahalanobis/ae/fan.csv",
-        "ced": "results/dev/normal_scores/ced/ced/fan.csv",
-        "m2d": "results/dev/normal_scores/m2d/m2d/fan.csv",
-        "dualmic": "results/dev/normal_scores/dualmic/dualmic@without-fan-seed2026/fan.csv",
+    plan = load_plan(config, DEFAULTS)
+    lines = {(e.kind, e.name, e.protocol, e.seed): e for e in plan.evaluations.of("dev")}
+    line, normal = lines["system", "DualDL4", "cross_fitted", "2026"], "results/dev/normal_scores"
+    assert line.normal["fan"] == {
+        "ae_mahalanobis": f"{normal}/ae/fan/ae_mahalanobis.csv",
+        "ced": f"{normal}/ced/fan/ced.csv",
+        "m2d": f"{normal}/m2d/fan/m2d.csv",
+        "dualmic": f"{normal}/dualmic@without-fan-seed2026/fan/dualmic.csv",
     }
-    assert row["folds"]["fan"] == "results/dev/fusion/cross_fitted/DualDL4/seed2026/fan.json"
-    assert rows["system", "NearMah", "complete_dev", "noseed"]["folds"] == {}
-    assert rows["branch", "ced", "complete_dev", "noseed"]["normal"]["fan"] == {
-        "ced": "results/dev/normal_scores/ced/ced/fan.csv"
-    }
-    assert row["normal"]["fan"]["ced"] in inputs.suite_normal_scores(SimpleNamespace(suite="dev"))
+    assert line.folds["fan"] == "results/dev/fusion/cross_fitted/fan/DualDL4/seed2026.json"
+    assert lines["branch", "ced", "complete_dev", ""].normal["fan"] == {"ced": line.normal["fan"]["ced"]}
+    assert f"{normal}/ced/fan" in plan.evaluations.normal_folders(SimpleNamespace(suite="dev"))
 
 
 def test_normal_scores_made_elsewhere_lie_in_a_folder_of_their_own(config, tmp_path):
@@ -191,10 +188,11 @@ def test_normal_scores_made_elsewhere_lie_in_a_folder_of_their_own(config, tmp_p
     config["run"] |= {"suites": ["tables"], "branches": ["theirs"], "systems": []}
     plan = load_plan(config, DEFAULTS)
     assert plan.suites["tables"].machines == ("fan", "valve")
-    normal = Inputs(plan).external_normal_scores
-    assert normal(SimpleNamespace(branch="theirs", machine="fan")) == ["theirs/normal/fan.csv"]
-    assert normal(SimpleNamespace(branch="theirs", machine="valve")) == []
-    assert normal(SimpleNamespace(branch="ced", machine="fan")) == []
+    job = SimpleNamespace(suite="tables", model="external", machine="fan")
+    assert plan.scores.sources(job) == ["theirs/fan.csv"]
+    assert plan.scores.external_normal_scores(job) == ["theirs/normal/fan.csv"]
+    job.machine = "valve"
+    assert plan.scores.external_normal_scores(job) == []
 
 
 def test_the_end_of_the_command_names_each_package(tmp_path):

@@ -8,9 +8,9 @@ import pytest
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.store import create_store, statistics_name
 from workflow_lib.errors import UserError
-from workflow_lib.scoring.job import ELSEWHERE, OWN_SCORE, SELF_EXCLUDED, score_branch
+from workflow_lib.scoring.job import ELSEWHERE, OWN_SCORE, SELF_EXCLUDED, score_branches, score_model
 from workflow_lib.scoring.local_density import Conditioner, domain_conditioned_score
-from workflow_lib.scoring.score_file import write_scores
+from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
 BRANCH = {
@@ -43,10 +43,16 @@ def store(path, listed, values=None):
     return np.concatenate([statistics, statistics + 1], axis=1).astype(np.float64)
 
 
+def scored(path, branch):
+    """Scores of a store by one branch alone."""
+    ((_, scores),) = score_branches(str(path), {"one": branch})
+    return scores
+
+
 def test_normal_clips_are_scored_against_the_banks_without_them(tmp_path):
     listed = clips()
     vectors = store(tmp_path / "fan.h5", listed)
-    scores = score_branch(str(tmp_path / "fan.h5"), BRANCH, "embedding")
+    scores = scored(tmp_path / "fan.h5", BRANCH)
     assert scores.normal.clip.tolist() == [c.clip for c in listed[5:]]
     assert scores.normal.anomaly.tolist() == [0] * 15 and scores.normal_kind == SELF_EXCLUDED
     z = Conditioner(**BRANCH["conditioning"]).fit(vectors[5:]).transform(vectors)
@@ -63,7 +69,7 @@ def test_normal_clips_are_scored_against_the_banks_without_them(tmp_path):
 def test_the_only_normal_clip_of_a_machine_has_no_score(tmp_path):
     branch = {**BRANCH, "conditioning": {"standardise": False, "components": None, "whiten": False}}
     store(tmp_path / "fan.h5", clips(1, 0))
-    scores = score_branch(str(tmp_path / "fan.h5"), branch, "embedding")
+    scores = scored(tmp_path / "fan.h5", branch)
     assert len(scores.normal.clip) == 0 and len(scores.table.clip) == 5
 
 
@@ -72,31 +78,57 @@ def test_an_autoencoders_normal_scores_are_its_own(tmp_path):
     error = np.arange(len(listed), dtype=np.float64)
     with create_store(tmp_path / "fan.h5", listed, {"notes": ""}) as file:
         file.create_dataset("residuals/mse", data=error)
-    scores = score_branch(str(tmp_path / "fan.h5"), {"model": "ae", "scorer": {"kind": "mse"}}, "autoencoder")
+    scores = scored(tmp_path / "fan.h5", {"model": "ae", "scorer": {"kind": "mse"}})
     assert scores.normal.score.tolist() == error[5:].tolist() and scores.normal_kind == OWN_SCORE
     error[7] = np.inf
     with create_store(tmp_path / "fan.h5", listed, {"notes": ""}) as file:
         file.create_dataset("residuals/mse", data=error)
     with pytest.raises(UserError, match="1 normal training clips have no finite score"):
-        score_branch(str(tmp_path / "fan.h5"), {"model": "ae", "scorer": {"kind": "mse"}}, "autoencoder")
+        scored(tmp_path / "fan.h5", {"model": "ae", "scorer": {"kind": "mse"}})
+
+
+def test_all_branches_of_a_model_are_scored_as_each_alone(tmp_path):
+    store(tmp_path / "fan.h5", clips())
+    branches = {"one": BRANCH, "two": {**BRANCH, "scorer": {**BRANCH["scorer"], "metric": "cosine"}}}
+    score_model([str(tmp_path / "fan.h5")], branches, tmp_path / "scores", tmp_path / "normal")
+    for name, branch in branches.items():
+        alone = scored(tmp_path / "fan.h5", branch)
+        assert read_scores(tmp_path / f"scores/{name}.csv").score.tolist() == alone.table.score.tolist()
+        assert read_scores(tmp_path / f"normal/{name}.csv").score.tolist() == alone.normal.score.tolist()
+        facts = json.loads((tmp_path / f"scores/{name}.json").read_text(encoding="utf-8"))
+        assert facts == {"notes": alone.notes, "normal_scores": SELF_EXCLUDED, "provenance": alone.provenance}
+        assert facts["provenance"]["trained"] == "yes"
+
+
+def score_external(tmp_path, *normal):
+    """Two branches made elsewhere, theirs/fan.csv and others/fan.csv; the normal scores are of the first."""
+    branches = {"theirs": {"scores": "theirs"}, "others": {"scores": "others"}}
+    sources, tables = (
+        [str(tmp_path / place) for place in places] for places in (("theirs/fan.csv", "others/fan.csv"), normal)
+    )
+    score_model(sources, branches, tmp_path / "scores", tmp_path / "normal_scores", tables)
 
 
 def test_a_branch_made_elsewhere_has_the_normal_scores_that_lie_beside_it(tmp_path):
-    listed = clips()
-    store(tmp_path / "fan.h5", listed)
-    made = score_branch(str(tmp_path / "fan.h5"), BRANCH, "embedding")
-    write_scores(tmp_path / "fan.csv", made.table)
-    write_scores(tmp_path / "normal.csv", made.normal)
-    read = score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external", [str(tmp_path / "normal.csv")])
-    assert read.normal.score.tolist() == made.normal.score.tolist() and read.normal_kind == ELSEWHERE
-    assert len(score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external").normal.clip) == 0
+    store(tmp_path / "fan.h5", clips())
+    made = scored(tmp_path / "fan.h5", BRANCH)
+    for place, table in (("theirs", made.table), ("theirs/normal", made.normal), ("others", made.table)):
+        (tmp_path / place).mkdir()
+        write_scores(tmp_path / place / "fan.csv", table)
+    score_external(tmp_path, "theirs/normal/fan.csv")
+    theirs, others = (read_normal_scores(tmp_path / f"normal_scores/{name}.csv") for name in ("theirs", "others"))
+    assert theirs.score.tolist() == made.normal.score.tolist() and len(others.clip) == 0
+    assert json.loads((tmp_path / "scores/theirs.json").read_text(encoding="utf-8"))["normal_scores"] == ELSEWHERE
 
 
 def test_test_clips_among_normal_scores_made_elsewhere_are_refused(tmp_path):
     """A planted leak: thresholds that have seen the test set."""
+    (tmp_path / "theirs" / "normal").mkdir(parents=True)
     table = ScoreTable(["section_00_0000.wav", "section_00_0001.wav"], ["", ""], ["", ""], [1.0, 2.0])
-    write_scores(tmp_path / "fan.csv", table)
+    write_scores(tmp_path / "theirs/fan.csv", table)
     leak = ScoreTable(["a.wav", "section_00_0001.wav"], ["", ""], ["", ""], [1.0, 2.0])
-    write_scores(tmp_path / "normal.csv", leak)
-    with pytest.raises(UserError, match=r"normal\.csv: .* remove section_00_0001\.wav \(a test clip of this machine\)"):
-        score_branch(str(tmp_path / "fan.csv"), {"scores": "."}, "external", [str(tmp_path / "normal.csv")])
+    write_scores(tmp_path / "theirs/normal/fan.csv", leak)
+    with pytest.raises(
+        UserError, match=r"normal/fan\.csv: .* remove section_00_0001\.wav \(a test clip of this machine\)"
+    ):
+        score_external(tmp_path, "theirs/normal/fan.csv")

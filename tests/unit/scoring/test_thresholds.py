@@ -91,7 +91,7 @@ def test_a_quantile_that_flags_no_normal_clip_is_kept_and_said(tmp_path):
     assert threshold.value == 1.0
     assert threshold.note == "flags none of the 50 normal clips: 15 of them tie at the highest score, 1"
     paths = {"mse": normal_file(tmp_path / "tied.csv", scores)}
-    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": "noseed", "untrained": False}
+    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": "", "untrained": False}
     write_thresholds(
         tmp_path / "thresholds.csv",
         [{**row, "name": "mse", "normal": {"fan": paths}, "folds": {}}],
@@ -172,10 +172,10 @@ def test_normal_clips_that_only_one_branch_scores_are_an_error(tmp_path):
 
 def test_the_table_has_a_row_for_each_machine_and_says_what_failed(tmp_path):
     good, equal = normal_file(tmp_path / "good.csv", drawn()), normal_file(tmp_path / "equal.csv", np.ones(40))
-    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": "noseed", "untrained": False}
+    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": "", "untrained": False}
     evaluations = [
         {**row, "name": "mse", "normal": {"fan": {"mse": good}, "valve": {"mse": equal}}, "folds": {}},
-        {**row, "name": "made", "seed": "seed7", "normal": {"fan": {"made": good}}, "folds": {}},
+        {**row, "name": "made", "seed": "7", "normal": {"fan": {"made": good}}, "folds": {}},
     ]
     config = {"models": {"ae": {"kind": "autoencoder"}}, "branches": {"mse": {"model": "ae"}, "made": {"scores": "f"}}}
     write_thresholds(tmp_path / "thresholds.csv", evaluations, GAMMA, config)

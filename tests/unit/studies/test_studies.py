@@ -4,6 +4,7 @@ import copy
 import csv
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -358,10 +359,10 @@ def test_the_papers_run_has_every_study_of_its_development_set(config, monkeypat
 
 def test_removal_reads_each_machines_own_held_out_model(config, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    paths = Studies(load_plan(config, ROOT / "config.yaml")).score_tables("dev", "figure_3a")
-    adapted = sorted(path for path in paths if "/dualmic_16_9/" in path)
-    assert len(paths) == 7 * 4 + 2 * 7 and len(adapted) == 2 * 7
-    assert all(f"without-{Path(path).stem}-seed" in path for path in adapted)
+    folders = Studies(load_plan(config, ROOT / "config.yaml")).score_folders(SimpleNamespace(suite="dev"))
+    adapted = [Path(folder) for folder in folders if "/dualmic@" in folder]
+    assert len(folders) == 7 * 4 + 2 * 7 and len(adapted) == 2 * 7
+    assert all(f"@without-{folder.name}-seed" in str(folder) for folder in adapted)
 
 
 def test_roles_are_told_from_the_configuration(config, monkeypatch, tmp_path):
@@ -394,15 +395,16 @@ def demo(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
     config = lay(*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in files))
     plan = load_plan({**config, "results": str(folder)}, ROOT / "config.yaml")
     studies, rng = Studies(plan), np.random.default_rng(0)
-    scored = [path for e in plan.evaluations("demo") for path in e.tables.values()]
-    scored += studies.score_tables("demo", "figure_3a")
+    scored = [path for e in plan.evaluations.of("demo") for path in e.tables.values()]
+    removed = studies.settings("demo", "figure_3a")["removal"]["tables"].values()
+    scored += [path for machines in removed for paths in machines.values() for path in paths.values()]
     for path in dict.fromkeys(scored):
         clips = [f"{domain}-{label}-{i}" for domain in ("source", "target") for label in (0, 1) for i in range(6)]
         cells = [clip.split("-") for clip in clips]
         columns = [clips, [c[0] for c in cells], [float(c[1]) for c in cells], rng.normal(size=len(clips))]
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_scores(Path(path), ScoreTable(*map(np.array, columns)))
-    rows, few = plan.evaluation_rows("demo"), Resampling(replicates=20)
+    rows, few = [vars(e) for e in plan.evaluations.of("demo")], Resampling(replicates=20)
     evidence = Evidence("demo", True, rows, plan.config, [], [], [], [], bootstrap=few)
     write_tables(evidence, folder / "tables")
     found = {}
