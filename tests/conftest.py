@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 # The console script: its interpreter has no space in its path, wherever the clone lies.
 SNAKEMAKE = [str(Path(sysconfig.get_path("scripts")).resolve() / "snakemake")]
 
+SHORT = ("--quiet", "rules", "progress")  # what the profiles set
+
 
 class Workflow:
     """The workflow of this clone, run in `folder` with a configuration laid over the shipped one."""
@@ -37,7 +39,8 @@ class Workflow:
         config = ["--configfile", "mine.yaml"] if (self.folder / "mine.yaml").exists() else []
         profile = ["--workflow-profile", str(ROOT / "profiles" / "default")]
         snakefile = ["--snakefile", str(ROOT / "Snakefile")]
-        return [*SNAKEMAKE, *snakefile, *profile, *config, "--cores", "2", *arguments]
+        # Each job with its message and reason is shown, which a profile may leave out.
+        return [*SNAKEMAKE, *snakefile, *profile, *config, "--quiet", "host", "--cores", "2", *arguments]
 
     def start(self, *arguments: str, stdout: Path | None = None) -> subprocess.Popen:
         # A process group of its own: a kill then takes the jobs along, as the end of a session does.
@@ -146,7 +149,7 @@ def small_run(tmp_path_factory) -> Workflow:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "flow.done").exists():
             original.configure(**SMALL)
-            original.make()
+            (original.folder / "terminal.txt").write_text(original.make(*SHORT), encoding="utf-8")
             (shared / "flow.done").touch()
     copy = tmp_path_factory.mktemp("flow") / "a copy"
     shutil.copytree(original.folder, copy)

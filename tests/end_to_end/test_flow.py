@@ -141,7 +141,7 @@ def test_a_fresh_checkout_reruns_nothing_and_a_changed_module_the_rules_that_use
 
     def would_run() -> str:
         command = [*SNAKEMAKE, "--profile", str(clone / "profiles/slurm"), "--configfile", "mine.yaml", "-n"]
-        command += ["--snakefile", str(clone / "Snakefile")]
+        command += ["--quiet", "host", "--snakefile", str(clone / "Snakefile")]
         done = subprocess.run(command, cwd=small_run.folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout + done.stderr
