@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from logging.handlers import QueueHandler
 from queue import Queue
+from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -33,6 +34,7 @@ STAGES = {  # in the order of the flow
 }
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 NAME_WIDTH = max(map(len, STAGES))
+LINE_WIDTH = 70
 TICK_S = 1.0
 STEP_S = 30.0  # in a file: between two lines of a stage, at least
 STEPS = 10  # so many lines of a stage, at most ...
@@ -62,15 +64,19 @@ class Stage:
         machines = set(self.jobs.values()) - {None}
         if machines:
             unfinished = {self.jobs[number] for number in self.jobs.keys() - self.done}
-            counts.append(f"{len(machines - unfinished)} of {len(machines)} machines")
+            counts.append(_of(len(machines - unfinished), len(machines), "machine"))
         if len(machines) != len(self.jobs):
-            counts.append(f"{len(self.done)} of {len(self.jobs)} job{'s' if len(self.jobs) > 1 else ''}")
+            counts.append(_of(len(self.done), len(self.jobs), "job"))
         seconds = now - (now if self.started is None else self.started)
         if self.complete:
             counts.append(duration(seconds))
         elif self.done:
             counts.append(f"about {duration(seconds * (len(self.jobs) / len(self.done) - 1))} left")
         return f"{self.name:<{NAME_WIDTH}}  {', '.join(counts)}"
+
+
+def _of(done: int, total: int, noun: str) -> str:
+    return f"{done} of {total} {noun}{'s' if total > 1 else ''}"
 
 
 def announce(jobs: Iterable[Any]) -> None:
@@ -120,7 +126,7 @@ class StageLines:
             if stage and stage.started is None:
                 stage.started = stage.written = self._clock()
                 if self._stream.isatty() and stage.name != "fetch":  # downloads have bars of their own
-                    stage.bar = tqdm(file=self._stream, bar_format="{desc}", dynamic_ncols=True)
+                    stage.bar = tqdm(file=self._stream, bar_format="{desc}", ncols=get_terminal_size().columns)
                 self._draw(stage)
 
     def finish(self, job: int) -> None:
@@ -156,7 +162,7 @@ class StageLines:
     def _draw(self, stage: Stage, last: bool = False) -> None:
         now = self._clock()
         if stage.bar is not None:
-            stage.bar.set_description_str(stage.line(now))
+            stage.bar.set_description_str(f"{stage.line(now):<{LINE_WIDTH}}")  # over what another bar left there
             if last or stage.complete:
                 stage.bar.close()
             return
