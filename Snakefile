@@ -22,7 +22,7 @@ configfile: Path(workflow.basedir, "config.yaml")
 
 
 try:
-    plan = load_plan(config, defaults=Path(workflow.basedir, "config.yaml"))
+    plan = load_plan(config, Path(workflow.basedir, "config.yaml"), workflow.configfiles)
     site = load_site(Path(workflow.basedir, plan.config["compute"]["site"]))
 except UserError as error:
     raise SystemExit(str(error)) from None

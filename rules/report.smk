@@ -26,7 +26,7 @@ rule tabulate_suite:
         notes=plan.evaluations.notes,
         folds=plan.evaluations.fold_files,
         threshold=plan.config["evidence"]["threshold"],
-        config=lambda w: {key: plan.config[key] for key in ("models", "branches", "systems")},
+        config=lambda w: {key: plan.config[key] for key in ("branches", "systems")} | {"models": plan.written["models"]},
         left_out=lambda w: plan.reported.left_out(w.suite),
         labelled=lambda w: plan.suites[w.suite].labelled,
         bootstrap=plan.config["evidence"]["bootstrap"],

@@ -3,7 +3,7 @@ from workflow_lib.job import run_job
 
 
 def main(job):
-    fetch_archive(job.input.listing, job.output.done, job.wildcards.part, job.wildcards.machine, **job.params.suite)
+    fetch_archive(job.input.listing, job.output.done, job.wildcards.part, job.wildcards.machine, job.params.suite)
 
 
 run_job(snakemake, main)

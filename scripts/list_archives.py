@@ -3,7 +3,7 @@ from workflow_lib.job import run_job
 
 
 def main(job):
-    list_archives(job.output.listing, **job.params.suite)
+    list_archives(job.output.listing, job.params.suite)
 
 
 run_job(snakemake, main)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fetch_server import site as site  # a fixture
 
 # Threads that wait for each other by spinning take the cores from the tests beside them: half a second became a minute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -106,11 +106,13 @@ def main() -> None:
 
 def prepare(options: argparse.Namespace) -> Training:
     """A training as the library prepares it, on random filterbanks of the right shape."""
-    settings = AdapterSettings(
-        batch_clips=options.batch,
-        micro_batch_clips=options.micro_batch,
-        precision=options.precision,
-        head_input_clips=2,  # fitting the heads' input is timed apart
+    settings = AdapterSettings.from_mapping(
+        {
+            "batch_clips": options.batch,
+            "micro_batch_clips": options.micro_batch,
+            "precision": options.precision,
+            "head_input_clips": 2,  # fitting the heads' input is timed apart
+        }
     )
     encoder = load_encoder("eat", "random", seed=1, embed_dim=options.embed_dim).to(options.device)
     clips, frames = STORE_BATCHES * options.batch, clip_frames(options.seconds)
@@ -311,7 +313,8 @@ def peak_memory(options: argparse.Namespace) -> str:
 def projected_fold(measured: Measured, options: argparse.Namespace) -> float:
     """Seconds of an outer fold's training once its filterbanks are there."""
     steps = FOLD_EPOCHS * -(-FOLD_CLIPS // options.batch)
-    return steps * statistics.median(measured.steps) + AdapterSettings().head_input_clips * measured.head_input
+    head_clips = AdapterSettings.from_mapping({}).head_input_clips
+    return steps * statistics.median(measured.steps) + head_clips * measured.head_input
 
 
 def profile(training: Training, options: argparse.Namespace) -> None:

@@ -1,10 +1,11 @@
 """`snakemake fetch_weights` through Snakemake: refused, accepted, and nothing to do."""
 
 import copy
+import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, SMALL, Workflow
-from fetch_server import running_site
 
 from workflow_lib.fetch.published import published
 
@@ -24,18 +25,17 @@ def settings(accepted: list[str]) -> dict:
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+def site(site, tmp_path, monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    monkeypatch.setenv("HF_ENDPOINT", site.url("/hf"))
     monkeypatch.setenv("NO_PROXY", "*")
-    with running_site() as running:
-        running.put(f"/{CED.huggingface}/resolve/main/{CED.file}", WEIGHTS.read_bytes())
-        monkeypatch.setenv("HF_ENDPOINT", running.url(""))
-        yield running
+    site.put_weights(CED.huggingface, CED.file, WEIGHTS.read_bytes())
+    return site
 
 
-def test_weights_are_refused_accepted_and_fetched_once(site, tmp_path):
+def test_weights_are_refused_accepted_and_fetched_once(site, tmp_path, monkeypatch):
     workflow = Workflow(tmp_path / "run")
     workflow.configure(**settings([]))
     done = workflow.run("fetch_weights")
@@ -47,5 +47,21 @@ def test_weights_are_refused_accepted_and_fetched_once(site, tmp_path):
     workflow.configure(**settings(["ced"]))
     assert f"{CED.title}: {CED.licence}, {CED.licence_url}" in workflow.make("fetch_weights")
     assert (workflow.folder / "weights/ced/model.safetensors").read_bytes() == WEIGHTS.read_bytes()
+    asked = len(site.requests)
     assert "there already" in workflow.make("fetch_weights")
-    assert len(site.requests) == 1
+    assert len(site.requests) == asked
+
+    shutil.rmtree(workflow.folder / "weights")
+    fill_cache(tmp_path / "huggingface" / "hub")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    workflow.make("fetch_weights")
+    assert (workflow.folder / "weights/ced/model.safetensors").read_bytes() == WEIGHTS.read_bytes()
+    assert len(site.requests) == asked
+
+
+def fill_cache(hub: Path) -> None:
+    """As huggingface_hub keeps a file: in the folder of a version, and a branch that names the version."""
+    repository = hub / f"models--{CED.huggingface.replace('/', '--')}"
+    for name, body in (("refs/main", b"abc"), (f"snapshots/abc/{CED.file}", WEIGHTS.read_bytes())):
+        (repository / name).parent.mkdir(parents=True)
+        (repository / name).write_bytes(body)

@@ -8,7 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -232,7 +232,7 @@ def _provenance(
     """What the result depends on, without dates and places."""
     names = "".join(f"{c.machine}/{c.clip} {c.sample_rate} {c.frames}\n" for c in clips)
     return {
-        "settings": settings.as_mapping(),
+        "settings": asdict(settings),
         "seed": seed,
         "encoder": {
             "name": encoder.name,

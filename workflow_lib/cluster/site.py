@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from workflow_lib.config.schema import schema_faults
+from workflow_lib.config.faults import schema_faults
+from workflow_lib.config.schema import filled
 from workflow_lib.errors import UserError
 from workflow_lib.files import read_yaml
 
@@ -28,8 +29,8 @@ class Site:
     cpu: Mapping[str, Any]
     gpu: Mapping[str, Any]
     partitions: Mapping[str, Any]
-    check_s: float = 15.0
-    patience_s: float = 300.0
+    check_s: float
+    patience_s: float
 
     def mem_mb(self, amount: int) -> Callable[[Any, int], int]:
         """Megabytes that grow with the attempt, up to what the largest partition has."""
@@ -66,15 +67,12 @@ def load_site(path: Path) -> Site:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"config: compute.site: {path} cannot be read as YAML: {reason}") from None
-    faults = list(schema_faults(found, read_yaml(SCHEMA)))
-    if faults:
+    schema = read_yaml(SCHEMA)
+    if faults := schema_faults(found, schema):
         raise UserError("\n".join(f"{path}: {fault}" for fault in faults))
     if found["gpu"]["request"] == "gres" and not found["gpu"].get("gres"):
         raise UserError(f"{path}: gpu.gres: request: gres needs it: write what your site takes, such as gpu:1")
-    keys = ("account", "qos", "cpu", "gpu", "partitions")
-    values = {key: found.get(key) for key in keys}
-    values |= {key: found[key] for key in ("check_s", "patience_s") if found.get(key) is not None}
-    return Site(path, **{**values, "cpu": values["cpu"] or {}, "partitions": values["partitions"] or {}})
+    return Site(path, **filled({**found, "cpu": found.get("cpu") or {}}, schema))
 
 
 def _growing(amount: int, most: int | None) -> Callable[[Any, int], int]:

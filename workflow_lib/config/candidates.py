@@ -1,16 +1,16 @@
 """Candidate settings of a branch: what `nested_lomo` chooses among on the selection machines.
 
 `branches.<name>.candidates` is a list of other branches, or a grid of settings. Each point of a grid becomes a branch
-of its own here, so that its scores are made, stored and traced as any other's. Only the standard library is imported.
+of its own here, so that its scores are made, stored and traced as any other's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from copy import deepcopy
 from itertools import product
 from math import prod
 from typing import Any
 
-from workflow_lib.errors import nearest
+from workflow_lib.config.faults import unknown_names
 
 MAX_CANDIDATES = 100  # of one branch: each is scored on every machine of every fold
 IN_CONDITIONING = ("standardise", "components", "whiten")
@@ -18,25 +18,27 @@ AT_TOP = ("block", "view")  # every other key is the scorer's
 
 
 def with_candidates(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with a branch for each point of a grid; every `candidates` is then a list of branch names."""
+    """A configuration with defaults, with a branch for each point of a grid: all `candidates` are lists of branches.
+
+    The new branches have no defaults for what their grid changes.
+    """
     branches: dict[str, Any] = {}
     derived: dict[str, Any] = {}
     for name, branch in config["branches"].items():
         points = grid_branches(name, branch)
         derived |= points
-        given = branch.get("candidates", ())
-        listed = list(points if isinstance(given, Mapping) else given)
-        branches[name] = {**branch, "candidates": listed} if "candidates" in branch else branch
+        listed = points if isinstance(branch["candidates"], Mapping) else branch["candidates"]
+        branches[name] = {**branch, "candidates": list(listed)}
     return {**config, "branches": {**branches, **derived}}
 
 
 def grid_branches(name: str, branch: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Derived branches of a grid, by name, without the point that the branch itself is; none for a list of names."""
-    grid = branch.get("candidates")
+    grid = branch["candidates"]
     if not isinstance(grid, Mapping):
         return {}
     plain = {key: value for key, value in branch.items() if key not in ("candidates", "protocols")}
-    points = {}
+    points: dict[str, dict[str, Any]] = {}
     for values in product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
         derived = _with_settings(plain, point)
@@ -52,9 +54,8 @@ def _with_settings(branch: Mapping[str, Any], point: Mapping[str, Any]) -> dict[
             derived[key] = value
         else:
             derived["conditioning" if key in IN_CONDITIONING else "scorer"][key] = value
-    if derived["scorer"].get("kind") == "mse":
-        for key in ("reading", "shrinkage"):  # of the Mahalanobis score only
-            derived["scorer"].pop(key, None)
+    if derived["scorer"]["kind"] == "mse":
+        derived["scorer"] = {"kind": "mse"}  # reading and shrinkage are of the Mahalanobis score only
     return derived
 
 
@@ -67,9 +68,9 @@ def _word(value: object) -> str:
     return str(value)
 
 
-def candidate_faults(name: str, branches: Mapping[str, Any], adapted: Mapping[str, bool]) -> Iterator[str]:
-    """Faults of a branch's candidates; `adapted`: which branches stand on an adapted model."""
-    place, listed = f"branches.{name}.candidates", branches[name].get("candidates", ())
+def candidate_faults(name: str, branches: Mapping[str, Any], adapted: Set[str]) -> Iterator[str]:
+    """Faults of a branch's candidates; `adapted`: branches of adapted models."""
+    place, listed = f"branches.{name}.candidates", branches[name]["candidates"]
     count = prod(map(len, listed.values())) if isinstance(listed, Mapping) else len(listed)
     if count >= MAX_CANDIDATES:
         yield f"{place}: {count} candidates, at most {MAX_CANDIDATES - 1} can be tried: leave some out"
@@ -78,17 +79,10 @@ def candidate_faults(name: str, branches: Mapping[str, Any], adapted: Mapping[st
         if taken := [other for other in names if other in branches]:
             yield f"{place}: {', '.join(taken)} would be made of the grid and is a branch already: rename that one"
     else:
-        yield from _listed_faults(place, name, listed, branches, adapted)
-
-
-def _listed_faults(
-    place: str, name: str, names: list[str], branches: Mapping[str, Any], adapted: Mapping[str, bool]
-) -> Iterator[str]:
-    for other in names:
-        if other == name:
-            yield f"{place}: {name} itself is always a candidate: leave it out"
-        elif other not in branches:
-            yield f"{place}: there is no branch {other!r}: {nearest(other, branches)}"
-        elif adapted.get(other) and not adapted.get(name):
-            told = f"{other} is of an adapted model and {name} is not"
-            yield f"{place}: {told}: make {name} a candidate of {other} instead"
+        yield from unknown_names(place, "branch", listed, branches)
+        for other in listed:
+            if other == name:
+                yield f"{place}: {name} itself is always a candidate: leave it out"
+            elif other in adapted and name not in adapted:
+                what = f"{other} is of an adapted model and {name} is not"
+                yield f"{place}: {what}: make {name} a candidate of {other} instead"

@@ -1,19 +1,13 @@
-"""The sections `studies` and `stand_ins` of the configuration: names that lead nowhere, protocols that would mix.
+"""The sections `studies` and `stand_ins` of the configuration: names that lead nowhere, protocols that would mix."""
 
-Imported while the DAG is built, so only the standard library lies below it.
-"""
-
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from workflow_lib.config.faults import unknown_names
 from workflow_lib.errors import nearest
 
-DEFAULT_SUITE = "dev"  # of the published values
 SECTIONS = {"branch": "branches", "system": "systems"}
-# A name becomes a folder and file names.
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def entry_of(settings: Mapping[str, Any]) -> tuple[str, str]:
@@ -23,56 +17,27 @@ def entry_of(settings: Mapping[str, Any]) -> tuple[str, str]:
 
 def protocol_of(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """Protocol of a row: its own, or that of its study; "" where numbers take no part."""
-    return row.get("protocol", study.get("protocol", ""))
+    return row.get("protocol") or study.get("protocol") or ""
 
 
 def study_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Faults of studies and stand-ins; the shape is sound."""
-    suites = [*config["suites"], DEFAULT_SUITE]
-    yield from _chosen_faults(config["run"]["studies"], config["studies"])
     for name, study in config["studies"].items():
         place = f"studies.{name}"
-        if not PLAIN_NAME.fullmatch(name):
-            yield f"{place}: a name becomes part of file names: use letters, digits, '_', '-' and '.' only"
-        if study.get("suite", DEFAULT_SUITE) not in suites:
-            yield f"{place}.suite: there is no suite {study['suite']!r}: {nearest(study['suite'], suites)}"
-        yield from _entry_faults(place, study, config)
-        yield from _row_faults(place, study, config)
-        yield from _column_faults(place, study)
-    yield from _stand_in_faults(config)
-
-
-def _chosen_faults(chosen: str | list[str], studies: Mapping[str, Any]) -> Iterator[str]:
-    for name in [] if chosen == "auto" else [chosen] if isinstance(chosen, str) else chosen:
-        if name not in studies:
-            yield f"run.studies: there is no study {name!r}: {nearest(name, ['auto', *studies])}"
-
-
-def _entry_faults(place: str, study: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
-    """A study as a whole may be about one branch or system."""
-    if study["kind"] == "heat_map" and len(SECTIONS.keys() & study.keys()) != 1:
-        yield f"{place}: write either branch or system: a heat map shows one of them"
-        return
-    for kind in SECTIONS.keys() & study.keys():
-        yield from _name_faults(f"{place}.{kind}", kind, study[kind], config)
-
-
-def _row_faults(place: str, study: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
-    for number, row in enumerate(study.get("rows", [])):
-        where = f"{place}.rows[{number}]"
-        kinds = SECTIONS.keys() & row.keys()
-        if len(kinds) != 1:
-            yield f"{where}: write either branch or system: a row shows one of them"
-        for kind in kinds:
-            yield from _name_faults(f"{where}.{kind}", kind, row[kind], config)
-    if study["kind"] == "leave_one_branch_out":
-        yield from _removal_faults(place, study, study["system"], config)
-
-
-def _name_faults(where: str, kind: str, name: str, config: Mapping[str, Any]) -> Iterator[str]:
-    known = config[SECTIONS[kind]]
-    if name not in known:
-        yield f"{where}: there is no {kind} {name!r}: {nearest(name, known)}"
+        if "suite" in study:
+            # The published values are of `dev`, which a configuration need not have.
+            yield from unknown_names(f"{place}.suite", "suite", [study["suite"]], [*config["suites"], "dev"])
+        rows = enumerate(study.get("rows", ()))  # a heat map has none
+        entries = {place: study, **{f"{place}.rows[{number}]": row for number, row in rows}}
+        for where, entry in entries.items():
+            for kind in SECTIONS.keys() & entry.keys():
+                yield from unknown_names(f"{where}.{kind}", kind, [entry[kind]], config[SECTIONS[kind]])
+        if study["kind"] == "leave_one_branch_out":
+            yield from _removal_faults(place, study, study["system"], config)
+        if study["kind"] in ("comparison", "scopes"):
+            yield from _column_faults(place, study)
+    for name, other in config["stand_ins"].items():
+        yield from _stand_in_faults(name, other, config)
 
 
 def _removal_faults(place: str, study: Mapping[str, Any], name: str, config: Mapping[str, Any]) -> Iterator[str]:
@@ -93,8 +58,6 @@ def _removal_faults(place: str, study: Mapping[str, Any], name: str, config: Map
 
 def _column_faults(place: str, study: Mapping[str, Any]) -> Iterator[str]:
     """Rows that share a column share a protocol; a row that differences are taken to is one of them."""
-    if study["kind"] not in ("comparison", "scopes"):
-        return
     protocols = list(dict.fromkeys(protocol_of(study, row) for row in study["rows"]))
     if "" in protocols:
         yield f"{place}: no number stands without its protocol: write protocol in each row" + (
@@ -109,13 +72,11 @@ def _column_faults(place: str, study: Mapping[str, Any]) -> Iterator[str]:
         yield f"{place}.against: {what} the label {against!r}: {nearest(against, labels)}"
 
 
-def _stand_in_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    for name, other in config["stand_ins"].items():
-        sections = [section for section in SECTIONS.values() if name in config[section]]
-        if not sections:
-            known = [*config["branches"], *config["systems"]]
-            yield f"stand_ins.{name}: there is no branch or system {name!r}: {nearest(name, known)}"
-        elif not any(other in config[section] for section in sections):
-            section = sections[0]
-            word = next(kind for kind, plural in SECTIONS.items() if plural == section)
-            yield f"stand_ins.{name}: there is no {word} {other!r}: {nearest(other, config[section])}"
+def _stand_in_faults(name: str, other: str, config: Mapping[str, Any]) -> Iterator[str]:
+    sections = {kind: section for kind, section in SECTIONS.items() if name in config[section]}
+    if not sections:
+        known = [*config["branches"], *config["systems"]]
+        yield from unknown_names(f"stand_ins.{name}", "branch or system", [name], known)
+    elif not any(other in config[section] for section in sections.values()):
+        kind, section = next(iter(sections.items()))
+        yield from unknown_names(f"stand_ins.{name}", kind, [other], config[section])

@@ -1,12 +1,13 @@
 """The form of a package of 2026: labels, file names, evaluation clips and the fields of the meta file.
 
-Standard library only: the DAG imports it. docs/submission.md says where each name comes from.
+docs/submission.md says where each name comes from.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from workflow_lib.config.schema import definition
 from workflow_lib.errors import UserError
 
 FOLDER = "task2"
@@ -26,22 +27,7 @@ AUDIO = (".wav", ".flac")
 
 AUTHOR = ("firstname", "lastname", "email")
 AFFILIATION = ("institution", "location")
-DESCRIPTION = (
-    "input_sampling_rate",
-    "data_augmentation",
-    "front_end",
-    "acoustic_features",
-    "embeddings",
-    "machine_learning_method",
-    "aggregation_method",
-    "domain_adaptation_method",
-    "domain_generalization_method",
-    "ensemble_method_subsystem_count",
-    "decision_making",
-    "attribute_usage",
-    "external_data_usage",
-    "development_data_usage",
-)
+DESCRIPTION = tuple(definition("system_meta")["properties"]["description"]["propertyNames"]["enum"])
 FIGURES = ("auc_source", "auc_target", "pauc")
 
 Expected = Mapping[tuple[str, str], frozenset[str]]  # (machine, section) -> names of its test clips

@@ -1,7 +1,6 @@
 """The manifest of a machine: which clips a suite holds, or everything that is wrong with them."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from workflow_lib.dataset.clip_name import SPLITS, Fault, FaultError, one_line
 from workflow_lib.dataset.ground_truth import truth_of
 from workflow_lib.dataset.survey import FoundClip, discover_machines, survey_machine
 from workflow_lib.errors import UserError
+from workflow_lib.files import replacing, write_csv
 
 __all__ = [
     "Clip",
@@ -127,15 +127,8 @@ def write_manifest(path: str | Path, clips: Iterable[Clip]) -> None:
     """Writes clips as CSV, in the order given, so that the file appears whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(astuple(clip) for clip in clips)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as beside:
+        write_csv(beside, COLUMNS, (astuple(clip) for clip in clips))
 
 
 def read_manifest(path: str | Path) -> list[Clip]:

@@ -17,7 +17,6 @@ from workflow_lib.errors import UserError
 
 log = logging.getLogger(__name__)
 MOMENTS = ("mean", "std")
-DEFAULT_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -105,4 +104,4 @@ def batch_size(model: Mapping[str, Any], device: str) -> int:
     # The matrix library of a CPU may add in another order for another number of rows: one clip at a time keeps its
     # statistics, byte for byte, independent of the clips around it (leakage rule 3), and is no slower there.
     on_gpu = device != "cpu" and torch.cuda.is_available()
-    return model.get("batch_size", DEFAULT_BATCH) if on_gpu else 1
+    return model["batch_size"] if on_gpu else 1

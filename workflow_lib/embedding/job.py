@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from workflow_lib import __version__
-from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.dataset.loader import CHANNELS, ahead, equal_length_batches, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.digest import settings_digest
@@ -56,7 +55,7 @@ def embed_machine(
     with create_store(path, clips, facts) as store, torch.inference_mode():
         fill_store(store, clips, inference, reading, workers, f"embed {clips[0].machine} with {name}")
         if adapter:
-            _add_head(store, Path(adapter[0]), AdapterSettings.from_mapping(model["adaptation"]).statistics_block)
+            _add_head(store, Path(adapter[0]), model["adaptation"]["statistics_block"])
 
 
 def fill_store(

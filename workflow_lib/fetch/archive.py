@@ -1,6 +1,6 @@
 """Zips unpacked so that nothing leaves the folder, nothing is a link, and nothing grows beyond what it declares.
 
-All entries are looked at before the first byte is written; whatever is wrong ends in one line and an empty place.
+All entries are checked before the first byte is written; whatever is wrong ends in one line and no folder.
 """
 
 import re
@@ -8,107 +8,83 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from workflow_lib.errors import UserError
-from workflow_lib.fetch.part import FULL, readable
+from workflow_lib.fetch.connection import short_cause
+from workflow_lib.fetch.download import FULL, readable
+from workflow_lib.progress import Progress
 
+MAX_ENTRIES = 200_000
+MAX_RATIO = 50.0  # unpacked to packed, of the whole archive: recordings shrink by a tenth or two, silence by far more
+FREE_BYTES = 100_000_000  # unpacked; below this the ratio is not checked
+MAX_NAME_BYTES = 255
 PIECE_BYTES = 1 << 20
 ENCRYPTED = 0x1
 DRIVE = re.compile(r"[A-Za-z]:")
-MAX_NAME_BYTES = 255
 # A damaged or hostile zip can make the reader of the standard library fail in all of these ways.
-READ_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-READ_ERRORS += (UnicodeError, ValueError, OverflowError)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an archive may unpack to; recordings shrink by a tenth or two, silence by far more."""
-
-    entries: int = 200_000
-    ratio: float = 50.0  # unpacked to packed, of the whole archive
-    free_bytes: int = 100_000_000  # below this the ratio is not asked for
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of an archive, under the name that it will have."""
-
-    info: zipfile.ZipInfo
-    name: PurePosixPath
+READ_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
 class Refused(Exception):
     """Why an archive is not unpacked, in a few words."""
 
 
-DEFAULT = Limits()
-
-
-def unpack(
-    archive: Path, folder: Path, *, limits: Limits = DEFAULT, progress: Callable[[int], None] | None = None
-) -> list[PurePosixPath]:
-    """Unpack a zip into a folder that is not there yet; the names of its files, or UserError and no folder."""
-    if folder.exists():  # what fails below is removed again, and must not be another's
-        raise UserError(f"{folder}: is there already: remove it, then run the same command again")
+@contextmanager
+def unpacked(archive: Path) -> Iterator[Path]:
+    """A folder beside a zip with all its files, removed at the end of the block; UserError if it is not a sound zip."""
+    folder = archive.with_suffix(".unpacked")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     try:
-        with zipfile.ZipFile(archive) as opened:
-            entries = list(_checked(opened, archive.stat().st_size, limits))
-            _check_room(folder, entries)
-            folder.mkdir(parents=True)
-            for entry in entries:
-                _write(opened, entry, folder, progress or (lambda _: None))
-        return [entry.name for entry in entries]
-    except BaseException as error:
+        _unpack(archive, folder)
+        yield folder
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, (Refused, OSError, *READ_ERRORS)) and not isinstance(error, UserError):
-            raise UserError(f"{archive}: {_reason(error)}") from None
-        raise
 
 
-def declared_bytes(archive: Path) -> int:
-    """What a zip says it unpacks to; 0 where it cannot be read."""
+def _unpack(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
-            return sum(info.file_size for info in opened.infolist())
-    except (OSError, *READ_ERRORS):
-        return 0
+            entries = _checked(opened.infolist(), archive.stat().st_size)
+            needed, free = sum(info.file_size for info in entries.values()), shutil.disk_usage(archive.parent).free
+            if needed > free:
+                what = f"it unpacks to {readable(needed)}, {readable(free)} are free"
+                raise UserError(f"{archive}: not enough room: {what}: make room, then run the same command again")
+            folder.mkdir()
+            with Progress(needed, f"unpack {archive.name}", unit="byte") as progress:
+                for name, info in entries.items():
+                    _write(opened, info, folder / name, progress)
+    except UserError:
+        raise
+    except Refused as error:
+        what = f"{error}: nothing was unpacked: remove the archive, and ask the publisher"
+        raise UserError(f"{archive}: {what}") from None
+    except OSError as error:
+        what = "the disk is full" if error.errno in FULL else f"cannot be unpacked ({short_cause(error)})"
+        raise UserError(f"{archive}: {what}: correct that, then run the same command again") from None
+    except READ_ERRORS as error:
+        what = f"damaged ({short_cause(error)}): remove it, then run the same command again"
+        raise UserError(f"{archive}: {what}") from None
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, Refused):
-        return f"{error}: nothing was unpacked: remove the archive, and ask the publisher"
-    if isinstance(error, OSError) and error.errno in FULL:
-        return "the disk is full: make room, then run the same command again"
-    if isinstance(error, OSError):
-        return f"cannot be unpacked ({error.strerror or error}): mend that, then run the same command again"
-    return f"damaged ({' '.join(str(error).split())[:120]}): remove it, then run the same command again"
-
-
-# ---- before the first byte -------------------------------------------------------------------------------------------
-
-
-def _checked(opened: zipfile.ZipFile, packed_bytes: int, limits: Limits) -> Iterator[Entry]:
-    infos = opened.infolist()
-    if len(infos) > limits.entries:
-        raise Refused(f"{len(infos)} entries, at most {limits.entries} are taken")
+def _checked(infos: list[zipfile.ZipInfo], packed_bytes: int) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The files of an archive under the names that they will have."""
+    if len(infos) > MAX_ENTRIES:
+        raise Refused(f"{len(infos)} entries, at most {MAX_ENTRIES} are accepted")
     total = sum(info.file_size for info in infos)
-    if total > max(limits.free_bytes, limits.ratio * packed_bytes):
+    if total > max(FREE_BYTES, MAX_RATIO * packed_bytes):
         raise Refused(f"{readable(packed_bytes)} that unpack to {readable(total)}: no recordings shrink like that")
     _check_overlap(infos, packed_bytes)
-    seen: set[PurePosixPath] = set()
+    entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in infos:
         name = _safe_name(info)
-        _check_kind(info)
-        if info.is_dir() or not name.parts:
-            continue
-        if name in seen:
-            raise Refused(f"two entries with the name {_show(info)}")
-        seen.add(name)
-        yield Entry(info, name)
+        if name in entries:
+            raise Refused(f"two entries with the name {ascii(info.orig_filename)[:80]}")
+        if not info.is_dir() and name.parts:
+            entries[name] = info
+    return entries
 
 
 def _check_overlap(infos: list[zipfile.ZipInfo], packed_bytes: int) -> None:
@@ -116,62 +92,36 @@ def _check_overlap(infos: list[zipfile.ZipInfo], packed_bytes: int) -> None:
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
-            raise Refused(f"entries that overlap ({_show(info)})")
+            raise Refused(f"entries that overlap ({ascii(info.orig_filename)[:80]})")
         end = info.header_offset + info.compress_size
     if end > packed_bytes:
         raise Refused("entries beyond the end of the file")
 
 
 def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
-    """The name of an entry with plain separators; Refused if it could lead out of the folder or cannot be a file."""
+    """The name of an entry with plain separators; Refused if it could lead out of the folder or is no readable file."""
     # zipfile cuts names at a zero byte; Windows tools write backslashes.
     name = info.orig_filename.replace("\\", "/")
     path = PurePosixPath(name)
-    if path.is_absolute() or DRIVE.match(name):
-        raise Refused(f"an absolute path ({_show(info)})")
-    if ".." in path.parts:
-        raise Refused(f"a path out of the folder ({_show(info)})")
-    if not name.isprintable():
-        raise Refused(f"a name with unprintable characters ({_show(info)})")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts):
-        raise Refused(f"a name longer than {MAX_NAME_BYTES} bytes ({_show(info)})")
+    faults = {
+        "an absolute path": path.is_absolute() or DRIVE.match(name),
+        "a path out of the folder": ".." in path.parts,
+        "a name with unprintable characters": not name.isprintable(),
+        f"a name longer than {MAX_NAME_BYTES} bytes": any(len(part.encode()) > MAX_NAME_BYTES for part in path.parts),
+        "a link or device": stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR),
+        "an encrypted entry": info.flag_bits & ENCRYPTED,
+    }
+    for fault, found in faults.items():
+        if found:
+            raise Refused(f"{fault} ({ascii(info.orig_filename)[:80]})")
     return path
 
 
-def _check_kind(info: zipfile.ZipInfo) -> None:
-    mode = info.external_attr >> 16
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise Refused(f"a link or device ({_show(info)})")
-    if info.flag_bits & ENCRYPTED:
-        raise Refused(f"an encrypted entry ({_show(info)})")
-
-
-def _show(info: zipfile.ZipInfo) -> str:
-    text = ascii(info.orig_filename)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _check_room(folder: Path, entries: list[Entry]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = sum(entry.info.file_size for entry in entries), shutil.disk_usage(folder.parent).free
-    if needed > free:
-        what = f"it unpacks to {readable(needed)}, {readable(free)} are free"
-        raise UserError(f"{folder.parent}: not enough room: {what}: make room, then run the same command again")
-
-
-# ---- byte by byte ----------------------------------------------------------------------------------------------------
-
-
-def _write(opened: zipfile.ZipFile, entry: Entry, folder: Path, progress: Callable[[int], None]) -> None:
-    path = folder / entry.name
+def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, progress: Progress) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    written, declared = 0, entry.info.file_size
-    with opened.open(entry.info) as source, path.open("xb") as target:
-        while piece := source.read(PIECE_BYTES):
-            written += len(piece)
-            if written > declared:
-                break
+    with opened.open(info) as source, path.open("xb") as target:
+        while piece := source.read(PIECE_BYTES):  # never more than declared: zipfile stops there
             target.write(piece)
-            progress(len(piece))
-    if written != declared:
-        raise Refused(f"{_show(entry.info)} declares {declared} bytes and holds {written} or more")
+            progress.add(len(piece))
+        if target.tell() != info.file_size:
+            raise Refused(f"{ascii(info.orig_filename)[:80]} declares {info.file_size} bytes and holds {target.tell()}")

@@ -1,221 +1,166 @@
-"""Talking to a server that may be slow, busy or gone: retries with growing waits, redirects only to listed hosts.
+"""Requests to a server that may be slow, busy or gone: retries with growing waits, redirects to listed hosts only.
 
-Proxies, certificates and .netrc are taken from the environment, as the requests library does (HTTPS_PROXY, NO_PROXY,
+Proxies, certificates and .netrc come from the environment, as the requests library reads them (HTTPS_PROXY, NO_PROXY,
 REQUESTS_CA_BUNDLE).
 """
 
 import logging
-import random
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, ProtocolError
+from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util import Retry
 
 from workflow_lib import __version__
 from workflow_lib.errors import UserError
 
 log = logging.getLogger(__name__)
-REDIRECTS = (301, 302, 303, 307, 308)
-PASSING = (408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524)  # worth another attempt
-MAX_REDIRECTS = 8
+RETRIED = (408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524)
+LONGEST_RETRY_AFTER_S = 900.0
+MOVED = "it was moved or withdrawn; look at the publisher's page"
+NOT_ALLOWED = "check the proxy, or download it with a browser"
+ADVICE = {404: MOVED, 410: MOVED, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 407: NOT_ALLOWED}
 PORTS = {"http": 80, "https": 443}
+NETWORK_ERRORS = (requests.RequestException, HTTPError, ValueError)
 Result = TypeVar("Result")
-# What a connection can die of on the way; anything else is a fault of the program.
-NETWORK_ERRORS = (requests.ConnectionError, requests.Timeout, HTTPError)
-PIECE_BYTES = 1 << 16
 
 
-@dataclass(frozen=True)
-class Retry:
-    """How long to be patient; waits grow twofold from the first to the longest, each shortened at random."""
+class _Retry(Retry):
+    """Gives up at once where waiting does not help: at a refused certificate, and at a very long `Retry-After`."""
 
-    attempts: int = 8  # in a row, without one new byte
-    first_wait_s: float = 1.0
-    longest_wait_s: float = 60.0
-    patience_s: float = 900.0  # longest wait that a server may ask for (Retry-After)
-    timeout_s: float = 60.0  # without an answer, or without one more byte
-
-    def wait_s(self, attempt: int) -> float:
-        """How long to wait after a failure, counted from 1; at random, so that jobs do not come in step."""
-        return min(self.longest_wait_s, self.first_wait_s * 2 ** min(attempt - 1, 32)) * random.uniform(0.5, 1.0)
-
-
-DEFAULT = Retry()
-
-
-class Passing(Exception):
-    """A failure that another attempt may mend; `wait_s` is what the server asks for."""
-
-    def __init__(self, what: str, wait_s: float | None = None) -> None:
-        super().__init__(what)
-        self.wait_s = wait_s
-
-
-def patiently(
-    attempt: Callable[[], Result], url: str, settings: Retry, position: Callable[[], int] = lambda: 0
-) -> Result:
-    """Call `attempt` until it ends without a Passing failure; failures are counted anew when `position` has grown.
-
-    Raises UserError when all attempts are used up, or when the server asks for a wait beyond the patience.
-    """
-    failures, furthest = 0, position()
-    while True:
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:
-            return attempt()
-        except Passing as failure:
-            failures = 1 if position() > furthest else failures + 1
-            furthest = max(furthest, position())
-            if failures >= settings.attempts:
-                times = f"{settings.attempts} attempts" if settings.attempts > 1 else "one attempt"
-                raise UserError(f"{url}: {failure}, after {times}: run the same command again later") from None
-            time.sleep(_wait_s(failure, failures, url, settings))
+            wait_s = super().get_retry_after(response)
+        except InvalidHeader:
+            return None
+        if wait_s and wait_s > LONGEST_RETRY_AFTER_S:
+            header = response.headers["Retry-After"]
+            raise ValueError(f"the server answers {response.status} with Retry-After: {header}")
+        return wait_s
+
+    def increment(self, *args: Any, **more: Any) -> Self:
+        error: Exception | None = more.get("error")
+        if error and "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise error
+        return super().increment(*args, **more)
 
 
-def _wait_s(failure: Passing, failures: int, url: str, settings: Retry) -> float:
-    asked = failure.wait_s or 0.0
-    if asked > settings.patience_s:
-        raise UserError(f"{url}: {failure} and asks to wait {asked:.0f} s: run the same command again then")
-    wait = max(asked, settings.wait_s(failures))
-    log.warning("%s: %s: attempt %d of %d in %.1f s", url, failure, failures + 1, settings.attempts, wait)
-    return wait
+class Session(requests.Session):
+    """A session of requests for one file at a time, with retries (urllib3's `Retry`) and a check of every host.
 
-
-@contextmanager
-def opened(
-    url: str, headers: Mapping[str, str], hosts: Collection[str], settings: Retry
-) -> Iterator[requests.Response]:
-    """The answer to a GET, its body unread; Passing where another attempt may help, else UserError.
-
-    Statuses 200, 206 and 416 come back. Redirects may lead to the host of the URL and to `hosts` (".example.org": all
-    hosts below it), and never from https to http.
+    hosts: what redirects may lead to besides the host of the file (".example.org": all hosts below it), never from
+    https to http. attempts: in a row, without one new byte. timeout_s: without an answer, or without one more byte.
+    backoff_s: scale of the growing waits between attempts.
     """
-    with requests.Session() as session, _connection_faults(url):
-        response = _follow(session, url, headers, hosts, settings)
-        with response:
-            _check_status(url, response)
+
+    def __init__(
+        self, hosts: Collection[str] = (), attempts: int = 8, timeout_s: float = 60.0, backoff_s: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.hosts, self.timeout_s, self.origin, self.max_redirects = hosts, timeout_s, "", 8
+        self.retries = _Retry(
+            total=attempts - 1,
+            allowed_methods=["GET"],
+            status_forcelist=RETRIED,
+            raise_on_status=False,
+            backoff_factor=backoff_s,
+            backoff_max=60.0,
+            backoff_jitter=backoff_s,  # jobs that failed together do not come again together
+        )
+        for scheme in PORTS:
+            self.mount(f"{scheme}://", HTTPAdapter(max_retries=self.retries))
+        # identity: a file that is compressed on the way has other bytes at the offset where it is resumed.
+        self.headers.update({"User-Agent": f"dualmic-asd/{__version__}", "Accept-Encoding": "identity"})
+
+    @classmethod
+    def of(cls, fetch: Mapping[str, Any], hosts: Collection[str] = ()) -> Self:
+        """A session with the settings of section `fetch` of the configuration, and further hosts."""
+        return cls((*hosts, *fetch["hosts"]), fetch["attempts"], fetch["timeout_s"])
+
+    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
+        check_host(request.url or "", self.origin, self.hosts)
+        return super().send(request, **settings)
+
+    @contextmanager
+    def open(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+        """The answer to a GET with status 200, 206 or 416, its body unread; UserError for other statuses."""
+        self.origin = url
+        with self.get(url, headers=headers, stream=True, timeout=self.timeout_s) as response:
+            if response.status_code not in (200, 206, 416):
+                advice = ADVICE.get(response.status_code, "run the same command again later")
+                raise UserError(f"{url}: the server answers {response.status_code} {response.reason}: {advice}")
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in ("", "identity"):
+                raise UserError(f"{url}: is compressed as {encoding} on the way: check the proxy")
             yield response
 
 
-@contextmanager
-def _connection_faults(url: str) -> Iterator[None]:
-    try:
-        yield
-    except requests.exceptions.SSLError as error:
-        if "CERTIFICATE_VERIFY_FAILED" not in str(error):
-            raise Passing(_words(error)) from None
-        advice = "check the clock; behind a proxy that looks into connections, set REQUESTS_CA_BUNDLE"
-        raise UserError(f"{url}: no safe connection ({_cause(error)}): {advice}") from None
-    except NETWORK_ERRORS as error:
-        raise Passing(_words(error)) from None
-    except (requests.RequestException, UnicodeError) as error:
-        raise UserError(
-            f"{url}: cannot be asked for ({_cause(error)}): mend the address, or the proxy settings"
-        ) from None
-
-
-def _follow(
-    session: requests.Session, url: str, headers: Mapping[str, str], hosts: Collection[str], settings: Retry
-) -> requests.Response:
-    address = url
-    # identity: a file that is packed on the way has other bytes at the offset where it is taken up.
-    headers = {"User-Agent": f"dualmic-asd/{__version__}", "Accept-Encoding": "identity", **headers}
-    for _ in range(MAX_REDIRECTS):
-        response = session.get(address, headers=headers, stream=True, allow_redirects=False, timeout=settings.timeout_s)
-        target = response.headers.get("Location")
-        if response.status_code not in REDIRECTS or not target:
-            return response
-        response.close()
-        following = urljoin(address, target)
-        check_host(following, url, hosts)
-        if urlsplit(address).scheme == "https" and urlsplit(following).scheme != "https":
-            raise UserError(f"{url}: leads from https to http ({following}): refused; name another address")
-        address = following
-    raise UserError(f"{url}: leads round in a circle ({MAX_REDIRECTS} redirects): name another address")
-
-
 def check_host(url: str, origin: str, hosts: Collection[str]) -> None:
-    """UserError unless a URL lies on the host of `origin`, or on one of `hosts`."""
-    host, own = urlsplit(url).hostname or "", urlsplit(origin).hostname
-    port = urlsplit(url).port or PORTS.get(urlsplit(url).scheme)
-    if urlsplit(url).scheme not in PORTS:
-        raise UserError(f"{origin}: leads to {url}: neither http nor https: refused; name another address")
-    names = (host, f"{host}:{port}")
-    if host == own or any(name == entry.lower() or _below(host, entry) for entry in hosts for name in names):
-        return
-    raise UserError(f"{origin}: leads to another host, {host}: refused; if you trust it, add {host} to fetch.hosts")
+    """UserError unless a URL is on the host of `origin` or on one of `hosts`, and as safe as `origin` (https)."""
+    place, own = urlsplit(url), urlsplit(origin)
+    host = place.hostname or ""
+    names = (host, f"{host}:{place.port or PORTS.get(place.scheme)}")
+    if place.scheme not in PORTS or (own.scheme == "https" and place.scheme != "https"):
+        raise UserError(f"{origin}: leads to {url}, which is not {own.scheme}: refused; use another address")
+    known = (entry.lower() for entry in hosts)
+    if host != own.hostname and not any(e in names or (e.startswith(".") and host.endswith(e)) for e in known):
+        raise UserError(f"{origin}: leads to another host, {host}: refused; if you trust it, add {host} to fetch.hosts")
 
 
-def _below(host: str, entry: str) -> bool:
-    return entry.startswith(".") and host.endswith(entry.lower())
+def with_retries(
+    attempt: Callable[[], Result], session: Session, url: str, position: Callable[[], int] = lambda: 0
+) -> Result:
+    """Call `attempt` again while the connection fails in the middle of an answer, until attempts are used up.
+
+    They are counted anew when `position`, the number of bytes so far, has grown. Raises UserError of one line.
+    """
+    retries, furthest = session.retries, position()
+    with network_errors(url):
+        while True:
+            try:
+                return attempt()
+            except HTTPError as error:
+                if position() > furthest:
+                    retries, furthest = session.retries, position()
+                retries = retries.increment("GET", url, error=error)
+                log.warning("%s: the connection failed after %d bytes (%s)", url, position(), short_cause(error))
+                retries.sleep()
 
 
-def _check_status(url: str, response: requests.Response) -> None:
-    status = response.status_code
-    what = f"the server answers {status} {response.reason or ''}".rstrip()
-    if status in PASSING:
-        raise Passing(what, _retry_after_s(response.headers.get("Retry-After")))
-    if status in (404, 410):
-        raise UserError(f"{url}: not found ({status}): it was moved or withdrawn; look at the publisher's page")
-    if status in (401, 403, 407):
-        raise UserError(f"{url}: not allowed ({status}): check the proxy, or download it with a browser")
-    if status not in (200, 206, 416):
-        raise UserError(f"{url}: {what}: name another address")
-    packed = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if packed not in ("", "identity"):
-        raise UserError(f"{url}: comes packed as {packed}, which was not asked for: check the proxy")
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds until another attempt is welcome: a number, or a date of HTTP; None for anything else."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def read_small(url: str, hosts: Collection[str], settings: Retry, limit_bytes: int) -> bytes:
+def read_small(session: Session, url: str, limit_bytes: int) -> bytes:
     """The whole body of a small answer; UserError if it is longer than the limit."""
 
     def attempt() -> bytes:
-        with opened(url, {}, hosts, settings) as response:
-            body = bytearray()
-            for piece in pieces(response):
-                body += piece
-                if len(body) > limit_bytes:
-                    raise UserError(f"{url}: longer than {limit_bytes} bytes: check the address")
-            return bytes(body)
+        with session.open(url) as response:
+            return response.raw.read(limit_bytes + 1)
 
-    return patiently(attempt, url, settings)
+    body = with_retries(attempt, session, url)
+    if len(body) > limit_bytes:
+        raise UserError(f"{url}: longer than {limit_bytes} bytes: check the address")
+    return body
 
 
-def pieces(response: requests.Response) -> Iterator[bytes]:
-    """The body as it comes; what had come before a connection broke off is not lost, as it would be in fixed pieces."""
-    while data := response.raw.read1(PIECE_BYTES):
-        yield data
+@contextmanager
+def network_errors(url: str, kinds: tuple[type[Exception], ...] = NETWORK_ERRORS) -> Iterator[None]:
+    """UserError of one line for whatever a connection can fail with; kinds: the exceptions of an HTTP library."""
+    try:
+        yield
+    except UserError:
+        raise
+    except kinds as error:
+        what = "no answer in time" if "timed out" in str(error) else f"the connection failed ({short_cause(error)})"
+        advice = "check the address and the proxy, or run the same command again later"
+        if "CERTIFICATE_VERIFY_FAILED" in what:
+            advice = "check the clock; behind a proxy that reads connections, set REQUESTS_CA_BUNDLE"
+        raise UserError(f"{url}: {what}: {advice}") from None
 
 
-def _words(error: Exception) -> str:
-    cause = _cause(error)
-    if isinstance(error, requests.Timeout) or "timed out" in cause:
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return f"the proxy does not answer ({cause})"
-    if isinstance(error, ProtocolError):
-        return f"the connection broke off ({cause})"
-    return f"no connection ({cause})"
-
-
-def _cause(error: BaseException) -> str:
+def short_cause(error: BaseException) -> str:
     """The innermost reason in a few words: requests wraps it three times and adds addresses of objects."""
     for _ in range(8):
         inner = [getattr(error, "reason", None), error.__cause__, *error.args]

@@ -1,195 +1,202 @@
-"""One file from a server: taken up where it broke off, and the right bytes or no file at all."""
+"""One file from a server: resumed where it broke off, and the right bytes or no file at all."""
 
+import errno
+import fcntl
+import hashlib
+import json
 import logging
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import requests
+from tqdm import tqdm
+from urllib3.exceptions import ProtocolError
 
 from workflow_lib.errors import UserError
-from workflow_lib.fetch.connection import DEFAULT, Passing, Retry, opened, patiently, pieces
-from workflow_lib.fetch.part import CHUNK_BYTES, KINDS, Part, Sums, held_part
-
-__all__ = ["Fetched", "Retry", "download", "measure"]
+from workflow_lib.fetch.connection import Session, with_retries
+from workflow_lib.files import replacing
 
 log = logging.getLogger(__name__)
+PIECE_BYTES = 1 << 16
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a full disk, quota or file system answers
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """A file that is whole; checksums: {"md5": …, "sha256": …}."""
-
-    size: int
-    checksums: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What is known of a file before it comes; None where nothing is."""
-
-    size: int | None
-    checksum: str | None  # "md5:<hex>" or "sha256:<hex>"
-
-    def __post_init__(self) -> None:
-        if self.checksum is not None and self.kind not in KINDS:
-            raise UserError(f"checksum {self.checksum!r}: unknown kind: write md5:<digits> or sha256:<digits>")
-
-    @property
-    def kind(self) -> str | None:
-        return self.checksum.partition(":")[0].lower() if self.checksum else None
-
-    def fault(self, size: int, checksums: Mapping[str, str]) -> str | None:
-        """How bytes differ from the published ones, or None."""
-        if self.size is not None and size != self.size:
-            return f"{size} bytes, published are {self.size}"
-        if self.checksum is None:
-            return None
-        wanted = self.checksum.partition(":")[2].lower()
-        found = checksums[self.kind]
-        return f"{self.kind} is {found}, published is {wanted}" if found != wanted else None
+def readable(size: float) -> str:
+    """A number of bytes for people: three figures and a decimal unit, such as 1.23GB."""
+    return tqdm.format_sizeof(size, "B")
 
 
 def download(
+    session: Session,
     url: str,
     path: Path,
     *,
-    size: int | None,
-    checksum: str | None,
-    hosts: Collection[str] = (),
-    progress: Callable[[int], None] | None = None,
-    settings: Retry = DEFAULT,
-) -> Fetched:
+    size: int | None = None,
+    checksum: str | None = None,
+    progress: Callable[[int], object] = lambda _: None,
+) -> None:
     """Get a file; where it is there already and is the published one, no connection is made.
 
-    hosts: further hosts that redirects may lead to. progress: called with the bytes that have come since its last call
-    (those taken up at first; negative where a download starts again). Raises UserError of one line.
+    size, checksum ("md5:<hex>" or "sha256:<hex>"): of the published file, None where unknown. progress: called with the
+    bytes that have come since its last call (those of an earlier run at first; negative where a download starts again).
+    Raises UserError of one line.
     """
-    expected = Expected(size, checksum)
     if path.is_file():
-        there = measure(path)
-        fault = expected.fault(there.size, there.checksums)
+        fault = _fault(path, size, checksum)
         if fault is None:
-            return there
-        log.warning("%s: not the published file (%s): it is downloaded again", path, fault)
-    with held_part(path, url, progress or (lambda _: None)) as part:
-        return _Transfer(part, expected, hosts, settings).run()
-
-
-def measure(path: Path) -> Fetched:
-    """Size and sums of a file on disk."""
-    sums, size = Sums(), 0
-    with path.open("rb") as file:
-        while data := file.read(CHUNK_BYTES):
-            sums.add(data)
-            size += len(data)
-    return Fetched(size, sums.checksums)
-
-
-@dataclass
-class _Transfer:
-    """Brings a part to its end, over as many connections as it takes."""
-
-    part: Part
-    expected: Expected
-    hosts: Collection[str]
-    settings: Retry
-
-    def run(self) -> Fetched:
-        self._complete()
-        fault = self._fault()
-        if fault and self.part.resumed:
-            # The beginning may have been damaged, or be of another version that the server did not tell apart.
-            log.warning("%s: %s: the bytes from before are thrown away", self.part.path, fault)
-            self.part.restart(None)
-            self._complete()
-            fault = self._fault()
-        if fault:
-            self.part.discard()
-            advice = (
-                "the download was removed: run the same command again; if it ends like this again, ask the publisher"
-            )
-            raise UserError(f"{self.part.path}: {fault} ({self.part.url}): {advice}")
-        self.part.publish()
-        return Fetched(self.part.position, self.part.sums.checksums)
-
-    def _fault(self) -> str | None:
-        return self.expected.fault(self.part.position, self.part.sums.checksums)
-
-    def _complete(self) -> None:
-        patiently(self._connect_once, self.part.url, self.settings, lambda: self.part.position)
-
-    def _connect_once(self) -> None:
-        part, size = self.part, self.expected.size
-        if size is not None and part.position > size:
-            part.restart(None)
-        if size is not None and part.position == size and part.position:
             return
-        if not part.validator and not self.expected.checksum:
-            part.restart(None)  # nothing would show that the rest is of another version
-        headers = _range_headers(part)
-        with opened(part.url, headers, self.hosts, self.settings) as response:
-            total = self._begin(response)
-            self._receive(response, total)
-
-    def _begin(self, response: requests.Response) -> int | None:
-        """Set the part to where the body of an answer begins; the size of the whole file, if it is said."""
-        part = self.part
-        if response.status_code == 206 and _continues(response, part):
-            part.resumed = True
-            total = _content_range(response)[1]
-        elif response.status_code == 200:
-            part.restart(_validator(response))
-            total = _content_length(response)
+        log.warning("%s: not the published file (%s): it is downloaded again", path, fault)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("ab", buffering=0) as file:
+            _hold(file, part, path)
+            _complete(session, _PartialFile(path, url, file, progress), size, checksum)
+    except OSError as error:
+        if error.errno not in FULL:
+            what = f"cannot be written ({error.strerror or error}): correct that, then run the same command again"
         else:
+            so_far = readable(part.stat().st_size if part.exists() else 0)
+            what = f"the disk is full after {so_far}: make room in {path.parent}; the same command goes on from there"
+        raise UserError(f"{path}: {what}") from None
+
+
+def _fault(path: Path, size: int | None, checksum: str | None) -> str | None:
+    """How a file differs from the published one, or None."""
+    found_size = path.stat().st_size
+    if size is not None and found_size != size:
+        return f"{found_size} bytes, published are {size}"
+    if checksum is None:
+        return None
+    kind, _, wanted = checksum.lower().partition(":")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
+    return f"{kind} is {found}, published is {wanted}" if found != wanted else None
+
+
+def _hold(file: BinaryIO, part: Path, path: Path) -> None:
+    """One process at a time downloads a file."""
+    with suppress(OSError):  # a file system without locks: then nothing is held
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{path}: another process downloads it: wait for it, or end it") from None
+    # Between opening and locking, the process that held it may have moved it into place.
+    if not part.exists() or os.fstat(file.fileno()).st_ino != part.stat().st_ino:
+        raise UserError(f"{path}: another process has just downloaded it: run the same command again")
+
+
+class _PartialFile:
+    """The bytes so far in `<name>.part`; `<name>.part.json` holds their address and version.
+
+    resumed: bytes of an earlier connection are in it.
+    """
+
+    def __init__(self, path: Path, url: str, file: BinaryIO, progress: Callable[[int], object]) -> None:
+        self.path, self.url, self.file, self.progress = path, url, file, progress
+        self.part, self.facts = Path(file.name), path.with_name(f"{path.name}.part.json")
+        progress(self.position)
+        try:
+            facts = json.loads(self.facts.read_text(encoding="utf-8"))
+            known, self.validator = facts["url"] == url, facts["validator"]
+        except (OSError, ValueError, KeyError, TypeError):
+            known = False
+        if not known:
+            self.restart(None)
+        self.resumed = self.position > 0
+
+    @property
+    def position(self) -> int:
+        return os.fstat(self.file.fileno()).st_size
+
+    def restart(self, validator: str | None) -> None:
+        """Begin a version of the file; the bytes of another go first, lest they are taken for this one's."""
+        self.progress(-self.position)
+        self.file.truncate(0)
+        self.validator, self.resumed = validator, False
+        with replacing(self.facts) as beside:
+            beside.write_text(json.dumps({"url": self.url, "validator": validator}), encoding="utf-8")
+
+    def append(self, data: bytes) -> None:
+        """Write the next bytes, all of them."""
+        rest = memoryview(data)
+        while rest:
+            written = self.file.write(rest)
+            self.progress(written)
+            rest = rest[written:]
+
+
+def _complete(session: Session, part: _PartialFile, size: int | None, checksum: str | None) -> None:
+    """Receive the rest over as many connections as it takes, and move the file into place if it is the right one."""
+
+    def receive() -> str | None:
+        with_retries(lambda: _receive(session, part, size, checksum), session, part.url, lambda: part.position)
+        return _fault(part.part, size, checksum)
+
+    try:
+        fault = receive()
+        if fault and part.resumed:
+            # The beginning may be damaged, or of another version that the server did not tell apart.
+            log.warning("%s: %s: the bytes from before are thrown away", part.path, fault)
             part.restart(None)
-            raise Passing("the server cannot go on where the download broke off")
-        if self.expected.size is not None and total not in (None, self.expected.size):
-            part.discard()
+            fault = receive()
+        if fault:
+            part.restart(None)
+            advice = "the download was removed: run the same command again; if that does not help, ask the publisher"
+            raise UserError(f"{part.path}: {fault} ({part.url}): {advice}")
+        os.fsync(part.file.fileno())
+        part.part.replace(part.path)
+        part.facts.unlink(missing_ok=True)
+    finally:
+        if not part.position:
+            part.part.unlink(missing_ok=True)
+            part.facts.unlink(missing_ok=True)
+
+
+def _receive(session: Session, part: _PartialFile, size: int | None, checksum: str | None) -> None:
+    """Append what one connection brings; urllib3's HTTPError where another attempt may bring the rest."""
+    if size is not None and part.position > size:
+        part.restart(None)
+    if size and part.position == size:
+        return
+    if not part.validator and not checksum:
+        part.restart(None)  # nothing would show that the rest is of another version
+    headers = {"Range": f"bytes={part.position}-"} if part.position else {}
+    if part.position and part.validator:
+        headers["If-Range"] = part.validator
+    with session.open(part.url, headers) as response:
+        _begin(response, part)
+        coming = response.raw.length_remaining  # None if the server does not say it
+        total = size if coming is None else part.position + coming
+        if size is not None and size != total:
+            part.restart(None)
             advice = "nothing was downloaded: check the proxy, or ask the publisher"
-            raise UserError(f"{part.url}: {total} bytes, published are {self.expected.size}: {advice}")
-        part.check_room(total if total is not None else self.expected.size)
-        return total if total is not None else self.expected.size
-
-    def _receive(self, response: requests.Response, total: int | None) -> None:
-        for data in pieces(response):
-            if total is not None and self.part.position + len(data) > total:
-                self.part.restart(None)
-                raise Passing(f"the server sent more than the {total} bytes it should")
-            self.part.append(data)
-        if total is not None and self.part.position < total:
-            raise Passing(f"the connection ended after {self.part.position} of {total} bytes")
-
-
-def _range_headers(part: Part) -> dict[str, str]:
-    if not part.position:
-        return {}
-    condition = {"If-Range": part.validator} if part.validator else {}
-    return {"Range": f"bytes={part.position}-", **condition}
+            raise UserError(f"{part.url}: {total} bytes, published are {size}: {advice}")
+        if total is not None and total - part.position > (free := shutil.disk_usage(part.path.parent).free):
+            missing = f"{readable(total - part.position)} are still to come, {readable(free)} are free"
+            raise UserError(f"{part.path}: not enough room: {missing}: make room in {part.path.parent}")
+        # read1: what has come before a connection breaks off is not lost, as it would be in pieces of one size.
+        while data := response.raw.read1(PIECE_BYTES):
+            part.append(data)
+            if total is not None and part.position > total:
+                raise ProtocolError(f"more than the {total} bytes of the file")
+        if total is not None and part.position < total:
+            raise ProtocolError(f"it ended after {part.position} of {total} bytes")
 
 
-def _continues(response: requests.Response, part: Part) -> bool:
-    """Whether a partial answer begins where the part ends, and is of the same version."""
-    start, _ = _content_range(response)
-    same = part.validator is None or _validator(response) in (None, part.validator)
-    return part.position > 0 and start == part.position and same
-
-
-def _validator(response: requests.Response) -> str | None:
-    """What tells versions of a file apart: a strong ETag, else the time of the last change."""
-    tag = response.headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
-
-
-def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
-    """First byte and size of the whole from `Content-Range: bytes 5-99/100`."""
-    unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
-    span, _, total = rest.partition("/")
-    start = span.partition("-")[0]
-    known = unit.lower() == "bytes" and start.isdecimal()
-    return int(start) if known else None, int(total) if known and total.isdecimal() else None
-
-
-def _content_length(response: requests.Response) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+def _begin(response: requests.Response, part: _PartialFile) -> None:
+    """Bring the partial file to where the body of an answer begins; ProtocolError if it cannot continue the file."""
+    tag = response.headers.get("ETag", "W/")
+    validator = tag if not tag.startswith("W/") else response.headers.get("Last-Modified")
+    continues = response.headers.get("Content-Range", "").startswith(f"bytes {part.position}-")  # bytes 5-99/100
+    if response.status_code == 200:
+        part.restart(validator)
+    elif response.status_code == 206 and continues and (part.validator is None or validator in (None, part.validator)):
+        part.resumed = True
+    else:
+        part.restart(None)
+        raise ProtocolError("the server cannot go on where the download broke off")

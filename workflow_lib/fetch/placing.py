@@ -8,11 +8,11 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
+from workflow_lib.fetch.lock import RemoteFile
 
 log = logging.getLogger(__name__)
 NOTE = ".fetched.json"
@@ -57,14 +57,16 @@ def conflict(folder: Path, checksum: str) -> str | None:
     return None
 
 
-def place(unpacked: Path, machine_folder: Path, splits: Iterable[str], note: Mapping[str, object]) -> None:
+def place(unpacked: Path, machine_folder: Path, splits: tuple[str, ...], archive: RemoteFile) -> None:
     """Move the splits of an unpacked archive to a machine folder, which may hold the other split already."""
-    splits = tuple(splits)
     source = _machine_in(unpacked, machine_folder.name, splits)
     for split in splits:
-        facts = Note(**note, files=_count(source / split))
-        (source / split / NOTE).write_text(json.dumps(asdict(facts)) + "\n", encoding="utf-8")
-    _drop_other_folders(source, splits)
+        note = Note(archive.record, archive.name, archive.checksum, files=_count(source / split))
+        (source / split / NOTE).write_text(json.dumps(asdict(note)) + "\n", encoding="utf-8")
+    for path in source.iterdir():
+        if path.is_dir() and path.name not in splits:
+            log.warning("%s: not a folder of this set, left out", path.name)
+            shutil.rmtree(path)
     os.sync()  # the disk has the files before a name says that they are there
     machine_folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -81,15 +83,8 @@ def _machine_in(unpacked: Path, machine: str, splits: tuple[str, ...]) -> Path:
         if all((folder / split).is_dir() for split in splits):
             return folder
     wanted = " and ".join(f"{machine}/{split}" for split in splits)
-    found = ", ".join(sorted(path.name for path in unpacked.iterdir())[:5])
+    found = and_more(sorted(path.name for path in unpacked.iterdir()), 5)
     raise UserError(f"the archive of {machine} has no {wanted}, but {found or 'nothing'}: ask the publisher")
-
-
-def _drop_other_folders(source: Path, splits: tuple[str, ...]) -> None:
-    for path in source.iterdir():
-        if path.is_dir() and path.name not in splits:
-            log.warning("%s: not a folder of this set, left out", path.name)
-            shutil.rmtree(path)
 
 
 def _merge(source: Path, machine_folder: Path, splits: tuple[str, ...]) -> None:

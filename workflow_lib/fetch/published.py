@@ -4,16 +4,13 @@ Imported while the DAG is built: standard library and yaml only. Facts stand in 
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from workflow_lib.files import read_yaml
 
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-HUGGING_FACE = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Published:
     def address(self) -> str:
         """Where it is downloaded from; HF_ENDPOINT names a mirror of Hugging Face."""
         if self.huggingface:
-            endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUGGING_FACE
+            endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
             return f"{endpoint}/{self.huggingface}/resolve/main/{self.file}"
         return self.archive or self.url or ""
 
@@ -51,14 +48,12 @@ class Published:
 @cache
 def published() -> dict[str, list[Published]]:
     """All published files by encoder, the one that config.yaml means first."""
-    facts = read_yaml(Path(__file__).with_name("weights.yaml"))
-    return {encoder: _files(encoder, entry) for encoder, entry in facts.items()}
-
-
-def _files(encoder: str, entry: Mapping[str, Any]) -> list[Published]:
-    shared = {key: value for key, value in entry.items() if key != "files"}
-    shared["hosts"] = tuple(shared["hosts"])
-    return [Published(encoder=encoder, name=name, **shared, **file) for name, file in entry["files"].items()]
+    found: dict[str, list[Published]] = {}
+    for encoder, entry in read_yaml(Path(__file__).with_name("weights.yaml")).items():
+        shared = {**entry, "hosts": tuple(entry["hosts"])}
+        files = shared.pop("files")
+        found[encoder] = [Published(encoder=encoder, name=name, **shared, **file) for name, file in files.items()]
+    return found
 
 
 def restricted_encoders() -> list[str]:

@@ -16,7 +16,6 @@ from workflow_lib.scoring.score_file import read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
 log = logging.getLogger(__name__)
-DEFAULT_STEP = 0.1
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def fit_fold(
     """
     choices = choose_candidates(tables, candidates)
     chosen = {machine: chosen_tables(of_machine, choices) for machine, of_machine in tables.items()}
-    branches, step, search = system["branches"], system.get("step", DEFAULT_STEP), system.get("search", "grid")
+    branches, step, search = system["branches"], system["step"], system["search"]
     if "weights" in system:
         return StoredFold(_fixed(chosen, branches, system["weights"], protocol), choices)
     return StoredFold(fit_fusion(chosen, branches, step, search=search, protocol=protocol), choices)

@@ -3,12 +3,16 @@
 Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from workflow_lib.config.candidates import with_candidates
 from workflow_lib.config.checks import check_config
+from workflow_lib.config.schema import with_defaults
 from workflow_lib.errors import UserError
 from workflow_lib.files import read_yaml
 from workflow_lib.plan.paths import Paths
@@ -18,17 +22,19 @@ from workflow_lib.plan.suites import load_suite
 EARLIER = "profiles/earlier/workflow.yaml"  # suites of 2023-2025
 
 
-def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
-    """Check the configuration and plan the run; `defaults` is the file that the user's own was laid over.
+def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | Path] = ()) -> Plan:
+    """Check the configuration and plan the run.
 
+    defaults: the file that the user's own was laid over; files: all that Snakemake made the configuration from.
     Raises UserError with all faults of a kind at once, one line each.
     """
-    config = _with_named_suites(config, defaults)
-    check_config(config)
-    config = with_candidates(config)
+    _check_keys([*files, *defaults.parent.glob("profiles/*/config.yaml")])
+    written = _with_named_suites(config, defaults)
+    check_config(written)
+    config = with_defaults(with_candidates(with_defaults(written)))
     paths = Paths(config["results"])
-    run_suites = _chosen_suites(config, defaults)
-    needed = [s for name in run_suites for s in (name, config["suites"][name].get("select_on")) if s]
+    run_suites = _chosen_suites(written, defaults)
+    needed = [s for name in run_suites for s in (name, config["suites"][name]["select_on"]) if s]
     folders = {name: branch["scores"] for name, branch in config["branches"].items() if "scores" in branch}
     used = {name: folder for name, folder in folders.items() if name in _wanted_branches(config)}
     suites, faults = {}, []
@@ -46,11 +52,18 @@ def load_plan(config: Mapping[str, Any], defaults: Path) -> Plan:
     ]
     if faults:
         raise UserError("\n".join(faults))
-    plan = Plan(config, suites, tuple(run_suites))
+    plan = Plan(config, suites, tuple(run_suites), written)
     for name in run_suites:
         if not plan.evaluations.of(name):
             raise UserError("\n".join(_nothing_to_report(plan, name)))
     return plan
+
+
+def _check_keys(files: Iterable[str | Path]) -> None:
+    """UserError for keys that stand twice: Snakemake keeps the last one without a word."""
+    for path in files:
+        with suppress(yaml.YAMLError):  # JSON may be no YAML, and Snakemake has read it
+            read_yaml(Path(path))
 
 
 def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:

@@ -24,9 +24,10 @@ from workflow_lib.plan.suites import Suite
 class Plan:
     """The whole run."""
 
-    config: Mapping[str, Any]
+    config: Mapping[str, Any]  # with the defaults of all keys that are left out
     suites: Mapping[str, Suite]
     run_suites: tuple[str, ...]
+    written: Mapping[str, Any]  # without them
 
     @property
     def provenance(self) -> dict[str, str]:

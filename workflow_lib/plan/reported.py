@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workflow_lib.config.schema import definition, filled
 from workflow_lib.plan.folds import Folds
 from workflow_lib.plan.model_name import chosen_branch
 from workflow_lib.plan.models import Models
@@ -51,7 +52,7 @@ class Reported:
         """Protocols under which a branch or system of a suite is reported."""
         suite = self.suites[suite_name]
         if not suite.labelled or suite.select_on:
-            own = self._settings(kind, name).get("protocols", ["complete_dev"])
+            own = self._settings(kind, name)["protocols"] or ["complete_dev"]
             return ["complete_dev"] if "complete_dev" in own else []
         choosing = self.folds.count(suite_name, suite.selection_machines)
         chosen_on = {p: choosing for p in ("cross_fitted", "nested_lomo")}
@@ -61,7 +62,7 @@ class Reported:
     def system(self, name: str) -> Mapping[str, Any]:
         """Settings of a system, also of one that nested_lomo makes of a branch (`<branch>@chosen`)."""
         branch = chosen_branch(name)
-        return {"branches": [branch]} if branch else self.config["systems"][name]
+        return filled({"branches": [branch]}, definition("system")) if branch else self.config["systems"][name]
 
     def candidates(self, kind: str, name: str, suite: str, protocol: str) -> Candidates:
         """Each branch of an entry with what a fold may choose in its place: itself alone, but in nested_lomo."""
@@ -69,7 +70,7 @@ class Reported:
         return {b: [b, *(self._candidates(b, suite) if protocol == "nested_lomo" else ())] for b in branches}
 
     def _candidates(self, branch: str, suite: str) -> list[str]:
-        listed = self.config["branches"][branch].get("candidates", [])
+        listed = self.config["branches"][branch]["candidates"]
         return [other for other in listed if not self.why_unavailable(other, suite)]
 
     def seeds(self, branches: Sequence[str]) -> list[str]:
@@ -147,14 +148,14 @@ class Reported:
             if protocol == "nested_lomo"
             for branch in ([name] if kind == "branch" else self.config["systems"][name]["branches"])
         ]
-        return list(dict.fromkeys(c for b in nested for c in self.config["branches"][b].get("candidates", [])))
+        return list(dict.fromkeys(c for b in nested for c in self.config["branches"][b]["candidates"]))
 
     # ---- names -----------------------------------------------------------------------------------------------------
 
     def _asked(self, kind: str, name: str) -> list[str]:
         """Protocols that the configuration asks for and that are possible for an entry, in the order asked."""
         settings = self._settings(kind, name)
-        asked = settings.get("protocols", self.config["run"]["protocols"])
+        asked = settings["protocols"] or self.config["run"]["protocols"]
         return [p for p in asked if p in possible_protocols(kind, settings)]
 
     def _settings(self, kind: str, name: str) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from workflow_lib.config.studies import DEFAULT_SUITE, entry_of, protocol_of
+from workflow_lib.config.studies import entry_of, protocol_of
 from workflow_lib.fetch.sets import published_sets
 from workflow_lib.plan.paths import fill
 from workflow_lib.plan.plan import Plan
@@ -48,9 +48,9 @@ class Studies:
         return {
             **kept,
             "name": name,
-            "paper": study.get("paper", ""),
+            "paper": study["paper"],
             "suite": suite,
-            "published_suite": study.get("suite", DEFAULT_SUITE),
+            "published_suite": study.get("suite"),  # None of a roles study, which measures nothing
             "fewer_machines": self._fewer_machines(suite),
             "bootstrap": self.plan.config["evidence"]["bootstrap"],
             "seeds": [str(seed) for seed in self.plan.config["run"]["seeds"]],
@@ -79,9 +79,9 @@ class Studies:
         if study["kind"] == "roles":
             return [self._role(suite, row) for row in study["rows"]]
         if study["kind"] == "leave_one_branch_out":
-            return [self._row(suite, study, {"label": "all branches", "system": study["system"]})]
+            return [self._row(suite, study, {"label": "all branches", "detail": "", "system": study["system"]})]
         if study["kind"] == "heat_map":
-            return [self._row(suite, study, {"label": study["title"], **_entry_keys(study)})]
+            return [self._row(suite, study, {"label": study["title"], "detail": "", **_entry_keys(study)})]
         return [self._row(suite, study, row) for row in study["rows"]]
 
     def _row(self, suite: str, study: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Studies:
         seed = str(row["seed"]) if "seed" in row else ""
         return {
             "label": row["label"],
-            "detail": row.get("detail", ""),
+            "detail": row["detail"],
             "kind": kind,
             "entry": entry,
             "stand_in": entry != paper_name,
@@ -114,7 +114,7 @@ class Studies:
             "encoder": self.plan.models.encoder(branch["model"])
             if self.plan.models.kind_of(entry) == "embedding"
             else {},
-            "published": row.get("published", {}),
+            "published": row["published"],
             "absent": self._absence(suite, "branch", entry, None, ""),
         }
 

@@ -71,8 +71,8 @@ def lastname(settings: Mapping[str, Any]) -> str:
     """What the labels begin with: the corresponding author's, without blanks, unless another is written for them."""
     if settings["label_name"]:
         return settings["label_name"]
-    corresponding = [author for author in settings["authors"] if author.get("corresponding")]
-    return "".join((corresponding[0].get("lastname") or "").split()) if corresponding else ""
+    corresponding = [author for author in settings["authors"] if author["corresponding"]]
+    return "".join((corresponding[0]["lastname"] or "").split()) if corresponding else ""
 
 
 def faults(plan: Plan) -> list[str]:
@@ -124,10 +124,10 @@ def _missing(settings: Mapping[str, Any], systems: list[str]) -> Iterator[str]:
         yield "authors"
     for number, author in enumerate(settings["authors"]):
         place = f"authors[{number}]"
-        yield from (f"{place}.{key}" for key in AUTHOR if not (author.get(key) or "").strip())
-        affiliation = author.get("affiliation") or {}
-        yield from (f"{place}.affiliation.{key}" for key in AFFILIATION if not (affiliation.get(key) or "").strip())
-    if settings["authors"] and [bool(author.get("corresponding")) for author in settings["authors"]].count(True) != 1:
+        yield from (f"{place}.{key}" for key in AUTHOR if not (author[key] or "").strip())
+        affiliation = author["affiliation"]
+        yield from (f"{place}.affiliation.{key}" for key in AFFILIATION if not (affiliation[key] or "").strip())
+    if settings["authors"] and [author["corresponding"] for author in settings["authors"]].count(True) != 1:
         yield "authors (corresponding: true for one of them)"
     for system in systems:
         if len(system) > ABBREVIATION and not settings["meta"].get(system, {}).get("abbreviation"):

@@ -94,23 +94,23 @@ class Suite:
 
 
 def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folders: Mapping[str, str]) -> Suite:
-    """Build a suite from its config entry; `score_folders` maps external branches to their folders.
+    """Build a suite from its config entry with defaults; `score_folders` maps external branches to their folders.
 
     Raises UserError, one line a fault: no machines, a machine that is not there, names that cannot be paths.
     """
-    simulate = settings.get("simulate")
-    root = fill(paths.recordings, suite=name) if simulate else settings.get("root")
+    simulate = settings["simulate"]
+    root = fill(paths.recordings, suite=name) if simulate else settings["root"]
     present = bool(simulate) or (root is not None and Path(root).is_dir())
-    published = published_sets()[settings["fetch"]] if "fetch" in settings else None
+    published = published_sets()[settings["fetch"]] if settings["fetch"] else None
     # A published set is known before it is fetched, and while only some of its machines are there.
-    listed = settings.get("machines") or (published and published.machines)
+    listed = settings["machines"] or (published and published.machines)
     machines = tuple(listed or _discover(name, root, simulate, score_folders))
     known = _known_machines(name, root, simulate) if present and not published else None
     faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
     if faults:
         raise UserError("\n".join(faults))
     labels = _labels(name, root, machines, settings, score_folders)
-    wanted = True if "ground_truth" in settings else settings.get("labels", "auto")
+    wanted = True if settings["ground_truth"] else settings["labels"]
     if published and wanted == "auto" and not any(labels.values()):
         wanted = published.labelled
     labelled = _labelled(name, labels, wanted, present)
@@ -121,14 +121,14 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
         labelled=labelled,
         selection_machines=tuple(m for m in machines if labels.get(m, BOTH) >= BOTH) if labelled else (),
         present=present,
-        channels=settings.get("channels", published.channels if published else 2),
-        sample_rate=settings.get("sample_rate", 16000),
-        resample=settings.get("resample", False),
-        allow_no_target=settings.get("allow_no_target", False),
-        select_on=settings.get("select_on"),
+        channels=settings["channels"] or (published.channels if published else 2),
+        sample_rate=settings["sample_rate"],
+        resample=settings["resample"],
+        allow_no_target=settings["allow_no_target"],
+        select_on=settings["select_on"],
         simulate=simulate,
-        ground_truth=settings.get("ground_truth"),
-        fetch=settings.get("fetch"),
+        ground_truth=settings["ground_truth"],
+        fetch=settings["fetch"],
     )
 
 
@@ -172,7 +172,7 @@ def _labels(
     score_folders: Mapping[str, str],
 ) -> dict[str, frozenset[str | None]]:
     """Labels of each machine's test clips, where there is something to look at."""
-    if settings.get("simulate"):
+    if settings["simulate"]:
         return dict.fromkeys(machines, BOTH)
     if root is None:
         return {machine: _table_labels(machine, score_folders) for machine in machines}
@@ -183,7 +183,7 @@ def _labels(
 
 def _truth(name: str, settings: Mapping[str, Any], machine: str) -> Truth | None:
     try:
-        return truth_of(settings.get("ground_truth"), machine)
+        return truth_of(settings["ground_truth"], machine)
     except UserError as error:
         raise UserError(f"config: suites.{name}.ground_truth: {error}") from None
 

@@ -137,9 +137,9 @@ def _score_vectors(
     source, target = clips.training("source"), clips.training("target")
     conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
     options = {key: value for key, value in branch["scorer"].items() if key != "kind"}
-    notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options.get("k", (8, 5)))
+    notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options["k"])
     full_rank = conditioner.components_ is not None and conditioner.n_components_ >= int((source | target).sum()) - 1
-    if branch["conditioning"].get("whiten") and full_rank:
+    if branch["conditioning"]["whiten"] and full_rank:
         notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
     test = clips.split == "test"
     query, *banks = (conditioner.transform(vectors[mask]) for mask in (test, source, target))
@@ -156,5 +156,5 @@ def _score_residuals(
     scorer = branch["scorer"]
     if scorer["kind"] == "mse":
         return residuals["mse"], []
-    score, notes = score_residuals(residuals, scorer.get("reading", "official"), scorer.get("shrinkage", 0.0))
+    score, notes = score_residuals(residuals, scorer["reading"], scorer["shrinkage"])
     return score, [*store_notes, *notes]

@@ -170,6 +170,7 @@ def _write_whole(path: Path, samples: np.ndarray) -> None:
     """Write a 16-bit PCM WAV that appears under its name only when it is complete."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
+    # Not `files.replacing`: what a kill leaves must not end in .wav, it would count as a clip.
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(buffer.getvalue())

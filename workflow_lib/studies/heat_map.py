@@ -13,7 +13,7 @@ SHOWN = ("source_auc", "target_auc", "pauc")
 
 def heat_map_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
     """Three rows for each machine of the suite, then those of published machines that it does not have."""
-    (entry,), published = settings["rows"], settings.get("published", {})
+    (entry,), published = settings["rows"], settings["published"]
     found = {} if entry["absent"] else _figures(entry, tables)
     rows = []
     for number, machine in enumerate(dict.fromkeys([*found, *published]), 1):

@@ -7,7 +7,6 @@ from typing import Any
 from workflow_lib.evaluation.ablation import Ablation, leave_one_branch_out
 from workflow_lib.evaluation.bootstrap import Difference, Interval, Resampling
 from workflow_lib.evaluation.seeds import over_seeds
-from workflow_lib.fusion.fold_file import DEFAULT_STEP
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.studies.comparison import filled
 from workflow_lib.studies.lookup import Figure, SuiteTables, defined
@@ -35,10 +34,10 @@ def _ablations(settings: Mapping[str, Any], protocol: str) -> dict[str, Ablation
         found[seed] = leave_one_branch_out(
             {machine: {b: read_scores(path) for b, path in paths.items()} for machine, paths in machines.items()},
             system["branches"],
-            system.get("step", DEFAULT_STEP),
-            system.get("search", "grid"),
+            system["step"],
+            system["search"],
             protocol=protocol,
-            folds=removal.get("folds"),
+            folds=removal["folds"],
             resampling=Resampling(**settings["bootstrap"]),
             seed=seed,
         )

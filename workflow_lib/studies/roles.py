@@ -44,9 +44,7 @@ def _autoencoder_role(scorer: Mapping[str, Any], model: Mapping[str, Any]) -> di
         "evidence": "log-mel reconstruction residual",
         "microphones": INPUTS[model["input"]],
         "conditioning": "covariance of normal residuals, by domain" if mahalanobis else "none",
-        "score": f"Mahalanobis ({scorer.get('reading', 'official')}), smaller of both domains"
-        if mahalanobis
-        else "mean squared error",
+        "score": f"Mahalanobis ({scorer['reading']}), smaller of both domains" if mahalanobis else "mean squared error",
     }
 
 
@@ -71,5 +69,5 @@ def _conditioning(settings: Mapping[str, Any]) -> str:
 
 
 def _density(scorer: Mapping[str, Any]) -> str:
-    source, target = scorer.get("k", (8, 5))
-    return f"DLD, {scorer.get('metric', 'euclidean')}, K = {source}/{target}"
+    source, target = scorer["k"]
+    return f"DLD, {scorer['metric']}, K = {source}/{target}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import hmean
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
 from workflow_lib.scoring.score_table import ScoreTable
 from workflow_lib.scoring.thresholds import Threshold
 
@@ -81,9 +81,8 @@ def _sections(scores: MachineScores) -> dict[str, NDArray[np.intp]]:
     found = [SECTION.match(clip) for clip in scores.table.clip]
     unknown = [clip for clip, match in zip(scores.table.clip, found, strict=True) if not match]
     if unknown:
-        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise UserError(
-            f"{scores.machine}: the baseline names files by section, but {unknown[0]}{more} does not begin with "
+            f"{scores.machine}: the baseline names files by section, but {and_more(unknown, 1)} does not begin with "
             "section_<number>_: its files are for recordings named as the challenge does"
         )
     names = [match[1] for match in found]

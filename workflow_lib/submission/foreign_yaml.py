@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
+from workflow_lib.files import MERGE, repeated_keys
+
 LONGEST_NUMBER = 40  # characters: Python needs very long for long ones, and cannot print them
-MERGE = "tag:yaml.org,2002:merge"
 
 
 class ForeignYamlError(Exception):
@@ -37,13 +38,14 @@ class _Loader(yaml.SafeLoader):
             problem = f"{value} is no {node.tag.rpartition(':')[2]}"
             raise ConstructorError(None, None, problem, node.start_mark) from None
 
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        for fault in repeated_keys(self, node):
+            raise ConstructorError(None, None, fault)
+        return node
+
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Instead of merging: say what is not read, and which key stands twice."""
-        seen = set()
+        """Instead of merging: say that it is not read."""
         for key, _ in node.value:
             if key.tag == MERGE:
                 raise ConstructorError(None, None, "merge keys (<<) are not read: write the fields out", key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise ConstructorError(None, None, f"the key {key.value[:30]!r} stands twice", key.start_mark)
-                seen.add((key.tag, key.value))

@@ -37,17 +37,18 @@ class SystemFacts:
 
 def meta_text(facts: SystemFacts) -> str:
     """The meta file."""
-    own = facts.settings["meta"].get(facts.system, {})
-    complexity = {"total_parameters": own.get("total_parameters", facts.parameters)}
+    given = facts.settings["meta"].get(facts.system, {"description": {}})
+    own = {"name": facts.system, "abbreviation": facts.system, "total_parameters": facts.parameters, **given}
+    complexity = {"total_parameters": own["total_parameters"]}
     system = {
-        "description": {**_description(facts), **own.get("description", {})},
+        "description": {**_description(facts), **own["description"]},
         "complexity": complexity | ({"MACS": own["macs"]} if "macs" in own else {}),
         "external_datasets": facts.settings["external_datasets"] or [{"name": None, "url": None}],
         "source_code": facts.settings["source_code"],
     }
     lines = ["# Submission information", _yaml("submission", _submission(facts, own)), "# System information"]
     lines += [UNTRAINED] if facts.untrained else []
-    if facts.not_counted and "total_parameters" not in own:
+    if facts.not_counted and "total_parameters" not in given:
         counted = f"# total_parameters: not counted, {', '.join(facts.not_counted)} cannot be read as safetensors."
         lines.append(counted)
     results = {"development_dataset": dict(facts.results)}
@@ -62,8 +63,8 @@ def _yaml(name: str, section: Mapping[str, Any]) -> str:
 def _submission(facts: SystemFacts, own: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "label": facts.label,
-        "name": own.get("name", facts.system),
-        "abbreviation": own.get("abbreviation", facts.system),
+        "name": own["name"],
+        "abbreviation": own["abbreviation"],
         "authors": [_author(author) for author in facts.settings["authors"]],
     }
 
@@ -72,7 +73,7 @@ def _author(author: Mapping[str, Any]) -> dict[str, Any]:
     """Fields that are filled in, in the order of the template; copied, or YAML would write references."""
     affiliation = {key: value for key, value in author["affiliation"].items() if value}
     names = {key: author[key] for key in ("firstname", "lastname", "email")}
-    corresponding = {"corresponding": True} if author.get("corresponding") else {}
+    corresponding = {"corresponding": True} if author["corresponding"] else {}
     return {**names, **corresponding, "affiliation": affiliation}
 
 

@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-SHOWN = 3  # clips or lines named before a message says how many more there are
+from workflow_lib.errors import and_more
+
 DECISIONS = ("0", "1")
 # As other programs read numbers: Python alone takes 1_000 and digits of other scripts.
 NUMBER = re.compile(r" *[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)? *")
@@ -24,12 +25,12 @@ def output_faults(name: str, content: bytes, kind: str, clips: Collection[str]) 
     rows_by_line = {line: row for line, row in enumerate(rows, 1) if line > header}
     wrong = [str(line) for line, row in rows_by_line.items() if len(row) != 2]
     if wrong:
-        yield f"{name}: not two columns (file name,value) in line {_some(wrong)}"
+        yield f"{name}: not two columns (file name,value) in line {and_more(wrong)}"
     pairs = {line: row for line, row in rows_by_line.items() if len(row) == 2}
     bad = [f"{line} ({row[1][:20]!r})" for line, row in pairs.items() if not _is_value(row[1], kind)]
     if bad:
         wanted = "a finite number" if kind == "anomaly_score" else "0 or 1"
-        yield f"{name}: the value must be {wanted}, but is not in line {_some(bad)}"
+        yield f"{name}: the value must be {wanted}, but is not in line {and_more(bad)}"
     yield from _clip_faults(name, [row[0] for row in pairs.values()], clips)
 
 
@@ -55,11 +56,11 @@ def _clip_faults(name: str, found: list[str], clips: Collection[str]) -> Iterato
     twice = sorted(clip for clip, count in Counter(found).items() if count > 1)
     missing, unknown = sorted(set(clips) - set(found)), sorted(set(found) - set(clips))
     if twice:
-        yield f"{name}: more than one row for {_some(twice)}"
+        yield f"{name}: more than one row for {and_more(twice)}"
     if missing:
-        yield f"{name}: no row for {_some(missing)}"
+        yield f"{name}: no row for {and_more(missing)}"
     if unknown:
-        yield f"{name}: no such test clip: {_some([clip[:60] for clip in unknown])}"
+        yield f"{name}: no such test clip: {and_more([clip[:60] for clip in unknown])}"
 
 
 def _rows(content: bytes) -> tuple[list[list[str]], str]:
@@ -86,8 +87,3 @@ def _is_value(text: str, kind: str) -> bool:
 
 def _is_number(text: str) -> bool:
     return bool(NUMBER.fullmatch(text))
-
-
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more

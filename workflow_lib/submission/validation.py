@@ -16,7 +16,7 @@ from workflow_lib.config.submission_form import (
     output_name,
 )
 from workflow_lib.dataset.clip_name import one_line
-from workflow_lib.errors import nearest
+from workflow_lib.errors import and_more, nearest
 from workflow_lib.submission.meta_check import meta_faults
 from workflow_lib.submission.outputs import clips_of, contradiction, output_faults
 from workflow_lib.submission.reading import Package, read_package
@@ -142,7 +142,7 @@ def _disagreement(folder: str, files: Files, place: tuple[str, str]) -> Iterator
         return
     only = sorted(clips_of(score) ^ clips_of(decision))
     if only:
-        more = f" and {len(only) - 1} more" if len(only) > 1 else ""
-        yield f"{folder}: scores and decisions of {place[0]} differ in clips: only one has {only[0][:60]}{more}"
+        named = and_more([clip[:60] for clip in only], 1)
+        yield f"{folder}: scores and decisions of {place[0]} differ in clips: only one has {named}"
     if clips := contradiction(score, decision):
         yield f"{folder}: decisions of {place[0]} contradict the scores, the more anomalous has 1: {clips}"

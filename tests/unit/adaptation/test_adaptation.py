@@ -5,11 +5,9 @@ import gzip
 import json
 import logging
 import math
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,8 +47,15 @@ SECONDS = {"fan": 0.6, "gearbox": 0.6, "valve": 0.85}
 PITCH_HZ = {"fan": 300, "gearbox": 900, "valve": 2000}
 
 small_eat = partial(load_encoder, "eat", "random", seed=3, embed_dim=48, depth=12, num_heads=4)
+
+
+def adapter_settings(**changes) -> AdapterSettings:
+    """The defaults but for what is given."""
+    return AdapterSettings.from_mapping(changes)
+
+
 # As the paper's, but with steps that move something within seconds, and small masks for short clips.
-SMALL = AdapterSettings(
+SMALL = adapter_settings(
     learning_rate=3e-3, epochs=2, batch_clips=8, embedding_size=32, time_mask_frames=10, frequency_mask_bins=16
 )
 
@@ -132,7 +137,7 @@ def waves(seed: int, clips: int = 3, seconds: float = 0.6) -> torch.Tensor:
 
 
 def test_the_defaults_are_the_papers():
-    settings = AdapterSettings()
+    settings = adapter_settings()
     assert (settings.adapted_blocks, settings.statistics_block, settings.lora_rank) == ((6, 7, 8, 9, 10), 10, 8)
     assert (settings.machine_weight, settings.domain_weight, settings.consistency_weight) == (0.25, 0.15, 0.05)
     assert (settings.learning_rate, settings.epochs, settings.batch_clips) == (5e-5, 2, 40)
@@ -140,51 +145,9 @@ def test_the_defaults_are_the_papers():
 
 
 def test_settings_survive_json():
-    settings = replace(SMALL, adapted_blocks=(9, 2), mask_sharing="independent")
-    again = AdapterSettings.from_mapping(json.loads(json.dumps(settings.as_mapping())))
-    assert again == settings
-    assert again.digest == settings.digest != SMALL.digest
-
-
-def test_an_unknown_key_names_the_nearest_known_one():
-    with pytest.raises(UserError, match=r"unknown key 'lora_rnk': write lora_rank"):
-        AdapterSettings.from_mapping({"lora_rnk": 4})
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("lora_rank", 0),
-        ("lora_rank", 2.5),
-        ("lora_rank", True),
-        ("learning_rate", "5e-5"),
-        ("learning_rate", float("nan")),
-        ("learning_rate", 0),
-        ("epochs", 0),
-        ("warmup_fraction", 1.5),
-        ("lora_dropout", 1.0),
-        ("arcface_margin_rad", 2.0),
-        ("domain_weight", -0.1),
-        ("precision", "float16"),
-        ("mask_sharing", "same"),
-        ("adapted_blocks", 6),
-        ("adapted_blocks", []),
-        ("adapted_blocks", [0, 1]),
-        ("adapted_blocks", [6, 6]),
-        ("adapted_blocks", [6, 11]),
-    ],
-)
-def test_a_bad_value_is_refused_by_name(key, value):
-    with pytest.raises(UserError) as caught:
-        AdapterSettings.from_mapping({key: value})
-    assert "\n" not in str(caught.value)
-    assert key in str(caught.value) or (key == "adapted_blocks" and "block 11" in str(caught.value))
-
-
-def test_settings_are_read_without_torch():
-    """They are checked while the DAG is parsed."""
-    code = "import sys, workflow_lib.config.adaptation; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
+    settings = replace(SMALL, adapted_blocks=(2, 9), mask_sharing="independent")
+    assert adapter_settings(**json.loads(json.dumps(asdict(settings)))) == settings != SMALL
+    assert adapter_settings(adapted_blocks=[9, 2]).adapted_blocks == (2, 9)
 
 
 # ----------------------------------------------------------------------------------------------------------- classes
@@ -274,7 +237,7 @@ def test_arcface_falls_with_the_angle_up_to_pi_and_has_a_finite_slope_at_both_en
 
 def test_the_terms_are_weighted_as_in_equation_1():
     losses = ClipLosses(*(torch.tensor([value]) for value in (1.0, 10.0, 100.0, 1000.0)))
-    assert losses.total(AdapterSettings()).item() == pytest.approx(1 + 0.25 * 10 + 0.15 * 100 + 0.05 * 1000)
+    assert losses.total(adapter_settings()).item() == pytest.approx(1 + 0.25 * 10 + 0.15 * 100 + 0.05 * 1000)
 
 
 def test_every_term_is_the_plain_formula_of_its_head():
@@ -282,7 +245,7 @@ def test_every_term_is_the_plain_formula_of_its_head():
     near, far, machine, domain = (torch.randn(4, n, generator=generator) for n in (6, 6, 3, 2))
     cosine = torch.rand(4, 5, generator=generator) - 0.5
     targets = torch.tensor([[0, 2, 1], [4, 0, 0], [1, 1, 1], [2, 2, 0]])
-    losses = clip_losses(HeadOutput(near, far, cosine, machine, domain), targets, AdapterSettings())
+    losses = clip_losses(HeadOutput(near, far, cosine, machine, domain), targets, adapter_settings())
 
     def cross_entropy(logits: torch.Tensor, column: int) -> torch.Tensor:
         return torch.stack([-row.log_softmax(0)[t] for row, t in zip(logits, targets[:, column], strict=True)])
@@ -318,7 +281,7 @@ def test_heads_standardise_by_the_training_statistics_and_survive_constant_ones(
 
 def test_shared_masks_hide_the_same_cells_of_both_channels_and_independent_ones_do_not():
     for sharing in ("shared", "independent"):
-        settings = replace(AdapterSettings(), mask_sharing=sharing)
+        settings = replace(adapter_settings(), mask_sharing=sharing)
         frames, bins = draw_keep(20, 1008, 128, settings, seed=5)
         masked = mask_filterbanks(torch.ones(20, 2, 1008, 128), frames, bins)
         assert bool((masked == 0).any())
@@ -327,24 +290,24 @@ def test_shared_masks_hide_the_same_cells_of_both_channels_and_independent_ones_
 
 
 def test_masks_are_blocks_of_at_most_the_set_width_and_leave_short_clips_something():
-    settings = AdapterSettings(time_masks=2, time_mask_frames=30, frequency_masks=1, frequency_mask_bins=20)
+    settings = adapter_settings(time_masks=2, time_mask_frames=30, frequency_masks=1, frequency_mask_bins=20)
     frames, bins = draw_keep(200, 300, 128, settings, seed=1)
     assert (frames == 0).sum(2).max() <= 60
     assert 0 < (bins == 0).sum(3).max() <= 20
-    frames, _ = draw_keep(200, 16, 128, AdapterSettings(), seed=1)
+    frames, _ = draw_keep(200, 16, 128, adapter_settings(), seed=1)
     assert (frames == 1).sum(2).min() >= 5
 
 
 def test_masks_depend_on_the_seed_alone_and_leave_the_global_generator():
     before = torch.random.get_rng_state()
-    first, second, other = (draw_keep(4, 100, 128, AdapterSettings(), seed)[0] for seed in (1, 1, 2))
+    first, second, other = (draw_keep(4, 100, 128, adapter_settings(), seed)[0] for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_without_masks_nothing_is_hidden():
-    frames, bins = draw_keep(4, 100, 128, AdapterSettings(time_masks=0, frequency_masks=0), 1)
+    frames, bins = draw_keep(4, 100, 128, adapter_settings(time_masks=0, frequency_masks=0), 1)
     assert bool((frames == 1).all()) and bool((bins == 1).all())
 
 
@@ -353,7 +316,9 @@ def test_without_masks_nothing_is_hidden():
 
 def test_at_full_size_984841_parameters_receive_gradients_and_184320_of_them_are_lora(real_clips):
     classes = ClassMap.from_clips(real_clips)
-    model = add_lora(Eat(embed_dim=768, depth=12, num_heads=12, table_rows=6144, length="native"), AdapterSettings(), 1)
+    model = add_lora(
+        Eat(embed_dim=768, depth=12, num_heads=12, table_rows=6144, length="native"), adapter_settings(), 1
+    )
     with torch.device("meta"):
         heads = TaskHeads(768, 256, len(classes.proxies), len(classes.machines), len(classes.domains))
     lora = sum(parameter.numel() for parameter in trainable_parameters(model).values())
@@ -450,7 +415,7 @@ def test_a_batch_is_grouped_by_length_and_nothing_is_lost():
 
 
 def test_the_rate_rises_linearly_and_stays():
-    settings = AdapterSettings(learning_rate=1.0, warmup_fraction=0.1)
+    settings = adapter_settings(learning_rate=1.0, warmup_fraction=0.1)
     rates = [learning_rate(step, 40, settings) for step in range(40)]
     assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert set(rates[4:]) == {1.0}
@@ -503,8 +468,8 @@ def test_dropout_is_drawn_from_the_seed_alone(prepare):
 
 def test_on_a_cpu_auto_means_float32_and_a_micro_batch_that_fits():
     cpu = torch.device("cpu")
-    assert not use_bfloat16(AdapterSettings().precision, cpu)
-    encoder, settings = small_eat(), AdapterSettings()
+    assert not use_bfloat16(adapter_settings().precision, cpu)
+    encoder, settings = small_eat(), adapter_settings()
     assert micro_batch_clips(encoder, 1008, settings, cpu) == min(40, int(1e9 / kept_bytes(encoder, 1008, settings)))
     assert micro_batch_clips(encoder, 10**7, settings, cpu) == 1
     assert micro_batch_clips(encoder, 1008, replace(settings, micro_batch_clips=7), cpu) == 7
@@ -686,7 +651,8 @@ def test_provenance_says_what_was_learned_from_without_dates_and_places(clips, t
     content = read_provenance(trained)
     assert content["encoder"]["weights_digest"] == small_eat().weights_digest
     assert content["encoder"]["trained"] is False
-    assert (content["seed"], content["clips"], content["settings"]) == (SEED, 24, SMALL.as_mapping())
+    assert (content["seed"], content["clips"]) == (SEED, 24)
+    assert adapter_settings(**content["settings"]) == SMALL
     parameters = load_file(trained / "adapter_model.safetensors")
     assert content["parameters"]["lora"] == sum(tensor.numel() for tensor in parameters.values())
     assert str(Path(clips[0].path).parents[1]) not in text

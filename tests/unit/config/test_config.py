@@ -2,25 +2,27 @@
 
 import copy
 import datetime
+import inspect
 import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.config.checks import check_config
+from workflow_lib.config.faults import schema_faults
+from workflow_lib.config.schema import config_schema, definition, filled, with_defaults
 from workflow_lib.errors import UserError
+from workflow_lib.scoring.local_density import domain_conditioned_score
 
 ROOT = Path(__file__).parents[3]
 RANDOM = {"kind": "frozen", "encoder": "eat", "checkpoint": "random", "blocks": [2]}
-SIMULATE = {
-    "seed": 1,
-    "seconds": 1.0,
-    "train_source": 4,
-    "train_target": 2,
-    "test_per_cell": 2,
-    "severity": [0.5, 1.0],
-}
+COUNTS = {"train_source": 4, "train_target": 2, "test_per_cell": 2}
+SIMULATE = {"seed": 1, "seconds": 1.0, **COUNTS, "severity": [0.5, 1.0]}
+WEIGHTS = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
 
 
 @pytest.fixture
@@ -44,45 +46,59 @@ def put(config, place: str, value):
     return config
 
 
-def test_the_shipped_configuration_is_valid(config):
-    check_config(config)
-
-
-def test_the_demo_laid_over_the_shipped_configuration_is_valid(config):
+def test_what_is_shipped_and_what_the_documentation_shows_is_valid(config):
     def lay(below, above):
         both = below.keys() & above.keys() if isinstance(below, dict) and isinstance(above, dict) else None
         return above if both is None else {**below, **above, **{key: lay(below[key], above[key]) for key in both}}
 
-    demo = yaml.safe_load((ROOT / "profiles" / "demo" / "workflow.yaml").read_text(encoding="utf-8"))
-    check_config(lay(config, demo))
+    check_config(config)
+    check_config(lay(config, yaml.safe_load((ROOT / "profiles/demo/workflow.yaml").read_text(encoding="utf-8"))))
+    check_config(put(config, "systems.DualDL4.weights", WEIGHTS))
+    check_config(put(config, "fetch.accept_licence", ["m2d", "ced"]))
 
 
-def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
-    """Each key is named in a comment, or carries one where an entry of its kind first stands."""
-    lines = (ROOT / "config.yaml").read_text(encoding="utf-8").splitlines()
-    explained = {
-        line.split("#")[0].split(":")[0].strip(" -") for line in lines if "#" in line and ":" in line.split("#")[0]
+def properties(schema) -> Iterator[tuple[str, dict]]:
+    """(key, its schema) of all keys of a schema, at any depth."""
+    for key, rule in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if key == "properties":
+            yield from rule.items()
+        if isinstance(rule, dict | list):
+            yield from properties(rule)
+
+
+def test_every_key_has_a_comment_in_the_shipped_configuration():
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", "\n".join(line.partition("#")[2] for line in text.splitlines())))
+    commented = set(re.findall(r"(\w+):[^#\n]*#", text))
+    assert {key for key, _ in properties(config_schema())} - words - commented == set()
+
+
+def test_defaults_are_what_the_comments_and_the_functions_say():
+    """The commented-out settings of the adaptation are its defaults; those of the density score are its function's."""
+    lines = re.findall(r"^    # (\w+: .*?)  +# \S", (ROOT / "config.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert yaml.safe_load("\n".join(lines)) == filled({}, definition("adaptation"))
+    scorer = filled({"kind": "local_density"}, definition("local_density_scorer"))
+    density = {p.name: p.default for p in inspect.signature(domain_conditioned_score).parameters.values()}
+    assert {**scorer, "k": tuple(scorer["k"])} == {"kind": "local_density"} | {
+        k: density[k] for k in scorer.keys() & density
     }
-    text = "\n".join(line for line in lines if line.lstrip().startswith("#"))
-    keys = {line.split(":")[0].strip(" -") for line in lines if ":" in line and not line.lstrip().startswith("#")}
-    named_by_user = {
-        "compute",
-        "kind",
-        "model",
-        "encoder",
-        "base",
-        "branches",
-        "suites",
-        "models",
-        "systems",
-        "root",
-        "machines",
-        "title",
-    }
-    config = yaml.safe_load("\n".join(lines))
-    named_by_user |= {*config["studies"], *config["suites"]["dev"]["machines"]}
-    missing = {key for key in keys - explained - named_by_user if key not in text and "{" not in key}
-    assert not missing
+
+
+def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
+    for key, rule in properties(config_schema()):
+        if rule.get("default") not in (None, "", []):
+            assert schema_faults(rule["default"], {"$defs": config_schema()["$defs"], **rule}) == [], key
+    config["branches"]["mine"] = {"model": "ae", "scorer": {"kind": "mahalanobis"}}
+    config["systems"]["mine"] = {"branches": ["mine"]}
+    config["models"]["dualmic"]["adaptation"] = {"epochs": 3}
+    written, found = copy.deepcopy(config), with_defaults(config)
+    assert config == written and with_defaults(found) == found
+    assert found["branches"]["mine"]["scorer"] == {"kind": "mahalanobis", "reading": "official", "shrinkage": 0.0}
+    assert found["branches"]["ae_mse"]["scorer"] == {"kind": "mse"}
+    assert found["branches"]["mine"]["candidates"] == [] and found["branches"]["mine"]["protocols"] is None
+    assert found["systems"]["mine"] == {"branches": ["mine"], "search": "grid", "step": 0.1, "protocols": None}
+    assert list(found["models"]["dualmic"]["adaptation"])[:2] == ["epochs", "adapted_blocks"]
+    assert (found["suites"]["eval"]["labels"], found["suites"]["eval"]["sample_rate"]) == (False, 16000)
 
 
 @pytest.mark.parametrize(
@@ -93,32 +109,22 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("compute.device", "gpu", "config: compute.device: 'gpu' is not possible: write one of: cuda, auto, cpu"),
         ("suites.dev.root", 5, "config: suites.dev.root: 5 is of the wrong type: write text"),
         ("suites.dev.rot", "x", "config: suites.dev.rot: unknown key: write root"),
-        ("models.eat.kind", "frosen", "config: models.eat.kind: 'frosen' is no kind of model: write one of"),
+        ("models.eat.kind", "frosen", "config: models.eat.kind: 'frosen' is not possible: write one of: frozen"),
         ("models.eat.lenght", "native", "config: models.eat.lenght: unknown key: write length"),
         ("models.eat.blocks", [10, 13], "config: models.eat.blocks: there is no block 13: write 1 to 12"),
         ("models.dualmic.base", "eet", "config: models.dualmic.base: there is no frozen model 'eet': write eat"),
         ("models.dualmic.base", "ced", "config: models.dualmic.base: only eat encoders can be adapted"),
-        (
-            "models.dualmic.adaptation",
-            {"lora_rnk": 4},
-            "config: models.dualmic.adaptation: adapter settings: unknown key",
-        ),
+        ("models.dualmic.adaptation.lora_rnk", 4, "models.dualmic.adaptation.lora_rnk: unknown key: write lora_rank"),
         ("branches.ced.model", "cad", "config: branches.ced.model: there is no model 'cad': write ced"),
         ("branches.ced.block", 9, "branches.ced.block: models.ced.blocks has no block 9: write one of 8, 10, 12"),
-        (
-            "branches.ced.view",
-            ["nearfar"],
-            "config: branches.ced.view[0]: 'nearfar' is not possible: write one of: near-",
-        ),
+        ("branches.ced.view", ["nearfar"], "branches.ced.view[0]: 'nearfar' is not possible: write one of: near-"),
         ("branches.ced.view", ["head"], "config: branches.ced.view: ced has no head"),
-        (
-            "branches.ae_mse.scorer",
-            {"kind": "mes"},
-            "config: branches.ae_mse.scorer.kind: 'mes' is not possible: write one of: mse, mahalanobis",
-        ),
+        ("branches.ae_mse.scorer.kind", "mes", "ae_mse.scorer.kind: 'mes' is not possible: write one of: mse, maha"),
         ("systems.NearMah.branches", ["ae_mahalnobis"], "there is no branch 'ae_mahalnobis': write ae_mahalanobis"),
         ("systems.NearMah.step", 0.3, "config: systems.NearMah.step: 1 is no multiple of 0.3"),
         ("systems.DualDL4.weights", {"ced": 1.0}, "config: systems.DualDL4.weights: name each branch"),
+        ("systems.DualDL4.weights", {**WEIGHTS, "ced": 0.2}, "DualDL4.weights: they sum to 1.1: make them sum to 1"),
+        ("fetch.accept_licence", ["md2", "ced"], "config: fetch.accept_licence: 'md2' needs no acceptance: write m2d"),
         ("systems.DualDL4.search", "lp", "systems.DualDL4.search: 'lp' is not possible: write one of: grid, linear_"),
         ("evidence.bootstrap.replicates", 10, "evidence.bootstrap.replicates: 10 is not possible: write 100 to"),
         ("evidence.bootstrap.level", 95, "evidence.bootstrap.level: 95 is not possible: write 0.5 to 0.999"),
@@ -143,15 +149,11 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
         ("models", None, "config: models: null is of the wrong type: write a mapping"),
         ("models.ae", None, "config: models.ae: null is of the wrong type: write a mapping"),
         ("models.ae", ["mse"], "config: models.ae: ['mse'] is of the wrong type: write a mapping"),
-        ("models.ae.kind", ["x"], "config: models.ae.kind: ['x'] is no kind of model: write one of: autoencoder, fr"),
+        ("models.ae.kind", ["x"], "config: models.ae.kind: ['x'] is not possible: write one of: autoencoder, fr"),
         ("models.ae.kind", "frozn", "write one of: frozen, autoencoder, adapted"),
         ("models.ae.epoch", 3, "config: models.ae.epoch: unknown key: write epochs"),
         ("models.ae.learning_rate", "1e-3", "'1e-3' is text for YAML: write 0.001 or 1.0e-3"),
-        (
-            "folds.size",
-            "20",
-            "folds.size: '20' is text: write 20 without quotes in a --configfile (--config {…} holds text)",
-        ),
+        ("folds.size", "20", "'20' is text: write 20 without quotes in a --configfile (--config {…} holds text)"),
         ("models.ae.epochs", "1e1", "models.ae.epochs: '1e1' is text for YAML: write 10"),
         ("models.ae.learning_rate", math.nan, "learning_rate: nan is of the wrong type: write a finite number"),
         ("models.ae.learning_rate", 0, "learning_rate: 0 is not possible: write a number above 0"),
@@ -177,13 +179,16 @@ def test_every_key_of_the_shipped_configuration_has_a_comment_nearby():
             {"adapted_blocks": [13], "statistics_block": 13},
             "models.dualmic.adaptation: there is no block 13 of 12",
         ),
+        ("models.dualmic.adaptation.learning_rate", "1e-4", "'1e-4' is text for YAML: write 0.0001 or 1.0e-4"),
+        ("models.dualmic.adaptation.arcface_scale", 10**400, "adaptation.arcface_scale: 1000000000"),
+        ("models.dualmic.adaptation", {5: 1}, "models.dualmic.adaptation.5: unknown key: write one of: adapted_blocks"),
+        ("models.dualmic.adaptation.adapted_blocks", [6, 11], "adaptation.adapted_blocks: block 11 is adapted but the"),
         (
-            "models.dualmic.adaptation",
-            {"learning_rate": "1e-4"},
-            "adaptation.learning_rate: '1e-4' is text for YAML: write 0.0001 or 1.0e-4",
+            "models.dualmic.adaptation.adapted_blocks",
+            [0, 1],
+            "adaptation.adapted_blocks[0]: 0 is not possible: write 1",
         ),
-        ("models.dualmic.adaptation", {"epochs": 10**400, "arcface_scale": 10**400}, "models.dualmic.adaptation"),
-        ("models.dualmic.adaptation", {5: 1}, "adapter settings: unknown key '5'"),
+        ("models.dualmic.adaptation.arcface_margin_rad", 2, "2 is not possible: write 0 to 1.5707 (a right angle)"),
         ("branches.ced.model", ["ced"], "branches.ced.model: ['ced'] is of the wrong type: write text"),
         ("branches.ced.model", {"ced": 1}, "branches.ced.model: {'ced': 1} is of the wrong type: write text"),
         ("branches.ced.model", 5, "branches.ced.model: 5 is of the wrong type: write text, in quotes"),
@@ -264,9 +269,11 @@ def test_any_value_at_any_place_is_valid_or_a_user_error(config, value):
             assert all(line.startswith("config: ") for line in str(error).splitlines())
 
 
-def test_missing_keys_are_one_line_each(config):
-    config["models"]["ae"] = {"kind": "autoencoder"}
-    assert len(faults(config)) == 5
+def test_faults_are_said_at_once_and_missing_keys_are_named(config):
+    assert len(faults(put(put(config, "run.sedes", [1]), "compute.threads", 0))) == 2
+    assert len(faults(put(config, "models.ae", {"kind": "autoencoder"}))) == 5
+    config["branches"]["ced"].pop("view")
+    assert faults(config) == ["config: branches.ced.view: missing: add it (config.yaml shows every key)"]
 
 
 def test_a_misspelt_required_key_is_one_line(config):
@@ -274,41 +281,35 @@ def test_a_misspelt_required_key_is_one_line(config):
     assert faults(config) == ["config: run.sedes: unknown key: write seeds"]
 
 
-def test_fixed_weights_need_no_grid(config):
-    weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
-    check_config(put(put(config, "systems.DualDL4.step", 0.002), "systems.DualDL4.weights", weights))
+BAD_SETTINGS = {
+    "lora_rank": [0, 2.5, True],
+    "learning_rate": ["5e-5", math.nan, 0],
+    "epochs": [0],
+    "warmup_fraction": [1.5],
+    "lora_dropout": [1.0],
+    "domain_weight": [-0.1],
+    "precision": ["float16"],
+    "mask_sharing": ["same"],
+    "adapted_blocks": [6, [], [6, 6]],
+}
 
 
-def test_a_linear_program_needs_no_grid(config):
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD_SETTINGS.items() for value in values])
+def test_a_bad_setting_of_the_adaptation_is_refused_by_name(config, key, value):
+    (line,) = faults(put(config, f"models.dualmic.adaptation.{key}", value))
+    assert line.startswith(f"config: models.dualmic.adaptation.{key}: ")
+    with pytest.raises(UserError, match=f"^{key}: "):
+        AdapterSettings.from_mapping({key: value})
+
+
+def test_only_weights_that_are_searched_on_a_grid_need_one(config):
     fine = put(config, "systems.DualDL4.step", 0.002)
     assert "combinations of weights" in faults(fine)[0]
+    check_config(put(fine, "systems.DualDL4.weights", WEIGHTS))
     check_config(put(fine, "systems.DualDL4.search", "linear_program"))
 
 
 @pytest.mark.parametrize("search", ["grid", "linear_program"])
 def test_weights_are_given_or_searched_for(config, search):
-    weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
-    (line,) = faults(put(put(config, "systems.DualDL4.weights", weights), "systems.DualDL4.search", search))
+    (line,) = faults(put(put(config, "systems.DualDL4.weights", WEIGHTS), "systems.DualDL4.search", search))
     assert line.startswith("config: systems.DualDL4: search and weights exclude each other")
-
-
-def test_a_missing_key_is_named(config):
-    del config["branches"]["ced"]["view"]
-    assert faults(config) == ["config: branches.ced.view: missing: add it (config.yaml shows every key)"]
-
-
-def test_all_faults_are_said_at_once(config):
-    config = put(put(config, "run.sedes", [1]), "compute.threads", 0)
-    assert len(faults(config)) == 2
-
-
-def test_fixed_weights_must_sum_to_one(config):
-    weights = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
-    check_config(put(config, "systems.DualDL4.weights", weights))
-    assert "make them sum to 1" in faults(put(config, "systems.DualDL4.weights", {**weights, "ced": 0.2}))[0]
-
-
-def test_only_restricted_licences_are_accepted(config):
-    check_config(put(config, "fetch.accept_licence", ["m2d", "ced"]))
-    (line,) = faults(put(config, "fetch.accept_licence", ["md2", "ced"]))
-    assert line == "config: fetch.accept_licence: 'md2' needs no acceptance: write m2d"

@@ -42,12 +42,13 @@ def write_folder(folder, of_machine):
 
 def fitted(tables, protocol="cross_fitted", **system):
     selection = {machine: tables[machine] for machine in CHOOSING}
-    return fit_fold(selection, {"branches": PAIR, **system}, THEMSELVES, protocol)
+    return fit_fold(selection, {"branches": PAIR, "step": 0.1, "search": "grid", **system}, THEMSELVES, protocol)
 
 
 def run_jobs(folders, output, candidates=THEMSELVES, seeds=("",), judged=None, **settings):
     """Both jobs of a fold that holds the last machine out: fits `pair` in output/fold, fuses in output/fused."""
-    system = {"settings": {"branches": PAIR, **settings}, "candidates": candidates, "models": MODELS, "seeds": seeds}
+    settings = {"branches": PAIR, "step": 0.1, "search": "grid", **settings}
+    system = {"settings": settings, "candidates": candidates, "models": MODELS, "seeds": seeds}
     selection, names = [folders[m] for m in CHOOSING], {"suite": "dev", "protocol": "nested_lomo"}
     fit_folds(output / "fold", selection, CHOOSING, {"pair": system}, **names, held_out=HELD_OUT)
     fuse_machine(output / "fused", [judged or folders[HELD_OUT]], output / "fold", HELD_OUT, {"pair": system})

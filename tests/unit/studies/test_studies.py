@@ -222,8 +222,8 @@ def removal(*branches, absent="") -> dict:
     paths = {m: {b: str(GOLDEN / b / f"{m}.csv") for b in BRANCHES} for m in machines}
     removed = [{"label": b.upper(), "branch": b, "published": p} for b, p in branches]
     whole = row(entry="three", label="all branches", kind="system", protocol="cross_fitted", absent=absent)
-    system = {"branches": BRANCHES, "step": 0.25}
-    found = {"branches": removed, "system": system, "tables": {} if absent else {"": paths}}
+    system = {"branches": BRANCHES, "step": 0.25, "search": "grid"}
+    found = {"branches": removed, "system": system, "folds": None, "tables": {} if absent else {"": paths}}
     return settings(whole, kind="leave_one_branch_out", removal=found)
 
 
@@ -460,7 +460,7 @@ TWO = [
     ("place", "value", "line"),
     [
         ("run.studies", ["table_9"], "config: run.studies: there is no study 'table_9': write table_"),
-        ("studies.mine", study("comparisn"), "studies.mine.kind: 'comparisn' is no kind of study: write one of: comp"),
+        ("studies.mine", study("comparisn"), "studies.mine.kind: 'comparisn' is not possible: write one of: comp"),
         ("studies.mine", study(rows=TWO), "studies.mine: its rows mix the protocols complete_dev, fixed_lomo in one"),
         ("studies.mine", study(), "studies.mine: no number stands without its protocol: write protocol in each row"),
         (

@@ -500,7 +500,7 @@ def test_a_meta_file_that_cannot_be_read_is_one_line(tmp_path, sound, content):
         ("!!timestamp [a]", ""),
         ("0x" + "f" * 5000, "a number of 5002 characters"),
         ("1" + ":59" * 3000, "a number of 9001 characters"),
-        ("null\n  source_code: null", "the key 'source_code' stands twice"),
+        ("null\n  source_code: null", "system.source_code stands twice, in lines "),
         ("{<<: {a: b}}", "merge keys (<<) are not read"),
     ],
     ids=lambda value: value[:20],

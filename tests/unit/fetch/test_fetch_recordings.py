@@ -5,30 +5,23 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fetch_server import Site, running_site
+from fetch_server import Site
 
 from workflow_lib.errors import UserError
-from workflow_lib.fetch.connection import Retry
+from workflow_lib.fetch.connection import Session
+from workflow_lib.fetch.lock import RemoteFile, check_and_lock, locked_files
 from workflow_lib.fetch.placing import conflict, is_whole, place
-from workflow_lib.fetch.record_lock import check_and_lock, locked_files
-from workflow_lib.fetch.records import RemoteFile, read_record
 from workflow_lib.fetch.sets import published_sets
+from workflow_lib.fetch.zenodo import read_record
 
-QUICK = Retry(attempts=2, first_wait_s=0.01, timeout_s=2.0)
 MD5 = "0123456789abcdef" * 2
 OTHER = "f" * 32
 
 
-@pytest.fixture
-def site():
-    with running_site() as site:
-        yield site
-
-
-def answer(site: Site, content: object) -> dict[str, RemoteFile]:
+def answer(site: Site, content: object) -> list[RemoteFile]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     site.put("/api/records/7", body)
-    return read_record(7, site.url("/api/records"), (), QUICK)
+    return read_record(Session(attempts=2), site.url("/api/records"), 7)
 
 
 def fault(site: Site, content: object) -> str:
@@ -53,26 +46,17 @@ def test_the_forms_that_the_api_has_had(site):
     own_format = {"enabled": True, "entries": {"fan.zip": {"size": 12, "checksum": f"md5:{MD5}", "links": links}}}
     bare = {key: value for key, value in today.items() if key != "links"}
     for files in ([today], [deposit], own_format, [bare]):
-        assert answer(site, {"files": files}) == {
-            "fan.zip": RemoteFile(7, "fan.zip", 12, f"md5:{MD5}", today["links"]["self"])
-        }
+        assert answer(site, {"files": files}) == [RemoteFile(7, "fan.zip", 12, f"md5:{MD5}", today["links"]["self"])]
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        ({"size": -1}, "size"),
-        ({"size": "12"}, "size"),
-        ({"size": None}, "size"),
-        ({"key": "../fan.zip"}, "name"),
-        ({"key": ".ssh"}, "name"),
-        ({"key": ""}, "name"),
-        ({"checksum": "crc32:00"}, "checksum"),
-        ({"checksum": None}, "checksum"),
-    ],
+    ("field", "values"),
+    [("size", (-1, "12", None)), ("key", ("../fan.zip", ".ssh", "")), ("checksum", ("crc32:00", None))],
 )
-def test_a_field_that_makes_no_sense(site, change, what):
-    assert f"no proper {what}" in fault(site, {"files": [entry(site, **change)]})
+def test_a_field_that_makes_no_sense(site, field, values):
+    for value in values:
+        word = "name" if field == "key" else field
+        assert f"no proper {word}" in fault(site, {"files": [entry(site, **{field: value})]})
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"files": []}', b'{"files": 3}', b"\xff", b"null"])
@@ -86,7 +70,7 @@ def test_a_file_on_another_host_is_refused(site):
 
 
 def test_an_endless_answer_ends(site, monkeypatch):
-    monkeypatch.setattr("workflow_lib.fetch.records.MAX_BYTES", 1000)
+    monkeypatch.setattr("workflow_lib.fetch.zenodo.MAX_BYTES", 1000)
     assert "longer than 1000 bytes" in fault(site, b" " * 5000)
 
 
@@ -107,22 +91,22 @@ def test_the_lock_keeps_what_was_seen_first(tmp_path):
     assert set(locked_files(path)) == {(7, "fan.zip"), (8, "fan.zip")}
 
 
-@pytest.mark.parametrize("changed", [remote(checksum=OTHER), remote(size=13)])
-def test_a_changed_file_is_one_line_and_changes_no_lock(tmp_path, changed):
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ([remote(checksum=OTHER)], "has changed its file fan.zip"),
+        ([remote(size=13)], "has changed its file fan.zip"),
+        ([], "no longer has the file fan.zip"),
+    ],
+)
+def test_a_changed_or_withdrawn_file_is_one_line_and_changes_no_lock(tmp_path, now, words):
     path = tmp_path / "fetch.lock.json"
     check_and_lock(path, [remote(), remote("pump.zip")])
     before = path.read_bytes()
-    with pytest.raises(UserError, match=r"record 7 has changed its file fan\.zip") as caught:
-        check_and_lock(path, [changed, remote("pump.zip"), remote("new.zip")])
+    with pytest.raises(UserError, match=f"record 7 {words}") as caught:
+        check_and_lock(path, [*now, remote("pump.zip"), remote("new.zip")])
     assert len(str(caught.value).splitlines()) == 1
     assert path.read_bytes() == before
-
-
-def test_a_withdrawn_file_is_one_line(tmp_path):
-    path = tmp_path / "fetch.lock.json"
-    check_and_lock(path, [remote(), remote("pump.zip")])
-    with pytest.raises(UserError, match=r"record 7 no longer has the file pump\.zip"):
-        check_and_lock(path, [remote()])
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"schema": 9}', '{"schema": 1, "files": [{"record": 1}]}', "[]"])
@@ -162,8 +146,6 @@ def test_the_records_own_list_decides_on_the_name_of_an_archive():
 
 # ---- placing ---------------------------------------------------------------------------------------------------------
 
-NOTE = {"record": 7, "archive": "fan.zip", "checksum": f"md5:{MD5}"}
-
 
 def unpacked(folder: Path, *names: str) -> Path:
     for name in names:
@@ -181,7 +163,7 @@ def names(folder: Path) -> list[str]:
 def test_a_machine_is_found_at_the_top_or_in_a_folder_around_it(tmp_path, around):
     files = ("train/a.wav", "test/b.wav", "attributes_00.csv")
     source = unpacked(tmp_path / "out", *(around + file for file in files))
-    place(source, tmp_path / "dev" / "fan", ("train", "test"), NOTE)
+    place(source, tmp_path / "dev" / "fan", ("train", "test"), remote())
     assert names(tmp_path / "dev") == ["fan/attributes_00.csv", "fan/test/b.wav", "fan/train/a.wav"]
     assert all(is_whole(tmp_path / "dev/fan" / split) for split in ("train", "test"))
 
@@ -190,26 +172,26 @@ def test_a_machine_is_found_at_the_top_or_in_a_folder_around_it(tmp_path, around
 def test_training_and_test_archives_meet_in_one_folder(tmp_path, order):
     for split in order:
         source = unpacked(tmp_path / split, f"fan/{split}/a.wav", "fan/attributes_00.csv")
-        place(source, tmp_path / "eval" / "fan", (split,), NOTE)
+        place(source, tmp_path / "eval" / "fan", (split,), remote())
     second = f"fan/attributes_00_{order[1]}.csv"
     assert names(tmp_path / "eval") == ["fan/attributes_00.csv", second, "fan/test/a.wav", "fan/train/a.wav"]
 
 
 def test_an_archive_of_another_machine_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"has no fan/train and fan/test, but pump"):
-        place(unpacked(tmp_path / "out", "pump/train/a.wav"), tmp_path / "dev" / "fan", ("train", "test"), NOTE)
+        place(unpacked(tmp_path / "out", "pump/train/a.wav"), tmp_path / "dev" / "fan", ("train", "test"), remote())
     assert not (tmp_path / "dev").exists()
 
 
 def test_what_a_user_has_is_never_replaced(tmp_path):
     folder = tmp_path / "dev" / "fan" / "train"
-    assert conflict(folder, NOTE["checksum"]) is None
+    assert conflict(folder, remote().checksum) is None
     unpacked(folder, "a.wav")
-    assert "was not fetched" in conflict(folder, NOTE["checksum"])
+    assert "was not fetched" in conflict(folder, remote().checksum)
     shutil.rmtree(tmp_path / "dev")
-    place(unpacked(tmp_path / "out", "fan/train/a.wav"), folder.parent, ("train",), NOTE)
-    assert conflict(folder, NOTE["checksum"]) is None
+    place(unpacked(tmp_path / "out", "fan/train/a.wav"), folder.parent, ("train",), remote())
+    assert conflict(folder, remote().checksum) is None
     assert "another version" in conflict(folder, f"md5:{OTHER}")
     (folder / "a.wav").unlink()
     assert not is_whole(folder)
-    assert "0 files, its archive has 1" in conflict(folder, NOTE["checksum"])
+    assert "0 files, its archive has 1" in conflict(folder, remote().checksum)
