@@ -18,7 +18,7 @@ check: .venv/dev.done
 	@$(BIN)/snakefmt --check --compact-diff Snakefile rules
 	@$(BIN)/snakemake --profile profiles/demo --lint
 
-FOLD := results/dev/fused/cross_fitted/DualDL4/seed13711/fan.csv
+FOLD := results/dev/fused/cross_fitted/fan
 
 dag: setup ## the rule graph and the DAG of one fold as SVG, in docs/
 	@command -v dot >/dev/null || { echo "make dag: there is no dot: apt-get install graphviz" >&2; exit 1; }
