@@ -24,9 +24,9 @@ def main() -> None:
 
 
 def with_profile_paths(arguments: Sequence[str], folder: Path) -> list[str]:
-    """The arguments, `--profile <name>` led to `profiles/<name>` of the folder where there is one.
+    """The arguments, with `profiles/<name>` for `--profile <name>` where the folder has it.
 
-    As with Snakemake's own search, what lies in the folder goes before what the user or the site has of that name.
+    A path in the folder named `<name>` comes first, as in Snakemake's own search.
     """
     return list(_led(arguments, folder))
 
