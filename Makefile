@@ -7,7 +7,6 @@ BIN := .venv/bin
 
 demo: setup ## the whole workflow on simulated machines; prints the path of the report
 	@$(BIN)/snakemake --profile profiles/demo
-	@echo "Report: $$PWD/results/report.html"
 
 test: .venv/dev.done ## unit, DAG and end-to-end tests, and the style gates
 	@$(MAKE) --no-print-directory check

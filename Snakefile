@@ -12,7 +12,6 @@ from workflow_lib.errors import UserError
 from workflow_lib.job import error_lines
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.requirements import wanted_weights
-from workflow_lib.run.summary import summary_lines
 from workflow_lib.plan.wildcards import constraints_of
 
 min_version("9.27")
@@ -54,6 +53,7 @@ onstart:
     # Imported here: a dry run needs neither numpy nor soundfile.
     from workflow_lib.cluster.run import begin, check_defaults, check_no_orphans
     from workflow_lib.run.preflight import check_ready, hold_run_lock, remarks
+    from workflow_lib.run.stages import announce
 
     try:
         hold_run_lock(Path(".snakemake", "run.lock"))
@@ -67,11 +67,14 @@ onstart:
         raise SystemExit(str(error)) from None
     for line in remarks(plan):
         logger.warning(line)
+    announce(workflow.dag.needrun_jobs())
 
 
 onsuccess:
-    for line in summary_lines(expand(paths.tables, suite=plan.run_suites)):
-        logger.warning(line)
+    from workflow_lib.run.stages import show
+    from workflow_lib.run.summary import summary_lines
+
+    show(summary_lines(workflow.dag.jobs))
 
 
 onerror:

@@ -17,12 +17,12 @@ from typing import Any
 
 from workflow_lib.errors import UserError
 
-USER_ERROR = "the job ended:"  # stands before a user's error in a log
+USER_ERROR = "the job ended:"  # precedes a user's error in a log
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a script may use of its rule: named inputs and params, and outputs that are moved into place at the end."""
+    """Inputs, params, wildcards and threads of a rule, and its outputs, which are moved into place at the end."""
 
     input: Any
     output: "Outputs"
@@ -52,7 +52,7 @@ class Outputs:
             raise AttributeError(f"the rule has no output named {name!r}") from None
 
     def place(self, name: str) -> Path:
-        """Where an output will be."""
+        """Final path of an output."""
         return self._final[name]
 
     def publish(self) -> None:
@@ -67,7 +67,7 @@ class Outputs:
             part.replace(final)
 
     def discard(self) -> None:
-        """Remove what was made so far."""
+        """Remove all outputs made so far."""
         for part in self._part.values():
             _remove(part)
 
@@ -80,7 +80,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_orphans(final: Path, host: str) -> None:
-    """Remove what jobs of this machine that were killed left of an output."""
+    """Remove partial outputs of killed jobs of this machine."""
     for path in final.parent.glob(f".{glob.escape(host)}-*.part.{glob.escape(final.name)}"):
         process = path.name.removeprefix(f".{host}-").split(".")[0]
         if process.isdigit() and not Path("/proc", process).exists():
@@ -108,7 +108,7 @@ def run_job(snakemake: Any, main: Callable[[Job], None]) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Hold the numeric libraries that the script has imported to the threads of the job."""
+    """Limit the numeric libraries that the script has imported to the threads of the job."""
     from threadpoolctl import threadpool_limits  # not needed while the DAG is built, which imports this module
 
     threadpool_limits(threads)
@@ -117,7 +117,7 @@ def limit_threads(threads: int) -> None:
 
 
 def error_lines(logs: Path, since: float) -> list[str]:
-    """What the jobs that failed since a time had to say to the user, once each, from the logs below a folder."""
+    """Errors for the user, each once, from the logs below a folder that changed since a time (seconds of the epoch)."""
     recent = [path for path in logs.rglob("*.log") if path.stat().st_mtime >= since]
     lines = [line for path in sorted(recent) for line in _errors_of(path)]
     return list(dict.fromkeys(lines))

@@ -1,4 +1,4 @@
-"""How far a job is: a bar on a terminal, a line every few seconds in a log file."""
+"""How far a job is: a line every few seconds in its log file; for downloads a bar on the terminal as well."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ REPORT_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts clips or bytes; the bar is drawn only where standard error is a terminal, the lines go to the log."""
+    """Counts clips or bytes; bytes have a bar where standard error is a terminal (clips: `workflow_lib.run.stages`)."""
 
     def __init__(self, total: int, title: str, unit: str = "clip") -> None:
         self.total, self.title, self.bytes = total, title, unit == "byte"
@@ -22,11 +22,11 @@ class Progress:
         self.bar = tqdm(
             total=total,
             desc=title,
-            unit="B" if self.bytes else unit,
-            unit_scale=self.bytes,
+            unit="B",
+            unit_scale=True,
             leave=False,
             dynamic_ncols=True,
-            disable=not _terminal(),
+            disable=not (self.bytes and _terminal()),
         )
 
     def __enter__(self) -> Self:
@@ -48,11 +48,12 @@ class Progress:
         rate = self.done / max(seconds, 1e-9)
         if not self.bytes:
             return f"{self.done} of {self.total} clips, {rate:.1f} clips/s"
-        left = "" if self.done == self.total or not rate else f", {_duration((self.total - self.done) / rate)} left"
+        left = "" if self.done == self.total or not rate else f", {duration((self.total - self.done) / rate)} left"
         return f"{self.title}: {self.done / 1e6:.1f} of {self.total / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s{left}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words: 12 s, 34 min, 5.6 h."""
     minutes = round(seconds / 60)
     return f"{seconds:.0f} s" if minutes < 2 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 

@@ -25,7 +25,7 @@ class Checkout:
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """Exit status, and what was said."""
-        command = [*SNAKEMAKE, *arguments, "--configfile", "mine.yaml"]
+        command = [*SNAKEMAKE, *arguments, "--quiet", "host", "--configfile", "mine.yaml"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900, check=False
         )

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from workflow_lib.cluster.slurm import SlurmJob, requeue, snakemake_jobs
+from workflow_lib.run.stages import flush
 
 log = logging.getLogger("snakemake.logging")  # its lines belong among Snakemake's own, on the terminal
 LOOKS = 10  # within the patience
@@ -94,8 +95,7 @@ def start_again() -> None:
     os.environ[RESUMED] = str(resumed + 1)
     if any(argument.startswith(("-d", "--directory")) for argument in sys.orig_argv):
         os.chdir(os.environ.get("PWD", "."))  # where the command was given: --directory leads on from there
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

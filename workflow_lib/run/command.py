@@ -1,4 +1,4 @@
-"""The command `snakemake` of this clone's environment: Snakemake's own, which looks for profiles in `profiles/` too.
+"""The command `snakemake` of this clone's environment: Snakemake's own, with profiles in `profiles/` and stage lines.
 
 Snakemake itself finds `--profile slurm` in `./slurm`, the user's and the site's configuration folder only; its
 `--workflow-profile` looks into `profiles/` already. `envs/set-up` puts this command into the environment.
@@ -11,16 +11,22 @@ from pathlib import Path
 
 def main() -> None:
     """Run Snakemake on the arguments of this process."""
-    sys.argv[1:] = with_profile_paths(sys.argv[1:], Path.cwd())
+    from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+    from workflow_lib.run import terminal
+
+    LoggerPluginRegistry().register_plugin("stages", terminal)
     from snakemake.cli import main as snakemake
+
+    sys.argv[1:] = ["--logger=stages", *with_profile_paths(sys.argv[1:], Path.cwd())]
 
     sys.exit(snakemake())
 
 
 def with_profile_paths(arguments: Sequence[str], folder: Path) -> list[str]:
-    """The arguments, `--profile <name>` led to `profiles/<name>` of the folder where there is one.
+    """The arguments, with `profiles/<name>` for `--profile <name>` where the folder has it.
 
-    As with Snakemake's own search, what lies in the folder goes before what the user or the site has of that name.
+    A path in the folder named `<name>` comes first, as in Snakemake's own search.
     """
     return list(_led(arguments, folder))
 

@@ -1,4 +1,4 @@
-"""What a real run looks at before its first job: all that is missing or faulty, said at once, with nothing written."""
+"""Checks before the first job of a run: all that is missing or faulty, reported at once, before anything is written."""
 
 import fcntl
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.dataset.manifest import format_faults, index_suite
+from workflow_lib.dataset.manifest import Fault, format_faults, index_suite
 from workflow_lib.dataset.survey import unused_folders
 from workflow_lib.errors import UserError
 from workflow_lib.plan.plan import Plan
@@ -20,14 +20,14 @@ SUBMITTING = ("submission", "write_submission")
 
 
 def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
-    """Raise one UserError: what the jobs need and is not there, else every faulty recording that they would index.
+    """Raise one UserError with all files that the jobs need and lack, else with all faulty recordings they would index.
 
     `jobs` are Snakemake's jobs that are about to run, so that a partial target asks for no more than it needs.
     """
     jobs = list(jobs)
-    faults = submission_faults(plan) if any(job.rule.name in SUBMITTING for job in jobs) else []
-    if faults:
-        raise UserError("\n".join(f"config: {line}" for line in faults))
+    unfit = submission_faults(plan) if any(job.rule.name in SUBMITTING for job in jobs) else []
+    if unfit:
+        raise UserError("\n".join(f"config: {line}" for line in unfit))
     if " " in sys.executable:
         raise UserError(f"{sys.executable}: Snakemake runs no scripts from a path with a space: set up with make setup")
     indexed = _machines_to_index(jobs)
@@ -41,7 +41,7 @@ def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
 
 
 def remarks(plan: Plan) -> list[str]:
-    """One line for what lies beside the machines and is not used, and for what is asked for and cannot be had."""
+    """One line for each suite with folders that are not used, and for each entry that is left out."""
     lines = []
     for name in plan.run_suites:
         suite = plan.suites[name]
@@ -55,7 +55,7 @@ def remarks(plan: Plan) -> list[str]:
 def hold_run_lock(path: Path) -> None:
     """Take the lock of this folder until the process ends, however it ends; UserError if another run holds it.
 
-    Snakemake's lock files stay behind when a run is killed, and the next one would have to be told to remove them.
+    Snakemake's own lock files outlive a killed run, and somebody has to remove them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)  # never closed: the system does
@@ -75,8 +75,8 @@ def _machines_to_index(jobs: list[Any]) -> dict[str, list[str]]:
     return {suite: sorted(machines) for suite, machines in sorted(found.items())}
 
 
-def _faults(plan: Plan, name: str, machines: list[str]) -> list:
+def _faults(plan: Plan, name: str, machines: list[str]) -> list[Fault]:
     suite = plan.suites[name]
-    if suite.simulate:
+    if suite.simulate or suite.root is None:
         return []
     return index_suite(suite.root, machines, suite=name, **plan.recordings.index_rules(name))[1]

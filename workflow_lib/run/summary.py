@@ -1,30 +1,82 @@
-"""What a finished run says on the terminal: the official scores of each suite, each under its protocol."""
+"""The last lines of a run: the best scores, the clips that rank highest, findings, warnings and the page's path."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-COLUMNS = ("suite", "protocol", "kind", "name", "seed", "omega")
+from tabulate import tabulate
+
+from workflow_lib.protocols import PROTOCOLS
+
+MOST_LINES = 9  # the path of Snakemake's log is the tenth
+TOP_CLIPS = 3
+Row = dict[str, str]
 
 
-def summary_lines(folders: Iterable[str]) -> list[str]:
-    """Aligned lines from the `official.csv` of table folders; a suite without labels has none."""
-    rows = [row for folder in folders for row in _official(Path(folder, "official.csv"))]
-    if not rows:
+def summary_lines(jobs: Iterable[Any]) -> list[str]:
+    """What Snakemake's jobs made, in at most `MOST_LINES` lines; none where no suite was tabulated."""
+    made: dict[str, dict[str, Path]] = {}
+    for job in jobs:
+        if job.output:
+            made.setdefault(job.rule.name, {})[job.wildcards.get("suite", "")] = Path(job.output[0])
+    tables = dict(sorted(made.get("tabulate_suite", {}).items()))
+    if not tables:
         return []
-    cells = [COLUMNS, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    last = [*_warnings(tables, made.get("tabulate_health", {}))]
+    last += [f"Report: {page.absolute()}" for page in made.get("write_report", {}).values()]
+    first = tabulate([row for folder in tables.values() for row in _best(folder)], tablefmt="plain").splitlines()
+    first += [line for suite, folder in tables.items() for line in _highest(suite, folder)]
+    room = MOST_LINES - len(last)
+    if len(first) > room:
+        first[room - 1 :] = [f"... and {len(first) - room + 1} more lines like these in the report"]
+    return [*first, *last]
 
 
-def _official(path: Path) -> list[tuple[str, ...]]:
-    if not path.is_file():
-        return []
+def _best(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Suite, protocol, best entry, and its score with the interval, under each protocol."""
+    rows = [row for row in _rows(folder / "uncertainty.csv") if row["omega"]]
+    for protocol in PROTOCOLS:
+        found = [row for row in rows if row["protocol"] == protocol]
+        if found:
+            best = max(found, key=lambda row: float(row["omega"]))
+            seed = f" (seed {best['seed']})" if best["seed"] else ""
+            score = f"Omega {float(best['omega']):.3f}"
+            if best["low"] and best["high"]:
+                low, high = float(best["low"]), float(best["high"])
+                score += f", {float(best['level']):.0%} interval {low:.3f} to {high:.3f}"
+            yield best["suite"], protocol, f"best: {best['name']}{seed}", score
+
+
+def _highest(suite: str, folder: Path) -> Iterator[str]:
+    """The clips that rank highest on each machine without labels, by the first system or else the first branch."""
+    if any(row["omega"] for row in _rows(folder / "official.csv")):
+        return
+    tops = [row for row in _rows(folder / "ranking.csv") if int(row["rank"]) <= TOP_CLIPS and not row["anomaly"]]
+    shown = min(((row["kind"] != "system", row["protocol"], row["name"], row["seed"]) for row in tops), default=None)
+    clips: dict[str, list[Row]] = {}
+    for row in tops:
+        if (row["kind"] != "system", row["protocol"], row["name"], row["seed"]) == shown:
+            clips.setdefault(row["machine"], []).append(row)
+    for machine, rows in clips.items():
+        named = ", ".join(row["clip"] for row in sorted(rows, key=lambda row: int(row["rank"])))
+        yield f"{suite} {machine}, highest by {rows[0]['name']} ({rows[0]['protocol']}): {named}"
+
+
+def _warnings(tables: Mapping[str, Path], health: Mapping[str, Path]) -> Iterator[str]:
+    odd = [f"{row['machine']} ({suite})" for suite, path in health.items() for row in _rows(path / "findings.csv")]
+    if odd:
+        yield f"Findings on the recordings of {', '.join(dict.fromkeys(odd))}: snakemake check"
+    models = [row for folder in tables.values() for row in _rows(folder / "models.csv")]
+    untrained = dict.fromkeys(row["model"].partition("@")[0] for row in models if row["trained"] == "no")
+    if untrained:
+        yield f"Warning: random weights in {', '.join(untrained)}: their scores show the machinery, not the method"
+    noted = {folder / "notes.csv": len(list(_rows(folder / "notes.csv"))) for folder in tables.values()}
+    if sum(noted.values()):
+        paths = ", ".join(str(path) for path, number in noted.items() if number)
+        yield f"Notes on what was reduced or left out: {sum(noted.values())} in {paths}"
+
+
+def _rows(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
-        return [_cells(row) for row in csv.DictReader(file)]
-
-
-def _cells(row: dict[str, str]) -> tuple[str, ...]:
-    omega = f"{float(row['omega']):.4f}" if row["omega"] else "undefined"
-    untrained = " (untrained)" if row["untrained"] == "yes" else ""
-    return (row["suite"], row["protocol"], row["kind"], row["name"], row["seed"] or "-", omega + untrained)
+        yield from csv.DictReader(file)

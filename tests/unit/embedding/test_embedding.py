@@ -168,13 +168,14 @@ PROGRESS = """
 import logging, sys
 from workflow_lib.progress import Progress
 logging.basicConfig(level=logging.INFO, filename=sys.argv[1])
-with Progress(40, "embed with eat") as progress:
+with Progress(40, "embed with eat") as clips, Progress(40_000_000, "fan.zip", unit="byte") as bytes:
     for _ in range(4):
-        progress.add(10)
+        clips.add(10)
+        bytes.add(10_000_000)
 """
 
 
-def test_progress_is_a_bar_on_a_terminal_and_lines_in_the_log(tmp_path):
+def test_bytes_have_a_bar_on_a_terminal_and_clips_lines_in_the_log(tmp_path):
     control, terminal = pty.openpty()
     log = tmp_path / "job.log"
     termios.tcsetwinsize(terminal, (24, 80))
@@ -182,8 +183,9 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_in_the_log(tmp_path):
     drawn = os.read(control, 65536).decode()
     os.close(terminal)
     os.close(control)
-    assert "embed with eat:" in drawn and "/40" in drawn
+    assert "fan.zip:" in drawn and "/40.0M" in drawn and "embed" not in drawn
     assert re.search(r"40 of 40 clips, [\d.]+ clips/s", log.read_text())
+    assert re.search(r"fan.zip: 40.0 of 40.0 MB, [\d.]+ MB/s", log.read_text())
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal(tmp_path):
