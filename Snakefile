@@ -4,7 +4,6 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from workflow_lib.cluster.job_end import end_at_once
 from workflow_lib.cluster.refusals import refusal_lines
 from workflow_lib.cluster.site import load_site
 from workflow_lib.digest import code_digest
@@ -26,9 +25,6 @@ try:
     site = load_site(Path(workflow.basedir, plan.config["compute"]["site"]))
 except UserError as error:
     raise SystemExit(str(error)) from None
-
-if workflow.remote_exec:
-    end_at_once()
 
 paths = plan.paths
 
