@@ -1,4 +1,5 @@
 # DualMic-ASD: from two-channel recordings to a ranked report. `snakemake -n` shows what would run; README.md is the way in.
+import gc
 import time
 from pathlib import Path
 
@@ -46,6 +47,7 @@ include: "rules/submission.smk"
 
 
 onstart:
+    gc.enable()  # disabled while the DAG was built (workflow_lib/run/command.py)
     # Imported here: a dry run needs neither numpy nor soundfile.
     from workflow_lib.cluster.run import begin, check_defaults, check_no_orphans
     from workflow_lib.run.preflight import check_ready, hold_run_lock, remarks

@@ -233,5 +233,5 @@ def test_a_run_that_hangs_starts_again(piece, slurm, undisturbed, cause):
         time.sleep(40.0)  # longer than from one status check to the next
         slurm.start()
     said = piece.finish(process, output)
-    assert "the run starts again and goes on where it stands" in said, said[-4000:]
+    assert "the run starts again and continues" in said, said[-4000:]
     assert result(piece) == undisturbed

@@ -91,7 +91,7 @@ def start_again() -> None:
         log.error(f"{STUCK}, after {resumed} restarts: the run ends here {WHY}")
         os.kill(os.getpid(), signal.SIGINT)
         return
-    log.error(f"{STUCK}: the run starts again and goes on where it stands {WHY}")
+    log.error(f"{STUCK}: the run starts again and continues {WHY}")
     os.environ[RESUMED] = str(resumed + 1)
     if any(argument.startswith(("-d", "--directory")) for argument in sys.orig_argv):
         os.chdir(os.environ.get("PWD", "."))  # where the command was given: --directory leads on from there
