@@ -44,7 +44,7 @@ def plain_figures(table, counts):
 
 
 def assert_equal_to_the_repeated_clips(table, counts):
-    got = resampled_metrics(table.score, table.anomaly, table.domain, counts).figures
+    got = resampled_metrics(table.score, table.anomaly, table.domain, counts)
     assert got.tobytes() == plain_figures(table, counts).tobytes()
 
 
