@@ -417,7 +417,7 @@ def test_all_studies_come_out_of_the_demo(demo, config):
     }
     assert len(demo["table_2"]) == 9
     machines = {"ToyCarEmu", "bearingEmu", "sliderEmu"}
-    other_seed = empty.pop(("seeds", "DualMic-EAT, s = 2026"))
+    other_seed = empty.pop(("table_2", "DualMic-EAT, s = 2026"))
     assert "not part of this run: seed 2026" in other_seed
     assert {label for _, label in empty} == machines, "the demo has other machines"
     assert all(f"not part of this run: machine {label}" in remark for (_, label), remark in empty.items())
