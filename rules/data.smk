@@ -83,7 +83,7 @@ rule check_machine:
 
 rule tabulate_health:
     input:
-        clips=plan.recordings.clip_health,
+        clips=lambda w: expand(paths.clip_health, suite=w.suite, machine=plan.suites[w.suite].machines),
     output:
         tables=directory(paths.health),
     log:
@@ -106,7 +106,7 @@ rule tabulate_health:
 
 rule check:
     input:
-        tables=plan.recordings.health_tables,
+        tables=expand(paths.health, suite=plan.recordings.recorded_suites),
     log:
         f"{paths.results}/logs/check.log",
     localrule: True

@@ -67,9 +67,9 @@ rule illustrate_clips:
 
 rule write_report:
     input:
-        tables=plan.evaluations.report_tables,
-        health=plan.recordings.health_tables,
-        clips=plan.recordings.illustrated_clips,
+        tables=expand(paths.tables, suite=plan.run_suites),
+        health=expand(paths.health, suite=plan.recordings.recorded_suites),
+        clips=expand(paths.clips, suite=plan.recordings.recorded_suites),
         studies=studies.suite_folders,
     output:
         report=paths.report,

@@ -1,5 +1,5 @@
 # What the challenge takes: per evaluation suite scores, decisions and meta files of the submitted systems, zipped.
-from workflow_lib.plan.submission import SubmissionFiles
+from workflow_lib.plan.submission import SubmissionFiles, evaluation_suites
 
 submission = SubmissionFiles(plan)
 
@@ -39,7 +39,7 @@ rule write_submission:
 
 rule submission:
     input:
-        packages=submission.packages,
+        packages=expand(paths.submission, suite=evaluation_suites(plan)),
     log:
         f"{paths.results}/logs/submission.log",
     localrule: True
@@ -56,8 +56,8 @@ rule submission:
 
 rule write_baseline_files:
     input:
-        residuals=submission.residuals,
-        batch_values=submission.batch_values,
+        residuals=lambda w: expand(paths.residuals, suite=w.suite, model=w.model, machine=plan.suites[w.suite].machines),
+        batch_values=lambda w: expand(paths.batch_values, suite=w.suite, model=w.model, machine=plan.suites[w.suite].machines),
     output:
         files=directory(paths.baseline),
     log:

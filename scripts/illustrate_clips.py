@@ -1,5 +1,5 @@
 from workflow_lib.job import run_job
-from workflow_lib.report.illustration import illustrate_clips
+from workflow_lib.report.sections.clip_pictures import illustrate_clips
 
 
 def main(job):

@@ -1,5 +1,5 @@
 from workflow_lib.job import run_job
-from workflow_lib.simulation import simulate_machine
+from workflow_lib.simulation.suite import simulate_machine
 
 
 def main(job):

@@ -1,24 +1,24 @@
 from workflow_lib.job import run_job
-from workflow_lib.report import Material, build_report
-from workflow_lib.report.provenance import package_versions
+from workflow_lib.report import ReportInputs, build_report
+from workflow_lib.report.sections.provenance import package_versions
 
 
 def main(job):
-    inputs, params = job.input, job.params
-    material = Material(
-        health=dict(zip(params.recorded, inputs.get("health", []), strict=True)),
-        clips=dict(zip(params.recorded, inputs.get("clips", []), strict=True)),
+    given, params = job.input, job.params
+    inputs = ReportInputs(
+        health=dict(zip(params.recorded, given.get("health", []), strict=True)),
+        clips=dict(zip(params.recorded, given.get("clips", []), strict=True)),
         studies=params.studies,
         benchmarks=params.benchmarks,
         wrong_clips=params.settings["wrong_clips"],
     )
     build_report(
-        dict(zip(params.suites, inputs.tables, strict=True)),
+        dict(zip(params.suites, given.tables, strict=True)),
         job.output.report,
         title=params.settings["title"],
         provenance=params.provenance | {"code of the page": params.code} | package_versions(),
         figures=job.output.figures,
-        material=material,
+        inputs=inputs,
     )
 
 

@@ -1,6 +1,8 @@
 """What several storeys of the tests share: running the workflow as a user does, in a folder of its own."""
 
+import csv
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -68,9 +70,29 @@ class Workflow:
         assert done.returncode == 0, done.stdout[-6000:]
         return done.stdout
 
+    def copy(self, folder: Path) -> "Workflow":
+        """The same files and the same configuration in another folder."""
+        shutil.copytree(self.folder, folder)
+        return Workflow(folder)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def page(self) -> str:
+        return (self.results / "report.html").read_text(encoding="utf-8")
+
+    def rows(self, table: str) -> list[dict[str, str]]:
+        """Rows of a CSV file, by its path below the results."""
+        with (self.results / table).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def read_json(self, path: str) -> dict:
+        return json.loads((self.results / path).read_text(encoding="utf-8"))
+
     def files(self, pattern: str) -> dict[str, bytes]:
         """Content of the result files that match, by path."""
-        found = sorted((self.folder / "results").glob(pattern))
+        found = sorted(self.results.glob(pattern))
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in found if path.is_file()}
 
 
@@ -152,9 +174,7 @@ def small_run(tmp_path_factory) -> Workflow:
             original.configure(**SMALL)
             (original.folder / "terminal.txt").write_text(original.make(*SHORT), encoding="utf-8")
             (shared / "flow.done").touch()
-    copy = tmp_path_factory.mktemp("flow") / "a copy"
-    shutil.copytree(original.folder, copy)
-    return Workflow(copy)
+    return original.copy(tmp_path_factory.mktemp("flow") / "a copy")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -44,11 +45,8 @@ class Site:
         handler = type("Handler", (_Handler,), {"site": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return self._server.server_address[1]
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -98,6 +96,16 @@ def zipped(entries: Mapping[str, bytes], mode: int = 0) -> bytes:
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, mode << 16
             archive.writestr(info, body)
     return memory.getvalue()
+
+
+def fill_hub_cache(hub: Path, repository: str, file: str, body: bytes) -> None:
+    """A file as huggingface_hub keeps it: a blob, a link to it in a snapshot, and a branch that names the snapshot."""
+    folder = hub / f"models--{repository.replace('/', '--')}"
+    for name, content in (("refs/main", b"abc"), ("blobs/b10b", body)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(content)
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "snapshots" / "abc" / file).symlink_to("../../blobs/b10b")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Digests that decide what is rerun: of the library modules a rule uses, and of the settings it reads."""
+"""Digests that decide which jobs run again: of the library modules of a rule, and of the settings it reads."""
 
 import ast
 import hashlib
@@ -16,12 +16,13 @@ DATA_SUFFIXES = (".yaml", ".j2", ".css", ".js")
 def code_digest(script: str, *modules: str) -> str:
     """Digest of a rule's script and of all modules of this package that it imports, read as text, never imported.
 
-    Imports inside functions are not followed: what a job needs of them is named in `modules`. Snakemake sees neither an
-    edit in an imported library nor a checkout's new time stamps rightly; this digest among a rule's params does.
+    Imports inside functions are not followed: a rule names them in `modules`. Snakemake misses an edit in an imported
+    library and mistakes the new time stamps of a checkout for one; this digest among a rule's params corrects both.
     """
     first = ROOT.parent / "scripts" / f"{script}.py"
+    named = (path for name in modules for path in _files(f"{PACKAGE}.{name}"))
     digest = hashlib.sha256()
-    for path in sorted(_reachable((first, *(path for name in modules for path in _files(f"{PACKAGE}.{name}"))))):
+    for path in sorted(_reachable([first, *named])):
         digest.update(path.relative_to(ROOT.parent).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -32,9 +33,8 @@ def settings_digest(settings: object) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _reachable(first: tuple[Path, ...]) -> set[Path]:
+def _reachable(waiting: list[Path]) -> set[Path]:
     found: set[Path] = set()
-    waiting = list(first)
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -51,16 +51,10 @@ def _imports(path: Path) -> tuple[str, ...]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(path, node)
+            parts = [PACKAGE, *path.relative_to(ROOT).parts[: -node.level]] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return tuple(name for name in names if name.split(".")[0] == PACKAGE)
-
-
-def _absolute(path: Path, node: ast.ImportFrom) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = [PACKAGE, *path.relative_to(ROOT).parts]
-    return ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
 
 
 def _files(name: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Official figures of DCASE Task 2 from anomaly scores, for one column of scores or for many at once."""
+"""The official figures of DCASE Task 2, from one column of anomaly scores or from many at once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,31 +33,16 @@ class MachineMetrics:
         return _harmonic_mean(np.array(self.figures))
 
 
-@dataclass(frozen=True)
-class ColumnMetrics:
-    """The three figures of every score column, each (g,) float64."""
-
-    source_auc: NDArray[np.float64]
-    target_auc: NDArray[np.float64]
-    pauc: NDArray[np.float64]
-
-    @property
-    def figures(self) -> NDArray[np.float64]:
-        """(3, g): source AUC, target AUC and pAUC."""
-        return np.stack([self.source_auc, self.target_auc, self.pauc])
-
-
 def machine_metrics(score: ArrayLike, anomaly: ArrayLike, domain: ArrayLike) -> MachineMetrics:
     """Source AUC, target AUC and pAUC of one machine's test clips (paper section 3, official evaluator).
 
     score (n,) float, higher is more anomalous; anomaly (n,) 0 or 1; domain (n,) "source" or "target".
     Undefined figures are NaN; shapes that differ, NaN scores and unknown labels raise UserError. See `column_metrics`.
     """
-    score = _as_floats(score, "scores")
-    if score.ndim != 1:
-        raise UserError(f"scores have the shape {score.shape}: give one score for each clip, (n,)")
-    columns = column_metrics(score[:, None], anomaly, domain)
-    return MachineMetrics(*(float(figure[0]) for figure in columns.figures))
+    scores = _as_floats(score, "scores")
+    if scores.ndim != 1:
+        raise UserError(f"scores have the shape {scores.shape}: give one score for each clip, (n,)")
+    return MachineMetrics(*column_metrics(scores[:, None], anomaly, domain)[:, 0].tolist())
 
 
 def official_score(metrics: Sequence[MachineMetrics]) -> float:
@@ -70,8 +55,10 @@ def official_score(metrics: Sequence[MachineMetrics]) -> float:
     return _harmonic_mean(np.array([machine.figures for machine in metrics]))
 
 
-def column_metrics(scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max_fpr: float = MAX_FPR) -> ColumnMetrics:
-    """Figures of many score columns over the same clips: scores (n, g), anomaly (n,), domain (n,) -> three times (g,).
+def column_metrics(
+    scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max_fpr: float = MAX_FPR
+) -> NDArray[np.float64]:
+    """Source AUC, target AUC, pAUC of many score columns over the same clips: scores (n, g) -> (3, g) float64.
 
     Source AUC: the source's normals against the anomalies of both domains; target AUC likewise; pAUC: all clips,
     false-positive rates 0 ... max_fpr, standardised after McClish so that chance is 0.5, equal to scikit-learn's
@@ -88,7 +75,7 @@ def column_metrics(scores: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, max
     figures = np.empty((3, len(rows)))
     for block in blocks(len(rows), rows.shape[1]):
         figures[:, block] = _curve_figures(_roc_counts(np.ascontiguousarray(rows[block]), label), max_fpr)
-    return ColumnMetrics(*figures)
+    return figures
 
 
 def blocks(count: int, width: int, elements: int = BLOCK_ELEMENTS) -> Iterator[slice]:
@@ -99,15 +86,18 @@ def blocks(count: int, width: int, elements: int = BLOCK_ELEMENTS) -> Iterator[s
 
 def resampled_metrics(
     score: ArrayLike, anomaly: ArrayLike, domain: ArrayLike, counts: ArrayLike, max_fpr: float = MAX_FPR
-) -> ColumnMetrics:
-    """Figures of resamples of the same clips: scores and labels (n,), counts (r, n) -> three times (r,).
+) -> NDArray[np.float64]:
+    """Figures of resamples of the same clips: scores and labels (n,), counts (r, n) -> (3, r), as `column_metrics`.
 
     counts says how often each clip is in each resample; the figures are those of `column_metrics` on the clips so
     repeated, to the last bit. UserError as there, and for counts that are not whole or below 0.
     """
     row = _as_floats(score, "scores")[None]
     label = _clip_labels(row, anomaly, domain)
-    counts = _checked_counts(counts, row.shape[1])
+    counts = np.asarray(counts)
+    if counts.ndim != 2 or counts.shape[1] != row.shape[1] or counts.dtype.kind not in "iu" or (counts < 0).any():
+        raise UserError(f"counts of resamples must be whole numbers from 0, a row of {row.shape[1]} (clips) for each")
+    counts = counts.astype(np.int64, copy=False)
     order = np.argsort(-row[0], kind="stable")
     ranked = row[0][order]
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of the runs of equal scores
@@ -118,21 +108,13 @@ def resampled_metrics(
         packed = np.zeros((len(counts[block]), len(ends) + 1), dtype=np.int64)
         packed[:, 1:] = np.cumsum(counts[block].take(order, axis=1) * step, axis=1)[:, ends]
         figures[:, block] = _curve_figures(_unpacked(packed, bits), max_fpr)
-    return ColumnMetrics(*figures)
-
-
-def _checked_counts(counts: ArrayLike, n_clips: int) -> NDArray[np.int64]:
-    """Counts (r, n) of resamples as whole numbers; UserError for anything else."""
-    counts = np.asarray(counts)
-    if counts.ndim != 2 or counts.shape[1] != n_clips or counts.dtype.kind not in "iu" or (counts < 0).any():
-        raise UserError(f"counts of resamples must be whole numbers from 0, a row of {n_clips} (clips) for each")
-    return counts.astype(np.int64, copy=False)
+    return figures
 
 
 def _curve_figures(counts: Sequence[NDArray[np.int64]], max_fpr: float) -> NDArray[np.float64]:
     """Anomalies, source and target normals at or above each threshold, three times (r, t) -> (3, r) figures.
 
-    Areas are sums of whole numbers: into how many thresholds a curve is cut changes no bit of the result.
+    Areas are sums of whole numbers: the number of thresholds of a curve changes no bit of the result.
     """
     anomalies, source, target = counts
     twice_height = anomalies[:, 1:] + anomalies[:, :-1]
@@ -150,8 +132,8 @@ def _curve_figures(counts: Sequence[NDArray[np.int64]], max_fpr: float) -> NDArr
 def _roc_counts(rows: NDArray[np.float64], label: NDArray[np.int64]) -> list[NDArray]:
     """Anomalies, source normals and target normals at or above each threshold, highest first: three times (r, n + 1).
 
-    Inside a run of equal scores the counts of the run's beginning are held, so that one straight segment crosses the
-    tie: this counts ties half in every area below.
+    Within a run of equal scores the counts stay at those of its beginning, so that one straight segment crosses the
+    tie: this counts ties half in every area.
     """
     bits, dtype = NARROW if rows.shape[1] < 1 << NARROW[0] else WIDE
     ranked, inside_tie = _ranked_labels(rows, label)
@@ -168,9 +150,9 @@ def _ranked_labels(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """(r, n) labels by descending score and (r, n - 1) where a score equals the one before; None where none does.
 
-    Finite floats are in the order of their bits read as whole numbers, but for the sign. So scores are sorted as such,
-    with the label in the last two bits. Scores that agree in all other bits are a tie, whose labels may stand in any
-    order, or their true order is looked at.
+    The bits of finite floats, read as whole numbers, have the order of the floats except for the sign. Scores are
+    sorted as such numbers, with the label in the last two bits. Scores that agree in all other bits are either a tie,
+    whose labels may come in any order, or are sorted again as floats.
     """
     bits = (rows + 0.0).view(np.int64)  # + 0.0 makes -0.0 equal to 0.0
     keys = (~(bits ^ (bits >> 63 & np.iinfo(np.int64).max)) & ~LABEL_BITS) | label
@@ -200,7 +182,7 @@ def _partial_auc(anomalies: NDArray[np.int64], normals: NDArray[np.int64], max_f
     """(r, t) counts -> (r,) standardised partial AUC; the segment that crosses max_fpr is cut by interpolation."""
     n_anomalies, n_normals = anomalies[:, -1].astype(np.float64), normals[:, -1].astype(np.float64)
     limit = max_fpr * n_normals
-    # Segments that end within the limit come first, for normals only grow; the next one, if there is one, crosses it.
+    # Normals only grow: segments that end within the limit come first, the next one, if there is one, crosses it.
     crossing = np.count_nonzero(normals[:, 1:] <= limit[:, None], axis=1)
     reach = int(crossing.max()) + 1
     anomalies, normals = anomalies[:, : reach + 1], normals[:, : reach + 1]
@@ -264,7 +246,7 @@ def _as_floats(values: ArrayLike, what: str) -> NDArray[np.float64]:
 def harmonic_means(figures: NDArray[np.float64]) -> NDArray[np.float64]:
     """Harmonic means of figures in [0, 1], (r, f) -> (r,): NaN if any of the f is NaN, else 0 if any is 0."""
     with np.errstate(divide="ignore"):
-        # Row by row in memory: a sum's last bit depends on the layout, and must not on how many rows there are.
+        # Row by row in memory: a sum's last bit depends on the layout, and must not depend on the number of rows.
         means = figures.shape[1] / np.ascontiguousarray(1.0 / figures).sum(axis=1)
     return np.where(np.isnan(figures).any(axis=1), np.nan, means)
 

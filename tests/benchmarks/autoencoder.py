@@ -60,7 +60,7 @@ from workflow_lib.autoencoder.network import (  # noqa: E402
     five_frame_vectors,
 )
 from workflow_lib.autoencoder.train_step import TrainingStep  # noqa: E402
-from workflow_lib.autoencoder.training import Training  # noqa: E402
+from workflow_lib.autoencoder.training import TrainingPasses  # noqa: E402
 from workflow_lib.scoring.mahalanobis import invert_covariances, mahalanobis_scores  # noqa: E402
 
 BATCH, SECONDS, RATE, SCORED = 256, 10, 16000, 1200
@@ -99,8 +99,8 @@ def training_frames():
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
-def measure_epochs(frames) -> Training:
-    training = Training(collect_vectors(frames, [n % 100 == 0 for n in range(len(frames))]), BATCH, 13711)
+def measure_epochs(frames) -> TrainingPasses:
+    training = TrainingPasses(collect_vectors(frames, [n % 100 == 0 for n in range(len(frames))]), BATCH, 13711)
     step = TrainingStep(training.network, 1e-3)
     training.epoch(step)  # warms up
     spent = [clock(lambda: training.epoch(step)) for _ in range(ARGUMENTS.repeat)]
@@ -119,7 +119,7 @@ def measure_epochs(frames) -> Training:
     return training
 
 
-def products_of(training: Training) -> Callable[[], None]:
+def products_of(training: TrainingPasses) -> Callable[[], None]:
     """The plain products of an epoch, on arrays that stay: (n, in) x (in, out), and of training its two gradients."""
     arrays = {}
 
@@ -145,7 +145,7 @@ def products_of(training: Training) -> Callable[[], None]:
     return run
 
 
-def epoch_operations(training: Training) -> float:
+def epoch_operations(training: TrainingPasses) -> float:
     forward = sum(2 * wide_in * wide_out for wide_in, wide_out in LAYERS)
     first = 2 * LAYERS[0][0] * LAYERS[0][1]
     return len(training.train_index) * (3 * forward - first) + len(training.valid_index) * forward
@@ -182,7 +182,7 @@ def measure_features() -> None:
     print(f"  the least of {len(spent)}: {min(spent):.2f} ms, plain {min(plain):.2f} ms", flush=True)
 
 
-def measure_scoring(training: Training, frames) -> None:
+def measure_scoring(training: TrainingPasses, frames) -> None:
     clips = [frames[number % len(frames)] for number in range(SCORED)]
     network = FoldedAutoencoder(training.network)
     covariances = training.covariances()

@@ -1,11 +1,10 @@
 """The examples of CONTRIBUTING.md and docs/encoders.md, run as printed: a branch, an encoder and a study are added."""
 
-import csv
 import os
 import re
 
 import yaml
-from conftest import ROOT, SMALL_SUITE, Workflow, copy_checkout
+from conftest import ROOT, SMALL, Workflow, copy_checkout
 
 
 def blocks_of(page: str, language: str, below: str) -> list[str]:
@@ -26,8 +25,8 @@ class Checkout(Workflow):
         return [part.replace(str(ROOT), str(self.folder)) if "/bin/" not in part else part for part in command]
 
 
-def test_the_examples_run_as_printed(tmp_path):
-    checkout = Checkout(tmp_path / "clone")
+def test_the_examples_run_as_printed(small_run, tmp_path):
+    checkout = Checkout(small_run.copy(tmp_path / "clone").folder)
     copy_checkout(checkout.folder)
     (encoder,) = blocks_of("docs/encoders.md", "python", "An encoder of your own")
     (checkout.folder / "workflow_lib/encoders/mine.py").write_text(encoder, encoding="utf-8")
@@ -37,21 +36,17 @@ def test_the_examples_run_as_printed(tmp_path):
             examples |= yaml.safe_load(block)
     run = {**examples["run"], "suites": ["small"], "systems": [], "protocols": ["cross_fitted"]}
     run["branches"] = [*run["branches"], "ae_mse"]
-    models = {**examples["models"], "ae": {"epochs": 1}}
     studies = {"contrast": {**examples["studies"]["contrast"], "suite": "small"}}
-    checkout.configure(
-        run=run, suites={"small": SMALL_SUITE}, models=models, branches=examples["branches"], studies=studies
-    )
+    added = {key: {**SMALL[key], **examples[key]} for key in ("models", "branches")}
+    checkout.configure(**{**SMALL, "run": run, **added, "studies": studies})
     checkout.make()
 
-    suite = checkout.folder / "results" / "small"
-    with (suite / "tables" / "official.csv").open(encoding="utf-8") as file:
-        rows = {row["name"]: row for row in csv.DictReader(file)}
+    rows = {row["name"]: row for row in checkout.rows("small/tables/official.csv")}
     assert set(rows) == {"ae_mse", "mine_contrast"}
     assert 0 < float(rows["mine_contrast"]["omega"]) < 1
     assert rows["mine_contrast"]["untrained"] == "yes"
-    with (suite / "studies" / "contrast" / "contrast-cross_fitted.csv").open(encoding="utf-8") as file:
-        study = {(row["label"], row["metric"]): row["value"] for row in csv.DictReader(file)}
+    table = checkout.rows("small/studies/contrast/contrast-cross_fitted.csv")
+    study = {(row["label"], row["metric"]): row["value"] for row in table}
     assert study["Contrast", "omega"] == rows["mine_contrast"]["omega"]
     difference = float(rows["mine_contrast"]["omega"]) - float(rows["ae_mse"]["omega"])
     assert abs(float(study["Contrast", "change"]) - difference) < 1e-12

@@ -1,20 +1,22 @@
-"""Studies through Snakemake, from score tables made elsewhere: four public detectors on the real development set."""
+"""Fusion and studies through Snakemake, from score tables made elsewhere: public detectors on the real set of 2026."""
 
 import csv
 import html
 import json
+from itertools import combinations
 
 import pytest
 from conftest import ROOT, Workflow
 
 GOLDEN = ROOT / "tests" / "golden" / "fusion"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))["grid_0.1"]
-BRANCHES = EXPECTED["branches"]
+NAMES = EXPECTED["branches"]
+BRANCHES = [f"real_{name}" for name in NAMES]
 
 
 def table_3_like() -> dict:
     """As docs/studies.md shows it: single branches and the fusion, each under its own protocol."""
-    single = [{"label": name, "branch": f"real_{name}", "protocol": "complete_dev"} for name in BRANCHES]
+    single = [{"label": name, "branch": f"real_{name}", "protocol": "complete_dev"} for name in NAMES]
     fused = [
         {"label": "four branches", "system": "four", "protocol": protocol}
         for protocol in ("cross_fitted", "complete_dev")
@@ -23,7 +25,7 @@ def table_3_like() -> dict:
 
 
 def removal() -> dict:
-    rows = [{"label": name, "branch": f"real_{name}"} for name in BRANCHES]
+    rows = [{"label": name, "branch": f"real_{name}"} for name in NAMES]
     title = "One public detector removed"
     return {"kind": "leave_one_branch_out", "title": title, "protocol": "cross_fitted", "system": "four", "rows": rows}
 
@@ -31,33 +33,73 @@ def removal() -> dict:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> Workflow:
     workflow = Workflow(tmp_path_factory.mktemp("studies"))
+    systems = {
+        "four": {"branches": BRANCHES, "step": 0.1},
+        "ranked": {"branches": BRANCHES, "search": "linear_program"},
+    }
     workflow.configure(
         suites={"real": {}},
-        branches={f"real_{name}": {"scores": str(GOLDEN / name)} for name in BRANCHES},
-        systems={"four": {"branches": [f"real_{name}" for name in BRANCHES], "step": 0.1}},
-        run={"suites": ["real"], "branches": [], "systems": ["four"], "protocols": ["complete_dev", "cross_fitted"]},
+        branches={f"real_{name}": {"scores": str(GOLDEN / name)} for name in NAMES},
+        systems=systems,
+        run={
+            "suites": ["real"],
+            "branches": [],
+            "systems": list(systems),
+            "protocols": ["complete_dev", "cross_fitted"],
+        },
         studies={"detectors": table_3_like(), "removal": removal()},
         stand_ins={"ae_mse": "real_ae_mse", "ae_mahalanobis": "real_ae_mahalanobis", "Screen5": "four"},
-        evidence={"bootstrap": {"replicates": 100}},
+        evidence={"bootstrap": {"replicates": 200}},
     )
     workflow.make("studies")
     return workflow
 
 
 def rows(workflow: Workflow, study: str) -> list[dict[str, str]]:
-    (path,) = (workflow.folder / "results" / "real" / "studies" / study).glob(f"{study}*.csv")
+    (path,) = (workflow.results / "real" / "studies" / study).glob(f"{study}*.csv")
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
+@pytest.fixture(scope="module")
+def omega(real) -> dict[tuple[str, str], float]:
+    return {(row["name"], row["protocol"]): float(row["omega"]) for row in real.rows("real/tables/official.csv")}
+
+
+def test_real_score_tables_give_the_expected_fusion(real, omega):
+    """Weights exactly, figures to 1e-9."""
+    for name in NAMES:
+        assert omega[f"real_{name}", "complete_dev"] == pytest.approx(EXPECTED["single"][name], abs=1e-9)
+    assert omega["four", "cross_fitted"] == pytest.approx(EXPECTED["cross_fitted_omega"], abs=1e-9)
+    for machine, fold in EXPECTED["folds"].items():
+        weights = real.read_json(f"real/fusion/cross_fitted/{machine}/four/noseed.json")["weights"]
+        assert weights == {f"real_{name}": weight for name, weight in fold["weights"].items()}
+
+
+def test_pairs_of_systems_and_branches_are_compared_and_folds_say_how_they_chose(real, omega):
+    """Each pair of systems, of branches, and each system with the best branch."""
+    found = {(row["protocol"], row["name_a"], row["name_b"]): row for row in real.rows("real/tables/differences.csv")}
+    pairs = [*combinations(sorted(BRANCHES), 2), ("four", "real_alignment"), ("four", "ranked")]
+    pairs.append(("ranked", "real_alignment"))
+    assert sorted(found) == sorted((protocol, *p) for protocol in ("complete_dev", "cross_fitted") for p in pairs)
+    for (protocol, a, b), row in found.items():
+        difference = float(row["difference"])
+        assert difference == pytest.approx(omega[a, protocol] - omega[b, protocol], rel=0, abs=1e-12)
+        assert float(row["low"]) <= difference <= float(row["high"])
+        assert (row["replicates"], row["level"], row["bootstrap_seed"]) == ("200", "0.95", "13711")
+    for system, search in (("four", "grid"), ("ranked", "linear_program")):
+        facts = real.read_json(f"real/fusion/cross_fitted/fan/{system}/noseed.json")
+        assert (facts["search"], facts["protocol"]) == (search, "cross_fitted")
+
+
 def test_table_3_like_rows_of_real_branches_have_the_expected_values(real):
     lines = rows(real, "detectors")
-    wanted = [("complete_dev", EXPECTED["single"][name]) for name in BRANCHES]
+    wanted = [("complete_dev", EXPECTED["single"][name]) for name in NAMES]
     wanted += [("cross_fitted", EXPECTED["cross_fitted_omega"]), ("complete_dev", EXPECTED["complete_dev"]["omega"])]
     assert [line["protocol"] for line in lines] == [protocol for protocol, _ in wanted]
-    for line, (_, omega) in zip(lines, wanted, strict=True):
-        assert float(line["value"]) == pytest.approx(omega, abs=1e-9)
-        assert float(line["low"]) < omega < float(line["high"])
+    for line, (_, value) in zip(lines, wanted, strict=True):
+        assert float(line["value"]) == pytest.approx(value, abs=1e-9)
+        assert float(line["low"]) < value < float(line["high"])
         assert (line["untrained"], line["seeds"], line["published"]) == ("no", "1", "")
 
 
@@ -69,7 +111,7 @@ def test_a_study_of_the_paper_takes_what_stands_in_and_names_the_rest(real):
         assert float(line["value"]) == pytest.approx(EXPECTED["single"][name], abs=1e-9)
         assert line["remark"] == f"stand-in: real_{name}; published: suite dev"
     assert all(line["value"] == "" and line["remark"].startswith("not part of this run") for line in lines[2:])
-    tex = (real.folder / "results/real/studies/table_2/table_2-complete_dev.tex").read_text(encoding="utf-8")
+    tex = (real.results / "real/studies/table_2/table_2-complete_dev.tex").read_text(encoding="utf-8")
     assert "ours (real)" in tex and "0.561682" in tex
 
 
@@ -78,10 +120,10 @@ def test_the_figure_of_removed_branches_shows_their_changes(real):
     assert float(whole["value"]) == pytest.approx(EXPECTED["cross_fitted_omega"], abs=1e-9)
     changes = [line for line in lines if line["metric"] == "change"]
     without = [line for line in lines if line["metric"] == "omega"]
-    assert [line["label"] for line in changes] == BRANCHES
+    assert [line["label"] for line in changes] == NAMES
     for change, rest in zip(changes, without, strict=True):
         assert float(rest["value"]) - float(whole["value"]) == pytest.approx(float(change["value"]), abs=1e-9)
-    folder = real.folder / "results/real/studies/removal"
+    folder = real.results / "real/studies/removal"
     svg = (folder / "removal-cross_fitted.svg").read_text(encoding="utf-8")
     assert "protocol cross_fitted" in svg and "alignment" in svg
     assert (folder / "removal-cross_fitted.png").stat().st_size > 1000
@@ -96,8 +138,8 @@ def test_the_heat_map_holds_the_folds_figures(real):
 
 
 def test_the_report_shows_every_study(real):
-    page = (real.folder / "results" / "report.html").read_text(encoding="utf-8")
-    made = sorted(path.name for path in (real.folder / "results/real/studies").iterdir())
+    page = real.page()
+    made = sorted(path.name for path in (real.results / "real/studies").iterdir() if path.is_dir())
     expected = {"detectors", "removal", "table_1", "table_2", "table_3", "figure_3a", "figure_3b", "autoencoder"}
     assert set(made) == expected
     for name in made:
@@ -105,7 +147,7 @@ def test_the_report_shows_every_study(real):
         assert f"studies/{name}/" in page
 
 
-def test_a_second_run_makes_nothing_and_one_study_is_made_alone(real):
+def test_a_second_run_makes_nothing_and_the_studies_are_made_again_alone(real):
     assert "Nothing to be done" in real.make("studies")
-    real.make("--config", "run={studies: [table_2]}", "--", "results/real/studies")
-    assert [path.name for path in (real.folder / "results/real/studies").iterdir()] == ["table_2"]
+    output = real.make("--forcerun", "make_studies", "--", "results/real/studies")
+    assert "Make the studies of suite real" in output and "Tabulate" not in output

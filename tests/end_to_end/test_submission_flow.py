@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import SMALL, SMALL_SUITE, Workflow
+from submission_example import AUTHOR
 
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.submission.__main__ import main
@@ -18,15 +19,7 @@ ZIP = "results/submission/evaluation/Lei_CRRC_task2.zip"
 SUBMISSION = {
     "systems": ["NearMah", "AEM2DFuse", "pair"],  # the second is not part of this run
     "institute": "CRRC",
-    "authors": [
-        {
-            "firstname": "Ada",
-            "lastname": "Lei",
-            "email": "ada@example.org",
-            "corresponding": True,
-            "affiliation": {"institution": "Centre for Rotating Records", "location": "Rotterdam, NL"},
-        }
-    ],
+    "authors": [AUTHOR],
 }
 
 
@@ -58,18 +51,12 @@ def hide_labels(recordings: Path, evaluation: Path) -> list[str]:
     return lines
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture(scope="module")
 def submitted(small_run, tmp_path_factory) -> tuple[Workflow, str, list[str]]:
     """The small run with the evaluation suite beside it, submitted; what it said, and the true names."""
     folder = tmp_path_factory.mktemp("submission")
-    workflow = Workflow(folder / "run")
-    shutil.copytree(small_run.folder, workflow.folder, dirs_exist_ok=True)
-    truth = hide_labels(workflow.folder / "results/small/recordings", folder / "evaluation")
+    workflow = small_run.copy(folder / "run")
+    truth = hide_labels(workflow.results / "small/recordings", folder / "evaluation")
     workflow.configure(**settings())
     return workflow, workflow.make("submission"), truth
 
@@ -85,16 +72,13 @@ def test_the_submission_is_valid_and_says_what_is_not_in_it(submitted, capsys):
 
 def test_what_is_submitted_are_the_systems_scores_and_decisions(submitted):
     workflow, _, _ = submitted
-    results = workflow.folder / "results"
-    thresholds = {
-        (r["name"], r["machine"]): float(r["threshold"]) for r in rows(results / "evaluation/tables/thresholds.csv")
-    }
-    places = ("scores/ae/{machine}/ae_mahalanobis.csv", "fused/complete_dev/{machine}/pair/noseed.csv")
-    labels = (("Lei_CRRC_task2_1", "NearMah"), ("Lei_CRRC_task2_3", "pair"))
-    for (label, system), place in zip(labels, places, strict=True):
-        folder = results / "submission/evaluation/task2" / label
+    rows = workflow.rows("evaluation/tables/thresholds.csv")
+    thresholds = {(row["name"], row["machine"]): float(row["threshold"]) for row in rows}
+    tables = {"NearMah": "scores/ae/{}/ae_mahalanobis.csv", "pair": "fused/complete_dev/{}/pair/noseed.csv"}
+    for label, system in (("Lei_CRRC_task2_1", "NearMah"), ("Lei_CRRC_task2_3", "pair")):
+        folder = workflow.results / "submission/evaluation/task2" / label
         for machine in MACHINES:
-            table = read_scores(results / "evaluation" / place.format(machine=machine))
+            table = read_scores(workflow.results / "evaluation" / tables[system].format(machine))
             lines = (folder / f"anomaly_score_{machine}_section_00_test.csv").read_text(encoding="utf-8").split("\n")
             expected = [f"{c},{s!r}" for c, s in zip(table.clip.tolist(), table.score.tolist(), strict=True)]
             assert lines == [*expected, ""]
@@ -105,15 +89,14 @@ def test_what_is_submitted_are_the_systems_scores_and_decisions(submitted):
 
 def test_the_meta_files_hold_the_development_results_and_what_can_be_counted(submitted):
     workflow, _, _ = submitted
-    results = workflow.folder / "results"
-    folder = results / "submission/evaluation/task2"
+    folder = workflow.results / "submission/evaluation/task2"
     meta = {
         index: yaml.safe_load((folder / f"Lei_CRRC_task2_{index}/Lei_CRRC_task2_{index}.meta.yaml").read_text("utf-8"))
         for index in (1, 3)
     }
     shown = {
         (row["name"], row["machine"]): row
-        for row in rows(results / "small/tables/machines.csv")
+        for row in workflow.rows("small/tables/machines.csv")
         if row["kind"] == "system" and row["protocol"] == "complete_dev"
     }
     for index, system in ((1, "NearMah"), (3, "pair")):
@@ -130,7 +113,7 @@ def test_the_meta_files_hold_the_development_results_and_what_can_be_counted(sub
 def test_normal_scores_of_the_evaluation_machines_are_of_their_training_clips(submitted):
     workflow, _, _ = submitted
     for branch, model in (("ae_mahalanobis", "ae"), ("tiny_whitened", "tiny")):
-        table = rows(workflow.folder / f"results/evaluation/normal_scores/{model}/fan/{branch}.csv")
+        table = workflow.rows(f"evaluation/normal_scores/{model}/fan/{branch}.csv")
         assert len(table) == 17
         assert {row["anomaly"] for row in table} == {"0"} and all("_train_normal_" in row["clip"] for row in table)
 
@@ -152,8 +135,11 @@ def test_the_ground_truth_scores_the_submission_and_changes_nothing_in_it(submit
     }
     assert {row["protocol"] for row in table} == {"complete_dev"}
     assert all(row["remark"].startswith("after the fact: ") for row in table)
-    official = {r["name"]: r["omega"] for r in rows(workflow.folder / "results/evaluation/tables/official.csv")}
+    official = {row["name"]: row["omega"] for row in workflow.rows("evaluation/tables/official.csv")}
     assert {r["system"]: r["omega"] for r in table if r["omega"]} == {s: official[s] for s in ("NearMah", "pair")}
+
+
+SHORTENED = ("tiny/fan/tiny_whitened.csv", "ae/fan/ae_mahalanobis.csv")
 
 
 def test_a_fit_that_fails_stops_the_submission_with_a_line_for_each_machine(submitted):
@@ -163,16 +149,13 @@ def test_a_fit_that_fails_stops_the_submission_with_a_line_for_each_machine(subm
     if (workflow.folder.parent / "eval_data_list_2026.csv").exists():
         known["evaluation"] = {"ground_truth": "../eval_data_list_2026.csv"}  # as the test before left it
     workflow.configure(**settings(**known))
-    path = workflow.folder / "results/evaluation/normal_scores/tiny/fan/tiny_whitened.csv"
-    original = path.read_bytes()
-    lines = original.decode().splitlines()[:6]  # five clips: too few for a fit
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    ae = path.parents[2] / "ae/fan/ae_mahalanobis.csv"
-    original_ae = ae.read_bytes()
-    ae.write_text("\n".join(original_ae.decode().splitlines()[:6]) + "\n", encoding="utf-8")
+    folder = workflow.results / "evaluation/normal_scores"
+    originals = {folder / name: (folder / name).read_bytes() for name in SHORTENED}
+    for path, content in originals.items():
+        path.write_bytes(b"".join(content.splitlines(keepends=True)[:6]))  # five clips: too few for a fit
     done = workflow.run("submission")
-    path.write_bytes(original)
-    ae.write_bytes(original_ae)
+    for path, content in originals.items():
+        path.write_bytes(content)
     assert done.returncode != 0
     for system in ("NearMah", "pair"):
         what = f"suite evaluation: no threshold of {system} for fan: gamma fit failed: 5 normal clips, it needs 10"
@@ -184,7 +167,7 @@ def test_a_fit_that_fails_stops_the_submission_with_a_line_for_each_machine(subm
 
 def test_what_is_missing_for_the_meta_files_is_said_before_anything_runs(submitted):
     workflow, _, _ = submitted
-    author = {**SUBMISSION["authors"][0], "email": None}
+    author = {**AUTHOR, "email": None}
     workflow.configure(**settings(submission={**SUBMISSION, "institute": None, "authors": [author]}))
     done = workflow.run("submission", "--forcerun", "write_submission")
     (line,) = [line for line in done.stdout.splitlines() if "missing for the meta files" in line]

@@ -2,10 +2,10 @@
 
 import copy
 import shutil
-from pathlib import Path
 
 import pytest
 from conftest import ROOT, SMALL, Workflow
+from fetch_server import fill_hub_cache
 
 from workflow_lib.fetch.published import published
 
@@ -52,16 +52,8 @@ def test_weights_are_refused_accepted_and_fetched_once(site, tmp_path, monkeypat
     assert len(site.requests) == asked
 
     shutil.rmtree(workflow.folder / "weights")
-    fill_cache(tmp_path / "huggingface" / "hub")
+    fill_hub_cache(tmp_path / "huggingface" / "hub", CED.huggingface, CED.file, WEIGHTS.read_bytes())
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     workflow.make("fetch_weights")
     assert (workflow.folder / "weights/ced/model.safetensors").read_bytes() == WEIGHTS.read_bytes()
     assert len(site.requests) == asked
-
-
-def fill_cache(hub: Path) -> None:
-    """As huggingface_hub keeps a file: in the folder of a version, and a branch that names the version."""
-    repository = hub / f"models--{CED.huggingface.replace('/', '--')}"
-    for name, body in (("refs/main", b"abc"), (f"snapshots/abc/{CED.file}", WEIGHTS.read_bytes())):
-        (repository / name).parent.mkdir(parents=True)
-        (repository / name).write_bytes(body)

@@ -1,6 +1,5 @@
 """A whole example page: tables, recordings of its clips, studies and run times, as the workflow makes it."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,16 +7,16 @@ import numpy as np
 import soundfile
 from report_example import MACHINES, Example, adapted_models, labelled_example, unlabelled_example
 
+from workflow_lib.csv_rows import write_rows
 from workflow_lib.dataset.manifest import Clip, write_manifest
-from workflow_lib.report import Material, build_report
-from workflow_lib.report.illustration import illustrate_clips
+from workflow_lib.evaluation.evidence_rows import StudyRow
+from workflow_lib.report import ReportInputs, build_report
+from workflow_lib.report.sections.clip_pictures import illustrate_clips
+from workflow_lib.studies.figures import draw
+from workflow_lib.studies.study_row import file_stem
 
 READING = {"sample_rate": 16000, "channels": 2, "resample": False}
 LONG = "machine_" * 15 + "hidden"  # 126 letters: as long as a name may be
-STUDY_HEADER = (
-    "study,kind,title,row,label,detail,metric,suite,protocol,entry_kind,entry,seeds,value,sd,low,high,published,"
-    "untrained,remark"
-)
 STUDIES = {
     "table_1": ("roles", "Roles of the branches"),
     "table_2": ("comparison", "Controlled complete-development study"),
@@ -25,72 +24,77 @@ STUDIES = {
     "figure_3a": ("leave_one_branch_out", "Change of Ω when one branch is removed"),
     "figure_3b": ("heat_map", "The screening system by held-out machine"),
 }
-_SYSTEM, _ABSENT = ("system", "Dual"), "not part of this run: branch ced"
-# label, detail, metric, protocol, entry_kind, entry, seeds, value, sd, low, high, published, untrained, remark; the row
-# number is made of the label.
-STUDY_LINES: dict[str, list[tuple[object, ...]]] = {
+
+
+def _line(label: str, metric: str, protocol: str, entry: str, **figures: object) -> dict[str, object]:
+    """What differs between the rows of a study."""
+    kind = "system" if entry == "Dual" else "branch"
+    facts = {"label": label, "metric": metric, "protocol": protocol, "entry_kind": kind, "entry": entry, "detail": ""}
+    return {**facts, "untrained": entry in ("Dual", "eat"), **figures}
+
+
+_ABSENT = {"remark": "not part of this run: branch ced"}
+_WHOLE = {"seeds": 1, "value": 0.5625, "low": 0.53, "high": 0.59}
+_COMPLETE = {"seeds": 1, "value": 0.5875, "low": 0.55, "high": 0.62}
+STUDY_LINES: dict[str, list[dict[str, object]]] = {
     "table_1": [
-        ("AE", "evidence", "text", "", "branch", "ae", "", "residual", "", "", "", "log-mel residual", "no", ""),
-        ("AE", "score", "text", "", "branch", "ae", "", "Mahalanobis", "", "", "", "Mahalanobis", "no", ""),
-        (
-            "EAT",
-            "evidence",
-            "text",
-            "",
-            "branch",
-            "eat",
-            "",
-            "block 4",
-            "",
-            "",
-            "",
-            "statistics",
-            "yes",
-            "stand-in: eat",
+        _line("AE", "text", "", "ae", detail="evidence", value="residual", published="log-mel residual"),
+        _line("AE", "text", "", "ae", detail="score", value="Mahalanobis", published="Mahalanobis"),
+        _line(
+            *("EAT", "text", "", "eat"),
+            **{"detail": "evidence", "value": "block 4", "published": "statistics", "remark": "stand-in: eat"},
         ),
     ],
     "table_2": [
-        ("Near AE", "mean", "omega", "complete_dev", "branch", "ae", 1, 0.55, "", 0.52, 0.58, 0.561682, "no", ""),
-        ("EAT", "raw", "omega", "complete_dev", "branch", "eat", 2, 0.5725, 0.0125, 0.5, 0.625, 0.583375, "yes", ""),
-        ("CED", "raw", "omega", "complete_dev", "branch", "ced", "", "", "", "", "", "", "no", _ABSENT),
+        _line(
+            *("Near AE", "omega", "complete_dev", "ae"),
+            **{"detail": "mean", "seeds": 1, "value": 0.55, "low": 0.52, "high": 0.58, "published": 0.561682},
+        ),
+        _line(
+            *("EAT", "omega", "complete_dev", "eat"),
+            **{"detail": "raw", "seeds": 2, "value": 0.5725, "sd": 0.0125, "low": 0.5, "high": 0.625},
+            published=0.583375,
+        ),
+        _line("CED", "omega", "complete_dev", "ced", detail="raw", **_ABSENT),
     ],
     "table_3": [
-        ("Fusion", "", "omega", "cross_fitted", *_SYSTEM, 1, 0.5625, "", 0.53, 0.59, 0.625003, "yes", ""),
-        ("Fusion", "", "omega", "complete_dev", *_SYSTEM, 1, 0.5875, "", 0.55, 0.62, 0.635498, "yes", ""),
+        _line("Fusion", "omega", "cross_fitted", "Dual", **_WHOLE, published=0.625003),
+        _line(
+            "Fusion", "omega", "complete_dev", "Dual", seeds=1, value=0.5875, low=0.55, high=0.62, published=0.635498
+        ),
     ],
     "figure_3a": [
-        ("all branches", "", "omega", "cross_fitted", *_SYSTEM, 1, 0.5625, "", 0.53, 0.59, 0.623988, "yes", ""),
-        ("AE", "", "change", "cross_fitted", *_SYSTEM, 1, -0.0125, "", -0.03, 0.004, -0.0039, "yes", ""),
-        ("EAT", "", "change", "cross_fitted", *_SYSTEM, 1, 0.0025, "", -0.01, 0.02, 0.0005, "yes", ""),
-        ("CED", "", "change", "cross_fitted", "branch", "ced", "", "", "", "", "", -0.0012, "no", _ABSENT),
+        _line("all branches", "omega", "cross_fitted", "Dual", **_WHOLE, published=0.623988),
+        _line("AE", "change", "cross_fitted", "Dual", seeds=1, value=-0.0125, low=-0.03, high=0.004, published=-0.0039),
+        _line("EAT", "change", "cross_fitted", "Dual", seeds=1, value=0.0025, low=-0.01, high=0.02, published=0.0005),
+        _line("CED", "change", "cross_fitted", "ced", published=-0.0012, **_ABSENT),
     ],
     "figure_3b": [
-        (machine, "", metric, "cross_fitted", *_SYSTEM, 1, 0.45 + place / 8, "", "", "", published, "yes", "")
+        _line(machine, metric, "cross_fitted", "Dual", seeds=1, value=0.45 + place / 8, published=published)
         for place, machine in enumerate(MACHINES)
-        for metric, published in (("source_auc", ""), ("target_auc", 0.54), ("pauc", ""))
+        for metric, published in (("source_auc", None), ("target_auc", 0.54), ("pauc", None))
     ],
 }
 
 
 def write_studies(folder: Path, suite: str = "demo", names: Sequence[str] = tuple(STUDIES)) -> list[Path]:
-    """The folders of studies as the workflow makes them, without LaTeX and figures."""
+    """The folders of studies as the workflow makes them, without LaTeX."""
     for name in names:
+        rows = study_rows(name, suite)
         (folder / name).mkdir(parents=True, exist_ok=True)
-        with (folder / name / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(STUDY_HEADER.split(","))
-            writer.writerows(_study_lines(name, suite))
+        write_rows(folder / name / f"{file_stem(rows)}.csv", StudyRow, rows)
+        for file_name, content in draw(rows).items():
+            (folder / name / file_name).write_bytes(content)
     return [folder / name for name in names]
 
 
-def _study_lines(name: str, suite: str) -> list[tuple[object, ...]]:
-    kind, title = STUDIES[name]
-    rows: dict[tuple[object, ...], int] = {}
-    lines = []
-    for label, detail, metric, protocol, *rest in STUDY_LINES[name]:
-        number = rows.setdefault((label, protocol), len(rows) + 1)
-        lines.append((name, kind, title, number, label, detail, metric, suite, protocol, *rest))
-    return lines
+def study_rows(name: str, suite: str = "demo") -> list[StudyRow]:
+    """The rows of a study; lines with one label and protocol have one number."""
+    (kind, title), numbers, rows = STUDIES[name], {}, []
+    for line in STUDY_LINES[name]:
+        number = numbers.setdefault((line["label"], line["protocol"]), len(numbers) + 1)
+        rows.append(StudyRow(study=name, kind=kind, title=title, suite=suite, row=number, **line))
+    return rows
 
 
 def write_benchmarks(folder: Path, suite: str = "demo") -> Path:
@@ -139,11 +143,11 @@ def write_long_page(folder: Path) -> Path:
     studies = write_studies(folder / "studies")
     renamed = studies[1].with_name("weight_search_complete_" * 3)
     studies[1].rename(renamed)
-    (renamed / f"{studies[1].name}.csv").rename(renamed / f"{renamed.name}.csv")
-    material = Material(studies=[studies[0], renamed, *studies[2:]])
+    next(renamed.glob("*.csv")).rename(renamed / f"{renamed.name}.csv")
+    inputs = ReportInputs(studies=[studies[0], renamed, *studies[2:]])
     page = folder / "report.html"
     told = {"configuration digest": "0123abcd" * 8}
-    build_report({"demo": example.write(folder / "tables")}, page, title=LONG, provenance=told, material=material)
+    build_report({"demo": example.write(folder / "tables")}, page, title=LONG, provenance=told, inputs=inputs)
     return page
 
 
@@ -161,9 +165,9 @@ def write_page(folder: Path) -> Path:
         illustrate_clips(example.suite, tables, manifests, READING, clips[example.suite], wrong_clips=2, audio=True)
     studies = write_studies(folder / "demo" / "studies")
     clips = {suite: str(place) for suite, place in clips.items()}  # as Snakemake hands folders over
-    material = Material({}, clips, studies, write_benchmarks(folder / "benchmarks"), wrong_clips=2)
+    inputs = ReportInputs({}, clips, studies, write_benchmarks(folder / "benchmarks"), wrong_clips=2)
     tables = {example.suite: folder / example.suite / "tables" for example in (labelled, unlabelled)}
     page = folder / "report.html"
     told = {"version": "0.1.0", "configuration digest": "0123abcd"}
-    build_report(tables, page, title="Example page", provenance=told, material=material)
+    build_report(tables, page, title="Example page", provenance=told, inputs=inputs)
     return page

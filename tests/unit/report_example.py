@@ -1,34 +1,22 @@
 """Example tables of suites as the evaluation writes them: figures computed from scores, nothing made up by hand."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
-from workflow_lib.metrics import machine_metrics, official_score
+from workflow_lib.csv_rows import cells, columns
+from workflow_lib.evaluation.bootstrap import Resampling
+from workflow_lib.evaluation.evidence_rows import TABLES
+from workflow_lib.evaluation.figures import metric_rows, ranking_rows
+from workflow_lib.evaluation.labelled_entries import LabelledEntry
+from workflow_lib.evaluation.uncertainty import seed_rows, uncertainty_rows
+from workflow_lib.files import write_csv
+from workflow_lib.scoring.result import Result
+from workflow_lib.scoring.score_table import ScoreTable
 
-IDENTITY = "suite,protocol,kind,name,seed,untrained"
-HEADERS = {
-    "machines": "suite,protocol,kind,name,seed,untrained,machine,source_auc,target_auc,pauc,harmonic_mean",
-    "official": "suite,protocol,kind,name,seed,untrained,machines,omega",
-    "weights": "suite,protocol,system,seed,held_out,branch,weight,median,iqr,selection_omega",
-    "ranking": "suite,protocol,kind,name,seed,untrained,machine,rank,clip,domain,anomaly,score",
-    "choices": "suite,protocol,kind,name,seed,held_out,branch,candidate,chosen,selection_omega",
-    "clips": "suite,machine,split,domain,label,clips,channels,sample_rate,seconds_min,seconds_max",
-    "models": "suite,model,kind,trained,description,weights_digest,branches,licence",
-    "notes": "suite,branch,model,machine,note",
-    "training": "suite,model,step,epoch,learning_rate,loss,loss_attribute,loss_machine,loss_domain,loss_consistency,"
-    "accuracy_attribute,accuracy_machine,accuracy_domain,clips_per_s",
-    "validation": "suite,model,epoch,clips,chance,loss,accuracy_attribute,accuracy_machine,accuracy_domain",
-    "uncertainty": f"{IDENTITY},omega,low,high,level,replicates,bootstrap_seed",
-    "differences": "suite,protocol,kind_a,name_a,seed_a,kind_b,name_b,seed_b,untrained,difference,low,high,level,"
-    "same_sign,replicates,bootstrap_seed",
-    "seeds": "suite,protocol,kind,name,untrained,seeds,omega_mean,omega_sd",
-    "thresholds": f"{IDENTITY},machine,method,quantile,threshold,normal_clips,note",
-}
+HEADERS = {table: columns(row_type) for table, row_type in TABLES.items()}
 
 
 @dataclass(frozen=True)
@@ -40,6 +28,13 @@ class Scores:
     anomaly: np.ndarray | None = None
     domain: np.ndarray | None = None
 
+    def table(self) -> ScoreTable:
+        """The scores as the library holds them."""
+        clips = len(self.clips)
+        domain = np.full(clips, "") if self.domain is None else self.domain
+        anomaly = np.full(clips, np.nan) if self.anomaly is None else self.anomaly
+        return ScoreTable(np.array(self.clips), domain, anomaly, self.score)
+
 
 @dataclass
 class Example:
@@ -47,8 +42,7 @@ class Example:
 
     suite: str
     rows: dict[str, list[list[object]]] = field(default_factory=lambda: {table: [] for table in HEADERS})
-    # {protocol: {(kind, name, seed, untrained): Ω of the replicates}}, of entries that have labels
-    replicates: dict[str, dict[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
+    judged: list[LabelledEntry] = field(default_factory=list)  # entries that have labels
 
     def add(self, table: str, *cells: object) -> None:
         self.rows[table].append([self.suite, *("" if cell is None else cell for cell in cells)])
@@ -57,18 +51,22 @@ class Example:
         self, protocol: str, kind: str, name: str, tables: Mapping[str, Scores], seed: str = "", untrained: str = "no"
     ) -> None:
         """Adds all rows of one branch or system but its weights."""
-        who = (protocol, kind, name, seed, untrained)
-        figures: list[float | None] = []
-        for machine, scores in sorted(tables.items()):
-            _add_ranking(self, who, machine, scores)
-            self.add("thresholds", *who, machine, "quantile", 0.9, THRESHOLD, 100, "")
-            if scores.anomaly is not None:
-                three = machine_figures(scores)
-                figures += three
-                self.add("machines", *who, machine, *three, harmonic(three))
-        if figures:
-            self.add("official", *who, len(figures) // 3, harmonic(figures))
-            _add_evidence(self, who, tables, harmonic(figures))
+        scored = {machine: scores.table() for machine, scores in sorted(tables.items())}
+        entry = LabelledEntry(self.suite, untrained == "yes", Result(kind, name, protocol, seed, scored))
+        self.rows["ranking"] += map(list, map(cells, ranking_rows([entry])))
+        for machine in scored:
+            self.add("thresholds", protocol, kind, name, seed, untrained, machine, "quantile", 0.9, THRESHOLD, 100, "")
+        if all(scores.anomaly is not None for scores in tables.values()):
+            self.judged = sorted([*self.judged, entry], key=lambda one: one.identity)
+            for table, rows in zip(("machines", "official"), metric_rows([entry]), strict=True):
+                self.rows[table] += map(list, map(cells, rows))
+            intervals, differences, _ = uncertainty_rows(self.judged, RESAMPLING)
+            for table, rows in (
+                ("uncertainty", intervals),
+                ("differences", differences),
+                ("seeds", seed_rows(self.judged)),
+            ):
+                self.rows[table] = list(map(list, map(cells, rows)))
 
     def weights(self, protocol: str, system: str, folds: Mapping[str, Mapping[str, float]], seed: str = "") -> None:
         for held_out, weights in folds.items():
@@ -98,88 +96,12 @@ class Example:
     def write(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for table, rows in self.rows.items():
-            with (folder / f"{table}.csv").open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(HEADERS[table].split(","))
-                writer.writerows(rows)
+            write_csv(folder / f"{table}.csv", HEADERS[table], rows)
         return folder
 
 
 THRESHOLD = 4.33  # the 0.9 quantile of normal scores, which are drawn from a gamma distribution: see drawn_scores
-LEVEL, REPLICATES, BOOTSTRAP_SEED = 0.95, 20, 13711
-
-
-def _add_evidence(example: Example, who: tuple[str, ...], tables: Mapping[str, Scores], omega: float | None) -> None:
-    """Adds the interval of an entry, its differences to the systems (or best branch) before it, and its seeds."""
-    protocol, kind, name, _, untrained = who
-    told = (LEVEL, REPLICATES, BOOTSTRAP_SEED)
-    drawn = np.array([bootstrapped(tables, place) for place in range(REPLICATES)])
-    ends = (None, None) if omega is None else np.quantile(drawn, [0.025, 0.975]).tolist()
-    example.add("uncertainty", *who, omega, *ends, *told)
-    others = example.replicates.setdefault(protocol, {})
-    best = max((float(np.median(o)) for key, o in others.items() if key[0] == "branch"), default=None)
-    for other, values in others.items() if kind == "system" and omega is not None else ():
-        if other[0] == "system" or float(np.median(values)) == best:
-            flag = "yes" if "yes" in (untrained, other[-1]) else "no"
-            example.add("differences", protocol, *who[1:4], *other[:3], flag, *_compared(drawn - values))
-    others[who[1:]] = drawn
-    _add_seeds(example, protocol, kind, name, untrained)
-
-
-def _add_seeds(example: Example, protocol: str, kind: str, name: str, untrained: str) -> None:
-    """The line of an entry over the seeds that it has so far, in place of its line before."""
-    omegas = [row[7] for row in example.rows["official"] if row[1:4] == [protocol, kind, name]]
-    example.rows["seeds"] = [row for row in example.rows["seeds"] if row[1:4] != [protocol, kind, name]]
-    known = "" not in omegas
-    deviation = float(np.std(omegas, ddof=1)) if known and len(omegas) > 1 else None
-    mean = float(np.mean(omegas)) if known else None
-    example.add("seeds", protocol, kind, name, untrained, len(omegas), mean, deviation)
-
-
-def _compared(differences: np.ndarray) -> list[float]:
-    """Median, interval with its level, share of the replicates that have the sign of the median, and how they came."""
-    middle = float(np.median(differences))
-    same = float(np.mean(np.sign(differences) == np.sign(middle)))
-    ends = np.quantile(differences, [0.025, 0.975]).tolist()
-    return [middle, *ends, LEVEL, same, REPLICATES, BOOTSTRAP_SEED]
-
-
-def bootstrapped(tables: Mapping[str, Scores], replicate: int) -> float:
-    """Ω of clips drawn anew within machine, domain and label."""
-    return official_score([_resampled(scores, replicate, machine) for machine, scores in sorted(tables.items())])
-
-
-def _resampled(scores: Scores, replicate: int, machine: str):
-    random = np.random.default_rng([replicate, *machine.encode()])
-    groups = [f"{domain}{label}" for domain, label in zip(scores.domain, scores.anomaly, strict=True)]
-    places = [np.flatnonzero(np.array(groups) == group) for group in sorted(set(groups))]
-    drawn = np.concatenate([random.choice(members, len(members)) for members in places])
-    return machine_metrics(scores.score[drawn], scores.anomaly[drawn], scores.domain[drawn])
-
-
-def _add_ranking(example: Example, who: tuple[str, ...], machine: str, scores: Scores) -> None:
-    for rank, place in enumerate(np.argsort(-scores.score, kind="stable"), start=1):
-        domain = None if scores.domain is None else scores.domain[place]
-        anomaly = None if scores.anomaly is None else int(scores.anomaly[place])
-        example.add("ranking", *who, machine, rank, scores.clips[place], domain, anomaly, float(scores.score[place]))
-
-
-def machine_figures(scores: Scores) -> list[float | None]:
-    """Source AUC, target AUC and pAUC; None where a class is missing."""
-    normal = scores.anomaly == 0
-    kept = [~normal | (scores.domain == domain) for domain in ("source", "target")]
-    return [*(_auc(scores, keep) for keep in kept), _auc(scores, np.full(len(normal), True), max_fpr=0.1)]
-
-
-def _auc(scores: Scores, keep: np.ndarray, max_fpr: float | None = None) -> float | None:
-    if len(set(scores.anomaly[keep])) < 2:
-        return None
-    return float(roc_auc_score(scores.anomaly[keep], scores.score[keep], max_fpr=max_fpr))
-
-
-def harmonic(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return len(known) / sum(1 / value for value in known) if len(known) == len(values) else None
+RESAMPLING = Resampling(replicates=20)
 
 
 def drawn_scores(machine: str, seed: int, gain: float, labelled: bool = True, per_group: int = 25) -> Scores:
@@ -215,16 +137,16 @@ def labelled_example(
     """A labelled suite: two branches and two systems under two protocols; `untrained` is about the branch eat."""
     example, flag = Example(suite), "yes" if untrained else "no"
     for offset, protocol in enumerate(protocols):
-        for name, gain, random in (("ae", 1.2, "no"), ("eat", 0.8, flag)):
-            for place, seed in enumerate(seeds if name == "eat" else [""]):
-                drawn = 10 * len(name) + offset + 100 * place
+        for kind, name, gain, random, factor in (
+            ("branch", "ae", 1.2, "no", 10),
+            ("branch", "eat", 0.8, flag, 10),
+            ("system", "NearMah", 1.2, "no", 7),
+            ("system", "Dual", 1.6, flag, 7),
+        ):
+            for place, seed in enumerate(seeds if name in ("eat", "Dual") else [""]):
+                drawn = factor * len(name) + offset + 100 * place
                 tables = {machine: drawn_scores(machine, drawn, gain) for machine in machines}
-                example.entry(protocol, "branch", name, tables, seed=seed, untrained=random)
-        for name, gain, random in (("NearMah", 1.2, "no"), ("Dual", 1.6, flag)):
-            for place, seed in enumerate(seeds if name == "Dual" else [""]):
-                drawn = 7 * len(name) + offset + 100 * place
-                tables = {machine: drawn_scores(machine, drawn, gain) for machine in machines}
-                example.entry(protocol, "system", name, tables, seed=seed, untrained=random)
+                example.entry(protocol, kind, name, tables, seed=seed, untrained=random)
         folds = machines if protocol == "cross_fitted" else [""]
         example.weights(protocol, "Dual", {held: {"ae": 0.7, "eat": 0.3} for held in folds}, seed="13711")
         example.weights(protocol, "NearMah", {held: {"ae": 1.0} for held in folds})
@@ -233,26 +155,10 @@ def labelled_example(
             machine, train_source_normal=90, train_target_normal=10, test_source_normal=25, test_target_anomaly=25
         )
         example.add("notes", "eat", "eat", machine, "PCA 768 -> 89 components: 90 normal training clips")
-    example.add(
-        "models",
-        "autoencoder",
-        "autoencoder",
-        "yes",
-        "640-128-8-128-640, one per machine",
-        "ab" * 32,
-        "ae",
-        "trained here",
-    )
-    example.add(
-        "models",
-        "eat",
-        "frozen",
-        "no" if untrained else "yes",
-        "EAT, 4 blocks of 64 dimensions",
-        "cd" * 32,
-        "eat",
-        "MIT",
-    )
+    network = ("640-128-8-128-640, one per machine", "ab" * 32, "ae", "trained here")
+    example.add("models", "autoencoder", "autoencoder", "yes", *network)
+    weights = ("EAT, 4 blocks of 64 dimensions", "cd" * 32, "eat", "MIT")
+    example.add("models", "eat", "frozen", "no" if untrained else "yes", *weights)
     return example
 
 

@@ -1,7 +1,5 @@
 """SpecAugment on normalised filterbanks, drawn per training step (paper section 2.3, its reference 12)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torchaudio.functional import mask_along_axis_iid

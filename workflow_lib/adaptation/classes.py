@@ -1,13 +1,13 @@
-"""The classes that the heads learn, read off the training clips and nothing else (paper section 2.3)."""
-
-from __future__ import annotations
+"""The classes that the heads learn, from the training clips alone (paper section 2.3)."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workflow_lib.dataset.clip_name import fold
 from workflow_lib.dataset.manifest import Clip
@@ -25,7 +25,7 @@ class ClassMap:
     proxies: tuple[Proxy, ...]
 
     @classmethod
-    def from_clips(cls, clips: Sequence[Clip]) -> ClassMap:
+    def from_clips(cls, clips: Sequence[Clip]) -> Self:
         """Collect the classes of the given clips; raises `UserError` for fewer than two proxies."""
         proxies = tuple(sorted({proxy_of(clip) for clip in clips}))
         if len(proxies) < 2:
@@ -39,7 +39,7 @@ class ClassMap:
             proxies,
         )
 
-    def targets(self, clips: Sequence[Clip]) -> np.ndarray:
+    def targets(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
         """Class numbers of clips: (n, 3) int64, columns proxy, machine, domain; `KeyError` for an unknown class."""
         proxy_number = {proxy: number for number, proxy in enumerate(self.proxies)}
         machine_number = {machine: number for number, machine in enumerate(self.machines)}
@@ -54,7 +54,7 @@ class ClassMap:
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> ClassMap:
+    def read(cls, path: Path) -> Self:
         """Read what `write` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
         proxies = tuple((p["machine"], p["domain"], p["attributes"]) for p in content["proxies"])
@@ -62,7 +62,7 @@ class ClassMap:
 
 
 def proxy_of(clip: Clip) -> Proxy:
-    """(machine, domain, attributes) of a clip; attributes are case-folded, for their spelling varies in the data."""
+    """(machine, domain, attributes) of a clip; attributes are case-folded, because the data spell them in both ways."""
     return clip.machine, str(clip.domain), fold(clip.attributes)
 
 
@@ -73,13 +73,14 @@ def check_training_clips(clips: Sequence[Clip], held_out: Sequence[str] = ()) ->
     """
     if not clips:
         raise UserError("adaptation: no training clips; check the manifest and the held-out machines")
+    first: dict[tuple[str, str], int] = {}  # machine and name -> place in the list
     faults = [
         ("of a held-out machine", [c for c in clips if c.machine in held_out]),
         ("not of the train split", [c for c in clips if c.split != "train"]),
         ("not labelled normal", [c for c in clips if c.label != "normal"]),
         ("of no known domain", [c for c in clips if c.domain not in ("source", "target")]),
         ("without two channels (near and far are both needed)", [c for c in clips if c.channels != 2]),
-        ("given twice", _repeated(clips)),
+        ("given twice", [c for n, c in enumerate(clips) if first.setdefault((c.machine, c.clip), n) != n]),
     ]
     lines = [
         f"adaptation: {len(found)} clip(s) {what}, for example {found[0].machine}/{found[0].clip}; leave them out"
@@ -89,8 +90,3 @@ def check_training_clips(clips: Sequence[Clip], held_out: Sequence[str] = ()) ->
     if lines:
         raise UserError("\n".join(lines))
     return sorted(clips, key=lambda clip: (clip.machine, clip.clip))
-
-
-def _repeated(clips: Sequence[Clip]) -> list[Clip]:
-    seen: set[tuple[str, str]] = set()
-    return [c for c in clips if (c.machine, c.clip) in seen or seen.add((c.machine, c.clip))]

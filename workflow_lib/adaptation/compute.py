@@ -1,7 +1,5 @@
 """Where and how a training computes: device, precision, and how many clips fit at once."""
 
-from __future__ import annotations
-
 import torch
 
 from workflow_lib.config.adaptation import AdapterSettings

@@ -1,9 +1,7 @@
 """The logs of a training as TensorBoard events: `tensorboard --logdir results/<suite>/adapters`."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -22,21 +20,12 @@ def write_events(
 ) -> None:
     """Write one events file: a curve per column, over steps for the log and over epochs for the withheld clips.
 
-    The first column of each table counts from 1. The whole file is written from the whole log, so that a training that
-    was interrupted and taken up leaves one curve.
+    The first column of each table counts from 1. The file is written from the whole log, so that an interrupted and
+    resumed training leaves one curve.
     """
-    with _writer(folder) as writer:
+    with closing(EventFileWriter(str(folder))) as writer:
         _add_curves(writer, "train", log_columns, log)
         _add_curves(writer, "withheld", validation_columns, validation)
-
-
-@contextmanager
-def _writer(folder: Path) -> Iterator[EventFileWriter]:
-    writer = EventFileWriter(str(folder))
-    try:
-        yield writer
-    finally:
-        writer.close()
 
 
 def _add_curves(writer: EventFileWriter, part: str, columns: Sequence[str], rows: Sequence[Row]) -> None:

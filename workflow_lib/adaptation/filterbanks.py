@@ -1,14 +1,13 @@
 """Normalised filterbanks of all training clips, computed once and kept in RAM or in a memory-mapped file."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Iterator, Sequence
-from itertools import chain, groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_lib.dataset.audio import read_clip
@@ -35,11 +34,11 @@ class FilterbankStore:
         """Number of filterbank frames of a clip."""
         return self._arrays[clip].shape[1]
 
-    def split(self, first: int) -> tuple[FilterbankStore, FilterbankStore]:
+    def split(self, first: int) -> tuple["FilterbankStore", "FilterbankStore"]:
         """The first so many clips and the rest, as stores of their own over the same memory."""
         return FilterbankStore(self._arrays[:first]), FilterbankStore(self._arrays[first:])
 
-    def batch(self, clips: Sequence[int]) -> Tensor:
+    def batch(self, clips: Iterable[int]) -> Tensor:
         """Filterbanks (n, 2, frames, bins) of clips of one length."""
         return torch.stack([self._arrays[clip] for clip in clips])
 
@@ -54,7 +53,7 @@ def compute_filterbanks(
     """
     parts = _filterbanks(clips, encoder, resample)
     first = next(parts)
-    # Clips differ in length, so the total is known beforehand only in proportion to the first one.
+    # Clips differ in length: their total is estimated in proportion to the first one.
     total = first.nbytes / clips[0].frames * sum(clip.frames for clip in clips)
     LOGGER.info("filterbanks of %d clips, about %.2f GB", len(clips), total / BYTES_PER_GB)
     if total <= ram_gb * BYTES_PER_GB:
@@ -67,25 +66,14 @@ def _filterbanks(clips: Sequence[Clip], encoder: Encoder, resample: bool) -> Ite
     device = next(encoder.parameters()).device
     waves = (_read_two_channels(clip, encoder.sample_rate, resample) for clip in clips)
     for _, group in groupby(waves, key=lambda wave: wave.shape[1]):
-        for part in _in_parts(group, FRONTEND_CLIPS):
+        while part := list(islice(group, FRONTEND_CLIPS)):
             samples = torch.from_numpy(np.concatenate(part)).to(device)
             with torch.no_grad():
                 features = encoder.frontend(samples).float().cpu()
             yield from features.unflatten(0, (len(part), 2)).squeeze(2).unbind(0)
 
 
-def _in_parts(items: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    part: list[np.ndarray] = []
-    for item in items:
-        part.append(item)
-        if len(part) == size:
-            yield part
-            part = []
-    if part:
-        yield part
-
-
-def _read_two_channels(clip: Clip, sample_rate: int, resample: bool) -> np.ndarray:
+def _read_two_channels(clip: Clip, sample_rate: int, resample: bool) -> NDArray[np.float32]:
     wave = read_clip(clip.path, sample_rate, resample)
     if wave.shape[0] != 2:
         raise UserError(f"{clip.path}: {wave.shape[0]} channel(s), adaptation needs near and far; leave the clip out")
@@ -93,7 +81,7 @@ def _read_two_channels(clip: Clip, sample_rate: int, resample: bool) -> np.ndarr
 
 
 def _spill(first: Tensor, rest: Iterator[Tensor], path: Path) -> list[Tensor]:
-    """Write filterbanks one behind the other to a file and map it; tensors that share the file come back."""
+    """Write filterbanks one after the other to a file; return tensors that map it."""
     shapes = []
     with path.open("wb") as file:
         for array in chain([first], rest):

@@ -1,17 +1,14 @@
 """The adapter folder: peft's standard files, heads, class map, training log and provenance; writing and loading."""
 
-from __future__ import annotations
-
 import copy
-import csv
 import json
-import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from peft import LoraConfig, PeftModel
+from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -26,8 +23,8 @@ from workflow_lib.adaptation.validation import VALIDATION_COLUMNS
 from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
+from workflow_lib.files import write_csv
 
-LOGGER = logging.getLogger(__name__)
 # The names of the first two are peft's.
 CONFIG_FILE = "adapter_config.json"
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -36,17 +33,18 @@ CLASSES_FILE = "classes.json"
 LOG_FILE = "training_log.csv"
 VALIDATION_FILE = "validation.csv"
 PROVENANCE_FILE = "provenance.json"
-LOG_COLUMNS = ("step", "epoch", "learning_rate", *ROW_COLUMNS, "clips_per_s")
+LOG_HEADER = ("step", "epoch", "learning_rate", *ROW_COLUMNS, "clips_per_s")
+VALIDATION_HEADER = ("epoch", *VALIDATION_COLUMNS)
 
 
 @dataclass(frozen=True)
 class AdapterFolder:
-    """What a finished training leaves.
+    """Result of a finished training.
 
     Its logs: steps (steps, len(ROW_COLUMNS)), seconds (epochs,), validation (epochs or 0, len(VALIDATION_COLUMNS)).
     """
 
-    config: LoraConfig
+    config: PeftConfig
     adapter: dict[str, Tensor]
     heads: dict[str, Tensor]
     classes: ClassMap
@@ -55,11 +53,11 @@ class AdapterFolder:
     validation: Tensor
     settings: AdapterSettings
     clips: int
-    provenance: dict[str, object]
+    provenance: dict[str, Any]
 
 
 def write_folder(folder: Path, result: AdapterFolder) -> None:
-    """Write all files beside and move the folder into place, over an older one; it is whole or not there."""
+    """Write all files into a hidden folder that then replaces an older one: the folder is whole or absent."""
     beside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -67,26 +65,27 @@ def write_folder(folder: Path, result: AdapterFolder) -> None:
     _write_tensors(beside / ADAPTER_FILE, result.adapter)
     _write_tensors(beside / HEADS_FILE, result.heads)
     result.classes.write(beside / CLASSES_FILE)
-    log, validation = list(_log_rows(result)), list(_validation_rows(result))
-    _write_csv(beside / LOG_FILE, LOG_COLUMNS, log)
-    _write_csv(beside / VALIDATION_FILE, ("epoch", *VALIDATION_COLUMNS), validation)
-    write_events(beside, LOG_COLUMNS, log, ("epoch", *VALIDATION_COLUMNS), validation)
+    log = list(_log_rows(result))
+    validation = [(epoch, *row) for epoch, row in enumerate(result.validation.tolist(), start=1)]
+    for file, header, rows in ((LOG_FILE, LOG_HEADER, log), (VALIDATION_FILE, VALIDATION_HEADER, validation)):
+        write_csv(beside / file, header, ([f"{value:.7g}" for value in row] for row in rows))
+    write_events(beside, LOG_HEADER, log, VALIDATION_HEADER, validation)
     _write_json(beside / PROVENANCE_FILE, result.provenance)
     if folder.exists():
         shutil.rmtree(folder)
     beside.replace(folder)
 
 
-def _write_config(folder: Path, config: LoraConfig) -> None:
-    """peft's own file, with keys and module names sorted: it writes a set in an order that changes from run to run."""
+def _write_config(folder: Path, config: PeftConfig) -> None:
+    """Write peft's own file, keys and module names sorted: peft writes a set, whose order changes from run to run."""
     saved = copy.deepcopy(config)
     saved.inference_mode = True
-    saved.save_pretrained(folder)
+    saved.save_pretrained(str(folder))
     content = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     _write_json(folder / CONFIG_FILE, {**content, "target_modules": sorted(content["target_modules"])})
 
 
-def _write_json(path: Path, content: dict[str, object]) -> None:
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -103,27 +102,13 @@ def _log_rows(result: AdapterFolder) -> Iterator[Row]:
         yield (step + 1, step // per_epoch + 1, rate, *row, speed)
 
 
-def _validation_rows(result: AdapterFolder) -> Iterator[Row]:
-    for epoch, (clips, *figures) in enumerate(result.validation.tolist(), start=1):
-        yield (epoch, int(clips), *figures)
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Row]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([f"{value:.7g}" for value in row] for row in rows)
-
-
 def load_adapted(folder: Path, encoder: Encoder) -> Encoder:
     """A copy of the encoder with the folder's adapters merged into its weights, in evaluation mode, float32.
 
-    The encoder must be the one that was adapted, which its weights' digest tells; raises `UserError` otherwise, and for
-    a folder that is not whole.
+    Raises `UserError` for another encoder than the one that was adapted, by the digest of its weights, and for a folder
+    that is not whole.
     """
-    folder = Path(folder)
-    provenance = read_provenance(folder)
-    trained_on = provenance["encoder"]["weights_digest"]
+    trained_on = read_provenance(folder)["encoder"]["weights_digest"]
     if encoder.weights_digest != trained_on:
         raise UserError(
             f"{folder}: the adapter belongs to an encoder with weights {trained_on[:12]}, "
@@ -146,7 +131,7 @@ def unmerged(folder: Path, encoder: Encoder) -> PeftModel:
 
 def load_heads(folder: Path) -> TaskHeads:
     """The task heads of an adapter folder on the CPU, in evaluation mode."""
-    path = Path(folder) / HEADS_FILE
+    path = folder / HEADS_FILE
     _tensor_names(path)
     state = load_file(path)
     size, inputs = state["embedding.weight"].shape
@@ -155,11 +140,10 @@ def load_heads(folder: Path) -> TaskHeads:
     return heads.eval()
 
 
-def read_provenance(folder: Path) -> dict[str, object]:
+def read_provenance(folder: Path) -> dict[str, Any]:
     """The provenance of an adapter folder; raises `UserError` if there is none."""
-    path = Path(folder) / PROVENANCE_FILE
-    _check_file(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    _check_file(folder / PROVENANCE_FILE)
+    return json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
 
 
 def _check_file(path: Path) -> None:

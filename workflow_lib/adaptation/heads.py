@@ -1,23 +1,23 @@
 """The task heads on the statistics of both channels, and the 256-D embedding they give (paper section 2.3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-Statistics = tuple[Tensor, Tensor]
-
-
-# Statistics that vary less than this share of the median one are not blown up to unit spread: they are mostly rounding.
+Statistics = tuple[Tensor, Tensor]  # mean and standard deviation, (n, D) each
+StoredStatistics = tuple[NDArray[np.float32], NDArray[np.float32]]
+# Statistics that vary less than this share of the median one are not scaled up to unit spread: that is mostly rounding.
 LEAST_SPREAD = 0.01
 
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """What the heads make of n clips, all float32.
+    """Outputs of the heads for n clips, all float32.
 
     near, far: the statistics they see, (n, 2D) each; cosine: to each proxy (n, proxies); machine, domain: logits.
     """
@@ -35,6 +35,9 @@ class TaskHeads(nn.Module):
     The four parts of the input are near mean, near std, far mean, far std, D each (3072 values at D = 768). They are
     standardised by fixed buffers, which are the identity until `fit_input`.
     """
+
+    input_mean: Tensor
+    input_std: Tensor
 
     def __init__(self, embed_dim: int, embedding_size: int, proxies: int, machines: int, domains: int) -> None:
         super().__init__()
@@ -55,29 +58,24 @@ class TaskHeads(nn.Module):
         self.input_std.copy_(torch.where(spread > 0, spread.clamp_min(floor), 1.0))
 
     def forward(self, near: Statistics, far: Statistics) -> HeadOutput:
-        """Heads of n clips from (mean (n, D), std (n, D)) of each channel."""
-        seen = self._standardise(near, far)
-        embedding = self.embedding(seen)
+        """Outputs for n clips from (mean (n, D), std (n, D)) of each channel."""
+        inputs = self.standardise(near, far)
+        embedding = self.embedding(inputs)
         cosine = functional.linear(functional.normalize(embedding), functional.normalize(self.proxies))
-        return HeadOutput(*seen.chunk(2, dim=1), cosine, self.machine(embedding), self.domain(embedding))
+        seen_near, seen_far = inputs.chunk(2, dim=1)
+        return HeadOutput(seen_near, seen_far, cosine, self.machine(embedding), self.domain(embedding))
 
-    def embed(self, near: Statistics, far: Statistics) -> Tensor:
-        """Embedding (n, embedding_size) float32, not normalised, from (mean (n, D), std (n, D)) of each channel."""
-        return self.embedding(self._standardise(near, far))
-
-    def _standardise(self, near: Statistics, far: Statistics) -> Tensor:
+    def standardise(self, near: Statistics, far: Statistics) -> Tensor:
+        """Input (n, 4D) float32 of the embedding, from (mean (n, D), std (n, D)) of each channel."""
         return (torch.cat([*near, *far], dim=1).float() - self.input_mean) / self.input_std
 
 
-def head_embedding(near_stats: Statistics, far_stats: Statistics, heads: TaskHeads) -> Tensor:
+def head_embedding(near: Statistics | StoredStatistics, far: Statistics | StoredStatistics, heads: TaskHeads) -> Tensor:
     """Embedding (n, 256) float32 of clips from (mean (n, D), std (n, D)) of near and far; tensors or numpy arrays.
 
     The vectors are not normalised: the training space is angular, so score them by cosine distance or normalise first.
     """
-    device = heads.embedding.weight.device
-    near, far = (
-        tuple(torch.as_tensor(part, dtype=torch.float32, device=device) for part in stats)
-        for stats in (near_stats, far_stats)
-    )
+    as_input = partial(torch.as_tensor, dtype=torch.float32, device=heads.embedding.weight.device)
     with torch.no_grad():
-        return heads.embed(near, far)
+        inputs = heads.standardise((as_input(near[0]), as_input(near[1])), (as_input(far[0]), as_input(far[1])))
+        return heads.embedding(inputs)

@@ -1,4 +1,4 @@
-"""The adaptation job: manifests of the machines that are not held out in, an adapter folder out."""
+"""The adaptation job: from the manifests of the machines that are not held out to an adapter folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from workflow_lib.adaptation.training import train_adapter
 from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.dataset.manifest import read_manifest
-from workflow_lib.encoders.from_settings import build_encoder
+from workflow_lib.encoders import build_encoder
 from workflow_lib.errors import UserError
 from workflow_lib.plan.model_name import ModelName
 
@@ -26,8 +26,8 @@ def adapt_model(
 ) -> None:
     """Train the adapted model `name` (`dualmic@without-fan-seed13711`) on the normal training clips of the manifests.
 
-    `model` and `encoder_settings` are config entries; `held_out`: machines that it must not hear. An interrupted
-    training goes on from `state_folder`.
+    `model` and `encoder_settings` are config entries; `held_out`: machines that it must not see. An interrupted
+    training resumes from `state_folder`.
     """
     clips = [clip for path in manifests for clip in read_manifest(path) if clip.split == "train"]
     if not clips:

@@ -1,7 +1,5 @@
 """The training objective, equation 1 of the paper: attributes, machine, domain and near-far consistency."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,11 +1,10 @@
-"""What a training step sees: seeds, the order of clips, micro-batches of one length, the learning rate."""
-
-from __future__ import annotations
+"""The schedule of a training: seeds, the order of clips, micro-batches of one length, the learning rate."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workflow_lib.config.adaptation import AdapterSettings
 
@@ -20,7 +19,7 @@ def derived_seed(seed: int, purpose: Purpose, *position: int) -> int:
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def epoch_batches(clips: int, settings: AdapterSettings, seed: int, epoch: int) -> list[np.ndarray]:
+def epoch_batches(clips: int, settings: AdapterSettings, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Clip numbers of each step of an epoch: a fresh permutation cut into effective batches, the last one shorter."""
     order = np.random.default_rng(derived_seed(seed, "order", epoch)).permutation(clips)
     return [order[start : start + settings.batch_clips] for start in range(0, clips, settings.batch_clips)]
@@ -34,8 +33,8 @@ def steps_per_epoch(clips: int, settings: AdapterSettings) -> int:
 def groups_by_length(frames: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     """Yield (frames, positions), short clips first: clips of one length go through the network together.
 
-    A batch itself mixes all lengths, for in the challenge a length goes with the machine and a batch of one length
-    would hold one machine.
+    A batch mixes all lengths: in the challenge a machine has one length, so that a batch of one length would hold one
+    machine.
     """
     lengths = np.asarray(frames)
     for length in np.unique(lengths):

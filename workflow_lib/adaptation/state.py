@@ -1,7 +1,5 @@
 """The state of a training between epochs: one safetensors file that appears whole and is checked when read."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 
@@ -18,7 +16,7 @@ Rows = dict[str, Tensor]
 def save_state(
     path: Path, identity: str, epochs_done: int, parameters: dict[str, nn.Parameter], optimizer: Optimizer, rows: Rows
 ) -> None:
-    """Write everything that training needs to go on after `epochs_done` epochs; `rows` are the logs kept so far."""
+    """Write all that is needed to resume a training after `epochs_done` epochs; `rows` are the logs so far."""
     tensors = {f"parameter.{name}": parameter.detach() for name, parameter in parameters.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
@@ -32,9 +30,9 @@ def save_state(
 def load_state(
     path: Path, identity: str, parameters: dict[str, nn.Parameter], optimizer: Optimizer
 ) -> tuple[int, Rows] | None:
-    """Put a saved state into parameters and optimiser; returns (epochs done, rows), or None if there is none to use.
+    """Restore parameters and optimiser from a saved state; returns (epochs done, rows), or None without a usable file.
 
-    A file of another training (other clips, settings, seed or weights) or a damaged one is passed over with a warning.
+    A file of another training (other clips, settings, seed or weights) and a damaged one are ignored with a warning.
     """
     if not path.exists():
         return None

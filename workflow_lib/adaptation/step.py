@@ -1,13 +1,12 @@
 """One optimiser step: masks, both channels through the shared encoder, heads, losses, accumulated gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_lib.adaptation.augment import draw_keep, mask_filterbanks
@@ -33,7 +32,7 @@ ROW_COLUMNS = (
 
 @dataclass(frozen=True)
 class StepContext:
-    """What every step needs: the encoder with its adapters, heads, data, targets (clips, 3), and where to compute."""
+    """Inputs of every step: the encoder with its adapters, heads, data, targets (clips, 3), device and precision."""
 
     encoder: Encoder
     heads: TaskHeads
@@ -50,7 +49,7 @@ class StepContext:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
 
-def accumulate_gradients(context: StepContext, batch: np.ndarray, step: int) -> Tensor:
+def accumulate_gradients(context: StepContext, batch: NDArray[np.int64], step: int) -> Tensor:
     """Add the gradients of the mean loss of a batch of clip numbers; returns the row of `ROW_COLUMNS` (8,) float32.
 
     The masks of a clip depend on seed, step and length alone, so the micro-batch size changes rounding only (and the
@@ -76,7 +75,9 @@ def _own_generators(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def _micro_batches(context: StepContext, batch: np.ndarray, step: int) -> Iterator[tuple[Tensor, np.ndarray]]:
+def _micro_batches(
+    context: StepContext, batch: NDArray[np.int64], step: int
+) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
     """Yield masked filterbanks (n, 2, frames, bins) on the device and their clip numbers."""
     for length, positions in groups_by_length([context.store.frames(clip) for clip in batch]):
         clips = batch[positions]
@@ -104,8 +105,7 @@ def forward_clips(context: StepContext, features: Tensor, targets: Tensor) -> tu
 def channel_statistics(context: StepContext, features: Tensor) -> tuple[Statistics, Statistics]:
     """(mean, std) of near and of far, each (n, D) float32, from (n, 2, frames, bins): both channels in one batch.
 
-    Nothing before the first adapter needs a gradient, so autograd keeps nothing of it; blocks after the statistics
-    block are not computed.
+    Autograd keeps nothing from before the first adapter, and blocks after the statistics block are not computed.
     """
     clips = len(features)
     both = features.transpose(0, 1).flatten(0, 1).unsqueeze(1)

@@ -1,19 +1,19 @@
 """Training of one adapted model: from normal clips of the machines that are not held out to an adapter folder."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import peft
 import torch
+from numpy.typing import NDArray
 from peft import PeftModel
 from torch import Tensor, nn
 
@@ -38,11 +38,6 @@ LOGGER = logging.getLogger(__name__)
 LOG_EVERY_STEPS = 25
 
 
-def _no_rows() -> dict[str, Tensor]:
-    seconds, validation = (torch.zeros(shape, dtype=torch.float64) for shape in ((0,), (0, len(VALIDATION_COLUMNS))))
-    return {"steps": torch.zeros(0, len(ROW_COLUMNS)), "seconds": seconds, "validation": validation}
-
-
 @dataclass
 class Training:
     """A model in training: its parts, its optimiser, and the logs so far."""
@@ -51,11 +46,11 @@ class Training:
     context: StepContext
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
-    # The same network on the withheld clips; None if none are withheld.
-    withheld: StepContext | None = None
     # steps: (steps, len(ROW_COLUMNS)) float32; seconds: (epochs,) and validation: (epochs, len(VALIDATION_COLUMNS))
     # float64, the latter (0, ...) if no clip is withheld.
-    rows: dict[str, Tensor] = field(default_factory=_no_rows)
+    rows: dict[str, Tensor]
+    # The same network on the withheld clips; None if none are withheld.
+    withheld: StepContext | None = None
     epochs_done: int = 0
 
 
@@ -74,12 +69,11 @@ def train_adapter(
     """Adapt a fresh encoder to the clips and write the adapter folder, which appears whole (paper section 2.3).
 
     `clips` are normal two-channel training clips of the machines not held out, in any order; classes come from them
-    alone. After every epoch the state goes to `state_folder` (default: `.<name>.state` beside `folder`); the same call
-    goes on from there, with the result of an uninterrupted run. On a CPU equal arguments give equal bytes, except for
+    alone. After every epoch the state goes to `state_folder` (default: `.<name>.state` beside `folder`), from which the
+    same call resumes with the result of an uninterrupted run. On a CPU equal arguments give equal bytes, except for
     the measured `clips_per_s` in the log. Raises `UserError` for clips or settings that do not fit.
     """
-    folder = Path(folder)
-    state_folder = Path(state_folder or folder.with_name(f".{folder.name}.state"))
+    state_folder = state_folder or folder.with_name(f".{folder.name}.state")
     allowed, target = check_training_clips(clips, held_out), choose_device(device)
     chosen, withheld = withhold(allowed, settings.validation_fraction, seed)
     classes = ClassMap.from_clips(chosen)
@@ -92,7 +86,9 @@ def train_adapter(
         store, unseen = whole.split(len(chosen))
         training = prepare_training(encoder, store, torch.from_numpy(classes.targets(chosen)), classes, settings, seed)
         if withheld:
-            training.withheld = _withheld_context(training.context, unseen, torch.from_numpy(classes.targets(withheld)))
+            sizes = {**training.context.micro_batch, **_micro_batches(encoder, unseen, settings, target)}
+            targets = torch.from_numpy(classes.targets(withheld))
+            training.withheld = replace(training.context, store=unseen, targets=targets, micro_batch=sizes)
         _train(training, state_folder / "state.safetensors", _identity(provenance, [*chosen, *withheld]))
     finally:
         spill.unlink(missing_ok=True)
@@ -108,31 +104,26 @@ def prepare_training(
     `targets` (clips, 3) int64 holds proxy, machine and domain numbers of the clips in the store.
     """
     device = next(encoder.parameters()).device
-    # Drawn on the CPU, so that a GPU starts from the same values.
+    # Drawn on the CPU, so that a GPU starts from the same values; the global generator stays as it was.
     model = add_lora(encoder, settings, derived_seed(seed, "adapters"))
-    heads = new_heads(encoder.embed_dim, classes, settings, derived_seed(seed, "heads")).to(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(derived_seed(seed, "heads"))
+        sizes = (len(classes.proxies), len(classes.machines), len(classes.domains))
+        heads = TaskHeads(encoder.embed_dim, settings.embedding_size, *sizes).to(device)
     encoder.train()
     bfloat16, micro_batch = use_bfloat16(settings.precision, device), _micro_batches(encoder, store, settings, device)
     context = StepContext(encoder, heads, store, targets, settings, seed, device, bfloat16, micro_batch)
     if settings.head_input == "standardised":
         _fit_head_input(context)
-    parameters = _all_trainable(model, heads)
+    parameters = {f"lora.{name}": parameter for name, parameter in trainable_parameters(model).items()}
+    parameters |= {f"heads.{name}": parameter for name, parameter in trainable_parameters(heads).items()}
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    return Training(model, context, parameters, optimizer)
-
-
-def _withheld_context(context: StepContext, store: FilterbankStore, targets: Tensor) -> StepContext:
-    sizes = context.micro_batch | _micro_batches(context.encoder, store, context.settings, context.device)
-    return replace(context, store=store, targets=targets, micro_batch=sizes)
-
-
-def new_heads(embed_dim: int, classes: ClassMap, settings: AdapterSettings, seed: int) -> TaskHeads:
-    """Fresh heads whose values depend on `seed` alone; the global generator stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
-        return TaskHeads(
-            embed_dim, settings.embedding_size, len(classes.proxies), len(classes.machines), len(classes.domains)
-        )
+    rows = {
+        "steps": torch.zeros(0, len(ROW_COLUMNS)),
+        "seconds": torch.zeros(0, dtype=torch.float64),
+        "validation": torch.zeros(0, len(VALIDATION_COLUMNS), dtype=torch.float64),
+    }
+    return Training(model, context, parameters, optimizer, rows)
 
 
 def _fit_head_input(context: StepContext) -> None:
@@ -155,13 +146,8 @@ def _micro_batches(
     return {frames: micro_batch_clips(encoder, frames, settings, device) for frames in lengths}
 
 
-def _all_trainable(model: PeftModel, heads: TaskHeads) -> dict[str, nn.Parameter]:
-    lora = {f"lora.{name}": parameter for name, parameter in trainable_parameters(model).items()}
-    return lora | {f"heads.{name}": parameter for name, parameter in trainable_parameters(heads).items()}
-
-
 def _train(training: Training, state_path: Path, identity: str) -> None:
-    """Run the epochs that are still to do, saving after each."""
+    """Run the remaining epochs and save the state after each."""
     found = load_state(state_path, identity, training.parameters, training.optimizer)
     if found:
         training.epochs_done, training.rows = found
@@ -189,17 +175,15 @@ def _train_epoch(training: Training) -> None:
     training.rows["seconds"] = torch.cat([training.rows["seconds"], seconds])
     if training.withheld:
         row = validate(training.withheld)
-        LOGGER.info("epoch %d: %s on withheld clips", epoch + 1, _told(row))
+        figures = zip(VALIDATION_COLUMNS, row.tolist(), strict=True)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures)
+        LOGGER.info("epoch %d: %s on withheld clips", epoch + 1, shown)
         training.rows["validation"] = torch.cat([training.rows["validation"], row[None]])
     training.epochs_done += 1
 
 
-def _told(row: Tensor) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in zip(VALIDATION_COLUMNS, row.tolist(), strict=True))
-
-
 def train_step(
-    context: StepContext, optimizer: torch.optim.Optimizer, batch: np.ndarray, step: int, total_steps: int
+    context: StepContext, optimizer: torch.optim.Optimizer, batch: NDArray[np.int64], step: int, total_steps: int
 ) -> Tensor:
     """One update on a batch of clip numbers; returns its row of `ROW_COLUMNS` without waiting for the device."""
     for group in optimizer.param_groups:
@@ -228,7 +212,7 @@ def _provenance(
     seed: int,
     held_out: Sequence[str],
     device: torch.device,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What the result depends on, without dates and places."""
     names = "".join(f"{c.machine}/{c.clip} {c.sample_rate} {c.frames}\n" for c in clips)
     return {
@@ -251,14 +235,14 @@ def _provenance(
     }
 
 
-def _identity(provenance: dict[str, object], clips: Sequence[Clip]) -> str:
-    """What a saved state belongs to: also which recordings, so that rewritten ones are not mixed with the old."""
+def _identity(provenance: dict[str, Any], clips: Sequence[Clip]) -> str:
+    """Digest of the training that a saved state belongs to, recordings included: rewritten ones start afresh."""
     stats = [Path(clip.path).stat() for clip in clips]
     facts = {**provenance, "recordings": [(stat.st_size, stat.st_mtime_ns) for stat in stats]}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _result(training: Training, classes: ClassMap, provenance: dict[str, object]) -> AdapterFolder:
+def _result(training: Training, classes: ClassMap, provenance: dict[str, Any]) -> AdapterFolder:
     context, adapter = training.context, lora_state(training.model)
     counts = {
         "trainable": sum(parameter.numel() for parameter in training.parameters.values()),

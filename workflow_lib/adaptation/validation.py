@@ -1,6 +1,4 @@
-"""Normal training clips that are withheld from an adaptation, and how well its heads know them after each epoch."""
-
-from __future__ import annotations
+"""Normal training clips withheld from an adaptation, and the accuracy of its heads on them after each epoch."""
 
 from collections.abc import Sequence
 
@@ -13,7 +11,7 @@ from workflow_lib.adaptation.schedule import derived_seed, groups_by_length
 from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, forward_clips
 from workflow_lib.dataset.manifest import Clip
 
-# chance: share of the commonest proxy among the withheld clips, which naming always that one would get right.
+# chance: share of the commonest proxy among the withheld clips, the accuracy of always naming that one.
 VALIDATION_COLUMNS = ("clips", "chance", "loss", "accuracy_attribute", "accuracy_machine", "accuracy_domain")
 
 

@@ -46,7 +46,11 @@ def collect_vectors(frames_per_clip: Sequence[NDArray[np.float32]], is_target: S
     if len(frames_per_clip) != len(is_target) or len(is_target) == 0:
         raise UserError(f"{len(frames_per_clip)} training clips with {len(is_target)} domain flags: give one for each")
     for number, frames in enumerate(frames_per_clip):
-        _check_frames(number, frames)
+        if frames.ndim != 2 or frames.shape[1] != MEL_BANDS or len(frames) < FRAMES:
+            shape = f"frames of shape {frames.shape}, need at least {FRAMES} of {MEL_BANDS} values"
+            raise UserError(f"training clip {number}: {shape}")
+        if not np.isfinite(frames).all():
+            raise UserError(f"training clip {number}: its log-mel frames are not finite, check the recording")
     lengths = np.array([len(frames) for frames in frames_per_clip])
     starts_a_vector = np.ones(lengths.sum(), dtype=bool)
     starts_a_vector[(np.cumsum(lengths)[:, None] - np.arange(1, FRAMES)).ravel()] = False
@@ -54,8 +58,8 @@ def collect_vectors(frames_per_clip: Sequence[NDArray[np.float32]], is_target: S
     if len(first_row) < 3:
         raise UserError(f"{len(first_row)} five-frame vectors in all training clips: the autoencoder needs at least 3")
     target = np.repeat(np.asarray(is_target, dtype=bool), lengths - FRAMES + 1)
-    frames = torch.from_numpy(np.concatenate(frames_per_clip, dtype=np.float32))
-    return TrainingVectors(frames, first_row, torch.from_numpy(target))
+    all_frames = torch.from_numpy(np.concatenate(frames_per_clip, dtype=np.float32))
+    return TrainingVectors(all_frames, first_row, torch.from_numpy(target))
 
 
 class RandomOrders:
@@ -81,23 +85,10 @@ class RandomOrders:
 
     def shuffled(self, indices: Tensor) -> Tensor:
         """The indices in a fresh random order."""
-        self.skip()  # the baseline's loader draws a seed for workers that it does not have
-        order = torch.Generator()
-        order.manual_seed(self._draw())
+        self.draw()  # the baseline's loader draws a seed for workers that it does not have
+        order = torch.Generator().manual_seed(self.draw())
         return indices[torch.randperm(len(indices), generator=order)]
 
-    def skip(self) -> None:
-        """The draw of a pass that is not shuffled."""
-        self._draw()
-
-    def _draw(self) -> int:
+    def draw(self) -> int:
+        """The next number of the random stream; a pass that is not shuffled draws one, too."""
         return int(torch.empty((), dtype=torch.int64).random_(generator=self._generator))
-
-
-def _check_frames(number: int, frames: NDArray[np.float32]) -> None:
-    if frames.ndim != 2 or frames.shape[1] != MEL_BANDS or len(frames) < FRAMES:
-        raise UserError(
-            f"training clip {number}: frames of shape {frames.shape}, need at least {FRAMES} of {MEL_BANDS} values"
-        )
-    if not np.isfinite(frames).all():
-        raise UserError(f"training clip {number}: its log-mel frames are not finite, check the recording")

@@ -1,17 +1,17 @@
-"""A trained autoencoder made ready for scoring many clips: batch norms folded into the layers, arrays that stay.
+"""A trained autoencoder for scoring many clips: batch norms folded into the layers, arrays reused.
 
-Scores differ from the network's own by rounding (some 1e-7 of a score) and take a quarter less time. Training goes by
-the network itself: its validation and covariances are the baseline's bit for bit.
+Scores differ from the network's own by rounding (about 1e-7 of a score) and take a quarter less time. Training uses the
+network itself: its validation and covariances are the baseline's bit for bit.
 """
 
 import torch
 from torch import Tensor
 
-from workflow_lib.autoencoder.network import VECTORS_AT_ONCE, Autoencoder
+from workflow_lib.autoencoder.network import VECTORS_AT_ONCE, Autoencoder, Norm
 
 
 class FoldedAutoencoder:
-    """Residuals of one network; it is not followed when the network's weights change."""
+    """Residuals of one network, with the weights that it had when this was made."""
 
     def __init__(self, network: Autoencoder) -> None:
         norms = [*network.norm_layers(), None]
@@ -35,7 +35,7 @@ class FoldedAutoencoder:
         return self._residual
 
 
-def _folded(linear: torch.nn.Linear, norm: torch.nn.BatchNorm1d | None) -> tuple[Tensor, Tensor]:
+def _folded(linear: torch.nn.Linear, norm: Norm | None) -> tuple[Tensor, Tensor]:
     """Transposed weights (in, out) and biases (out,) float32 of a layer and the batch norm behind it."""
     weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
     if norm is not None:

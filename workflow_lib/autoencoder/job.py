@@ -10,22 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from workflow_lib import __version__
 from workflow_lib.autoencoder.inference import FoldedAutoencoder
 from workflow_lib.autoencoder.log_mel import channel_frames
 from workflow_lib.autoencoder.network import Autoencoder, ClipResidual, clip_residuals, five_frame_vectors
 from workflow_lib.autoencoder.training import EpochLog, train_autoencoder
-from workflow_lib.dataset.loader import ahead, read_waveform
+from workflow_lib.dataset.loader import prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
-from workflow_lib.digest import settings_digest
-from workflow_lib.embedding.store import create_store
-from workflow_lib.encoders.tensors import digest_tensors
+from workflow_lib.embedding.store import create_store, store_facts
+from workflow_lib.encoders.checkpoint import digest_tensors
 from workflow_lib.errors import UserError
 from workflow_lib.files import write_csv
 
 log = logging.getLogger(__name__)
+UNITS = "residuals in dB, mse and second moments in dB^2"
 BATCH_COLUMNS = ("score", "value")
-NOTES = "notes"  # what training had to say, carried to the scores in the metadata of the weights
+NOTES = "notes"  # key of the training's notes in the metadata of the weights, from which the scores take them
 
 
 def train_on_machine(
@@ -44,7 +43,7 @@ def train_on_machine(
     """
     chosen = [clip for clip in clips if clip.split == "train" and clip.label == "normal"]
     trained = train_autoencoder(
-        list(ahead(lambda clip: _frames(clip, model, reading), chosen)),
+        list(prefetch(lambda clip: _frames(clip, model, reading), chosen)),
         [clip.domain == "target" for clip in chosen],
         epochs=model["epochs"],
         batch_size=model["batch_size"],
@@ -80,17 +79,19 @@ def reconstruct_machine(
         return clip_residuals(folded, vectors, second_moment=second_moments)
 
     residuals = list(map(summary, clips))
-    columns = {
+    columns: dict[str, NDArray] = {
         "mse": np.array([residual.mse for residual in residuals]),
         "mean_residual": np.stack([residual.mean_residual for residual in residuals]),
         "covariance_source": network.cov_source.numpy(),
         "covariance_target": network.cov_target.numpy(),
     }
-    if second_moments:
-        columns["second_moment"] = np.stack([residual.second_moment for residual in residuals])
+    moments = [residual.second_moment for residual in residuals if residual.second_moment is not None]
+    if moments:
+        columns["second_moment"] = np.stack(moments)
     with safe_open(weights, framework="np") as file:
         notes = (file.metadata() or {}).get(NOTES, "")
-    with create_store(path, clips, {**_provenance(name, model, network, code), NOTES: notes}) as store:
+    facts = store_facts(name, dict(model), True, digest_tensors(network.state_dict()), code, UNITS)
+    with create_store(path, clips, {**facts, NOTES: notes}) as store:
         for key, values in columns.items():
             store.create_dataset(f"residuals/{key}", data=values)
 
@@ -100,14 +101,3 @@ def _frames(clip: Clip, model: Mapping[str, Any], reading: Mapping[str, Any]) ->
         return channel_frames(read_waveform(clip, reading), model["input"])
     except UserError as error:
         raise UserError(f"{clip.path}: {error}") from None
-
-
-def _provenance(name: str, model: Mapping[str, Any], network: Autoencoder, code: str) -> dict[str, str]:
-    return {
-        "model": name,
-        "trained": "yes",
-        "config_digest": settings_digest(dict(model)),
-        "weights_digest": digest_tensors(network.state_dict()),
-        "code_version": f"{__version__}+{code}",
-        "units": "residuals in dB, mse and second moments in dB^2",
-    }

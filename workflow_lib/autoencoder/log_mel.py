@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from workflow_lib.encoders.melspec import slaney_filters
 from workflow_lib.errors import UserError
 
 SAMPLE_RATE = 16000
@@ -20,6 +21,8 @@ MIN_FRAMES = 5  # the autoencoder's vectors hold five frames
 BASIS = WINDOW_SAMPLES // 2 + 1  # frequencies of a spectrum
 FRAMES_AT_ONCE = 64  # frames whose float64 spectra fit the cache
 FLOOR = 2.220446049250313e-16  # power; digital silence becomes about -156.5 dB
+# Periodic window (1024,) float64, with scipy's rounding: 0.5 + 0.5 cos(x) for x from -pi.
+HANN = 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, WINDOW_SAMPLES + 1)[:-1])
 CHANNEL_INPUTS = ("near", "far", "near-far")
 
 
@@ -51,17 +54,10 @@ def channel_frames(clip: ArrayLike, channels: str) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def mel_filterbank() -> NDArray[np.float32]:
-    """Triangular filters (128, 513) float32 on Slaney's mel scale, 0 Hz to 8 kHz, each of unit area.
-
-    Slaney, "Auditory Toolbox", Interval Research technical report 1998-010: equal areas instead of equal peaks.
-    """
-    edges_hz = _mel_to_hz(np.linspace(0.0, _hz_to_mel(SAMPLE_RATE / 2), MEL_BANDS + 2))
-    bins_hz = np.fft.rfftfreq(WINDOW_SAMPLES, 1.0 / SAMPLE_RATE)
-    distance_hz, width_hz = edges_hz[:, None] - bins_hz, np.diff(edges_hz)[:, None]
-    rising, falling = -distance_hz[:-2] / width_hz[:-1], distance_hz[2:] / width_hz[1:]
-    triangles = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    """Triangular filters (128, 513) float32 on Slaney's mel scale, 0 Hz to 8 kHz, each of unit area."""
+    triangles, unit_area = slaney_filters(BASIS, MEL_BANDS, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE)
     # Rounded before and after the normalisation, as librosa does.
-    filters = (triangles * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]).astype(np.float32)
+    filters = (triangles.astype(np.float32) * unit_area).astype(np.float32)
     filters.setflags(write=False)
     return filters
 
@@ -88,26 +84,10 @@ def _power(padded: NDArray[np.float32]) -> NDArray[np.float32]:
         part = frames[begin : begin + FRAMES_AT_ONCE]
         here = slice(0, len(part))
         np.copyto(windowed[here], part)
-        np.multiply(windowed[here], _hann(), out=windowed[here])
+        np.multiply(windowed[here], HANN, out=windowed[here])
         np.fft.rfft(windowed[here], axis=-1, out=spectrum[here])
         np.copyto(rounded[here], spectrum[here], casting="same_kind")
         magnitude = power[begin : begin + FRAMES_AT_ONCE]
         np.abs(rounded[here], out=magnitude)
         np.square(magnitude, out=magnitude)
     return power
-
-
-@lru_cache(maxsize=1)
-def _hann() -> NDArray[np.float64]:
-    """Periodic Hann window (1024,) float64, with scipy's rounding: 0.5 + 0.5 cos(x) for x from -pi."""
-    angle = np.linspace(-np.pi, np.pi, WINDOW_SAMPLES + 1)[:-1]
-    return 0.5 + 0.5 * np.cos(angle)
-
-
-def _hz_to_mel(hz: float) -> float:
-    """Slaney's scale: linear up to 1 kHz (15 mel), 27 mel for each factor of 6.4 above."""
-    return hz * 3.0 / 200.0 if hz < 1000.0 else 15.0 + np.log(hz / 1000.0) / (np.log(6.4) / 27.0)
-
-
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)))

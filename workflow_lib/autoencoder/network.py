@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,17 @@ WIDTHS_DOWN = (VECTOR_SIZE, 128, 128, 128, 128, 8)
 WIDTHS_UP = (8, 128, 128, 128, 128, VECTOR_SIZE)
 NORM_EPS, NORM_MOMENTUM = 1e-3, 0.01
 VECTORS_AT_ONCE = 2048  # of a long clip: keeps the activations in the cache
+
+
+class Norm(nn.BatchNorm1d):
+    """Batch norm of the baseline, which always tracks its running statistics."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=NORM_EPS, momentum=NORM_MOMENTUM)
 
 
 class Autoencoder(nn.Module):
@@ -47,25 +58,28 @@ class Autoencoder(nn.Module):
     def residuals(self, vectors: Tensor) -> Tensor:
         """Reconstruction minus input (n, 640), in eval mode whatever the mode of the network; every row on its own.
 
-        The same numbers as `forward`, to the bit, without the cost of walking through the modules.
+        The same numbers as `forward`, to the bit, without the cost of calling the modules.
         """
         residual = torch.empty_like(vectors)
         *hidden, last = self.linear_layers()
         for part, out in zip(vectors.split(VECTORS_AT_ONCE), residual.split(VECTORS_AT_ONCE), strict=True):
             active = part
             for linear, norm in zip(hidden, self.norm_layers(), strict=True):
-                active = functional.relu_(_normalise(norm, functional.linear(active, linear.weight, linear.bias)))
+                active = functional.linear(active, linear.weight, linear.bias)
+                statistics = (norm.running_mean, norm.running_var)
+                active = functional.batch_norm(active, *statistics, norm.weight, norm.bias, eps=NORM_EPS)
+                functional.relu_(active)
             torch.addmm(last.bias, active, last.weight.t(), out=out).sub_(part)
         return residual
 
     def linear_layers(self) -> list[nn.Linear]:
         return [layer for layer in (*self.encoder, *self.decoder) if isinstance(layer, nn.Linear)]
 
-    def norm_layers(self) -> list[nn.BatchNorm1d]:
-        return [layer for layer in (*self.encoder, *self.decoder) if isinstance(layer, nn.BatchNorm1d)]
+    def norm_layers(self) -> list[Norm]:
+        return [layer for layer in (*self.encoder, *self.decoder) if isinstance(layer, Norm)]
 
     @classmethod
-    def load(cls, path: str | Path) -> "Autoencoder":
+    def load(cls, path: str | Path) -> Self:
         """A trained network in eval mode from a safetensors file; UserError that names what does not fit."""
         try:
             state = load_file(path)
@@ -78,7 +92,7 @@ class Autoencoder(nn.Module):
         return network.eval()
 
     def save(self, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-        """All tensors to a safetensors file, and at most one text: of several the format's writer mixes the order."""
+        """Write all tensors to a safetensors file, and at most one text: the writer orders several at random."""
         if metadata and len(metadata) > 1:
             raise ValueError(f"one text for the file to have the same bytes each time, got {', '.join(metadata)}")
         state = {name: tensor.detach().contiguous() for name, tensor in sorted(self.state_dict().items())}
@@ -86,13 +100,13 @@ class Autoencoder(nn.Module):
 
 
 class Reconstructing(Protocol):
-    """What leaves residuals: the network, or its folded form (workflow_lib.autoencoder.inference)."""
+    """The network, or its folded form (workflow_lib.autoencoder.inference)."""
 
     def residuals(self, vectors: Tensor) -> Tensor: ...
 
 
 class ClipResidual(NamedTuple):
-    """What the scores need of a clip's residuals (reconstruction minus input, dB)."""
+    """Summaries of a clip's residuals (reconstruction minus input, dB) that the scores are computed from."""
 
     mse: float  # mean square over all vectors and values, dB²
     mean_residual: NDArray[np.float64]  # (128,) mean over the blocks of all vectors, dB
@@ -141,16 +155,15 @@ def mahalanobis_score(
     """Selective Mahalanobis score of one clip's vectors (n, 640); readings: workflow_lib.scoring.mahalanobis."""
     residual = _residuals(network, vectors)
     second_moment = _second_moment(residual) if kind == "per_block" else None
-    precisions = [np.asarray(precision, dtype=np.float64) for precision in (precision_source, precision_target)]
-    return float(mahalanobis_scores(mean_residual(residual), second_moment, *precisions, kind))
+    source, target = (np.asarray(precision, dtype=np.float64) for precision in (precision_source, precision_target))
+    return float(mahalanobis_scores(mean_residual(residual), second_moment, source, target, kind))
 
 
 def _normalised_layers(widths: tuple[int, ...]) -> list[nn.Module]:
     """Linear, batch norm and ReLU from width to width; as in the baseline, a ReLU stands behind the bottleneck too."""
     layers: list[nn.Module] = []
     for wide_in, wide_out in pairwise(widths):
-        norm = nn.BatchNorm1d(wide_out, eps=NORM_EPS, momentum=NORM_MOMENTUM)
-        layers += [nn.Linear(wide_in, wide_out), norm, nn.ReLU()]
+        layers += [nn.Linear(wide_in, wide_out), Norm(wide_out), nn.ReLU()]
     return layers
 
 
@@ -161,12 +174,6 @@ def _check_state(path: str | Path, state: Mapping[str, Tensor], expected: Mappin
     found = "; ".join(f"{what}: {', '.join(names)}" for what, names in faults.items() if names)
     if found:
         raise UserError(f"{path}: not the weights of this autoencoder, tensors {found}: train again")
-
-
-def _normalise(norm: nn.BatchNorm1d, inputs: Tensor) -> Tensor:
-    """Batch norm with the running statistics."""
-    statistics = (norm.running_mean, norm.running_var)
-    return functional.batch_norm(inputs, *statistics, norm.weight, norm.bias, training=False, eps=NORM_EPS)
 
 
 def _residuals(network: Reconstructing, vectors: ArrayLike | Tensor) -> Tensor:
@@ -185,7 +192,8 @@ def mean_residual(residual: Tensor) -> NDArray[np.float64]:
 def _second_moment(residual: Tensor) -> NDArray[np.float32]:
     """Mean outer product of the blocks, upper triangle (8256,), of residuals (n, 640)."""
     blocks = residual.view(-1, MEL_BANDS)
-    return pack_symmetric((blocks.T @ blocks).numpy()) / np.float32(len(blocks))
+    sums: NDArray[np.float32] = pack_symmetric((blocks.T @ blocks).numpy())
+    return sums / np.float32(len(blocks))
 
 
 def _mean_square(residual: Tensor) -> float:

@@ -1,15 +1,15 @@
 """One training step of the autoencoder, written out: the bits of autograd and torch.optim.Adam, in half their time.
 
 The network is small and a step short, so that bookkeeping (graph, gradient tensors, 38 separate optimiser loops) costs
-as much as the products. Here the same operations run in the same order on buffers that stay, and all parameters and
-gradients lie in one flat array each, so that Adam is seven operations on one array.
+as much as the products. Here the same operations run in the same order on reused buffers, and all parameters and
+gradients are one flat array each, so that Adam is seven operations on one array.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workflow_lib.autoencoder.network import NORM_EPS, NORM_MOMENTUM, Autoencoder
+from workflow_lib.autoencoder.network import NORM_EPS, NORM_MOMENTUM, Autoencoder, Norm
 
 ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPS = 1e-8
@@ -58,9 +58,8 @@ class TrainingStep:
         self.linear, self.norms = network.linear_layers(), network.norm_layers()
         self._flatten(learning_rate)
         self.weights = [layer.weight.detach() for layer in self.linear]
-        self.transposed = [
-            weight.t() for weight in self.weights
-        ]  # views, made once: a view costs as much as a small sum
+        # Views, made once: a view costs as much as a small sum.
+        self.transposed = [weight.t() for weight in self.weights]
         self.biases = [layer.bias.detach() for layer in self.linear]
         self.scales = [layer.weight.detach() for layer in self.norms]
         self.shifts = [layer.bias.detach() for layer in self.norms]
@@ -82,14 +81,15 @@ class TrainingStep:
         return losses
 
     def release(self) -> None:
-        """Give the network parameters of its own again and tell its norm layers how many batches they have seen."""
-        for layer in (*self.linear, *self.norms):
+        """Give the network parameters of its own again, and its norm layers the number of batches."""
+        layers: list[nn.Linear | Norm] = [*self.linear, *self.norms]
+        for layer in layers:
             layer.weight.data, layer.bias.data = layer.weight.data.clone(), layer.bias.data.clone()
         for norm in self.norms:
             norm.num_batches_tracked.fill_(self.steps)
 
     def _flatten(self, learning_rate: float) -> None:
-        """Move all parameters into one array: the weights of the linear layers first, then everything small."""
+        """Move all parameters into one array: the weights of the linear layers, then biases and norms."""
         small = [layer.bias for layer in self.linear] + [p for norm in self.norms for p in (norm.weight, norm.bias)]
         owners = [layer.weight for layer in self.linear] + small
         flat = torch.cat([parameter.detach().reshape(-1) for parameter in owners])
@@ -112,7 +112,7 @@ class TrainingStep:
             scaled, mean, inverse = torch.native_batch_norm(
                 output, self.scales[layer], self.shifts[layer], *running, True, NORM_MOMENTUM, NORM_EPS
             )
-            inputs.append(scaled.clamp_min_(0))  # the kernel of relu, without the way there
+            inputs.append(scaled.clamp_min_(0))  # the kernel of relu, called directly
             statistics.append((mean, inverse))
         self._linear(len(self.norms), inputs[-1], buffers)
         return inputs, statistics
@@ -124,27 +124,18 @@ class TrainingStep:
         self, gradient: Tensor, inputs: list[Tensor], statistics: list[tuple[Tensor, Tensor]], buffers: _Buffers
     ) -> None:
         """Gradients of all parameters into the flat array, from the gradient (n, 640) of the reconstruction."""
-        of_biases, of_norms = [self._linear_gradients(len(self.norms), gradient, inputs)], []
+        of_biases, of_norms = [self._linear_gradients(len(self.norms), gradient, inputs)], list[Tensor]()
         for layer in range(len(self.norms) - 1, -1, -1):
             at_input = torch.mm(gradient, self.weights[layer + 1], out=buffers.input_gradients[layer + 1])
             relu_gradient_(at_input, inputs[layer + 1], 0, grad_input=at_input)
-            gradient, of_scale, of_shift = self._norm_gradients(layer, at_input, statistics[layer], buffers)
+            running = (self.norms[layer].running_mean, self.norms[layer].running_var)
+            known = (buffers.outputs[layer], self.scales[layer], *running, *statistics[layer])
+            gradient, of_scale, of_shift = norm_gradients(at_input, *known, True, NORM_EPS, [True, True, True])
             of_biases.insert(0, self._linear_gradients(layer, gradient, inputs))
             of_norms[:0] = (of_scale, of_shift)
         torch.cat(of_biases + of_norms, out=self.small_gradients)
 
     def _linear_gradients(self, layer: int, gradient: Tensor, inputs: list[Tensor]) -> Tensor:
-        """Gradient of the weights into its place; that of the bias is returned."""
+        """Write the gradient of the weights into its place; return that of the bias."""
         torch.mm(gradient.t(), inputs[layer], out=self.weight_gradients[layer])
         return gradient.sum(0)
-
-    def _norm_gradients(
-        self, layer: int, gradient: Tensor, statistics: tuple[Tensor, Tensor], buffers: _Buffers
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of the input, the scale and the shift of a batch norm."""
-        norm = self.norms[layer]
-        running = (norm.running_mean, norm.running_var)
-        wanted = [True, True, True]
-        return norm_gradients(
-            gradient, buffers.outputs[layer], self.scales[layer], *running, *statistics, True, NORM_EPS, wanted
-        )

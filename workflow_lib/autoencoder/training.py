@@ -2,13 +2,12 @@
 
 With the same torch, processor and thread count the result equals the baseline's bit for bit: the same random numbers
 are drawn in the same order and the same operations follow. Where these differ the trained networks differ too, because
-training is chaotic: biases in front of batch norms have no gradient but rounding noise, which Adam enlarges to full
-steps. Trained networks are therefore compared over several seeds, and a result is given with its seed.
+training is chaotic: biases before batch norms have no gradient but rounding noise, which Adam enlarges to full steps.
+Trained networks are therefore compared over several seeds, and a result is given with its seed.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,18 +39,17 @@ class EpochLog:
 
 
 class TrainedAutoencoder(NamedTuple):
-    """A trained network in eval mode with its covariances, its log, and what decision thresholds are fitted to."""
+    """A trained network in eval mode with its covariances, its log, and the samples for decision thresholds."""
 
     network: Autoencoder
     log: tuple[EpochLog, ...]
     mse_sample: NDArray[np.float64]  # batch losses of the last epoch as seen while training, then of the validation
     mahalanobis_sample: NDArray[np.float64]  # official scores of whole batches, training then validation
     notes: tuple[str, ...]
-    seed: int
 
 
 class ResidualCovariances(NamedTuple):
-    """Covariances (128, 128) float32 of the residual blocks of the domains, dB², and what was missing for them."""
+    """Covariances (128, 128) float32 of the residual blocks of the domains, dB², and a note where one was missing."""
 
     source: Tensor
     target: Tensor
@@ -66,34 +64,32 @@ def train_autoencoder(
     batch_size: int = 256,
     learning_rate: float = 1e-3,
     seed: int = 13711,
-    threads: int | None = None,
     progress: Callable[[EpochLog], None] | None = None,
 ) -> TrainedAutoencoder:
     """Train on the log-mel frames (frames, 128) in dB of normal clips of any lengths and their domain flags.
 
-    The weights of the last epoch count, validation selects nothing. `threads` is torch's number of threads meanwhile
-    (None: as it is); `progress` is called after every epoch. UserError for settings or clips that cannot be trained on.
+    The weights are those of the last epoch; validation selects nothing. `progress` is called after every epoch.
+    UserError for settings or clips that cannot be trained on.
     """
     if epochs < 1 or batch_size < 2 or not learning_rate > 0.0:
         raise UserError(f"epochs {epochs}, batch_size {batch_size}, learning_rate {learning_rate}: need ≥ 1, ≥ 2, > 0")
-    with _torch_threads(threads):
-        training = Training(collect_vectors(frames_per_clip, is_target), batch_size, seed)
-        step = TrainingStep(training.network, learning_rate)
-        history, sample = [], []
-        for _ in range(epochs):
-            epoch, sample = training.epoch(step)
-            history.append(epoch)
-            if progress is not None:
-                progress(epoch)
-        step.release()
-        return training.finish(tuple(history), np.array(sample))
+    training = TrainingPasses(collect_vectors(frames_per_clip, is_target), batch_size, seed)
+    step = TrainingStep(training.network, learning_rate)
+    history: list[EpochLog] = []
+    for _ in range(epochs):
+        epoch, sample = training.epoch(step)
+        history.append(epoch)
+        if progress is not None:
+            progress(epoch)
+    step.release()
+    return training.finish(tuple(history), np.array(sample))
 
 
-class Training:
+class TrainingPasses:
     """The passes over one machine's vectors: each draws its order from the random stream of the one before."""
 
     def __init__(self, vectors: TrainingVectors, batch_size: int, seed: int) -> None:
-        self.vectors, self.batch_size, self.seed = vectors, batch_size, seed
+        self.vectors, self.batch_size = vectors, batch_size
         self.orders = RandomOrders(seed)
         self.train_index, self.valid_index = self.orders.split(len(vectors))
         self.network = self.orders.new_network().eval()
@@ -103,7 +99,7 @@ class Training:
         order = self.orders.shuffled(self.train_index)
         # A batch of one vector has no batch statistics: the baseline leaves it out, but counts it in the means.
         losses = [step(batch) for batch in self.vectors.batches(order, self.batch_size) if len(batch) > 1]
-        self.orders.skip()
+        self.orders.draw()
         validation = [float(residual.square().mean()) for residual in self._residuals(self.valid_index)]
         flags = self.vectors.is_target[order].split(self.batch_size)
         training = [_mean(batch) for batch in losses]
@@ -114,7 +110,7 @@ class Training:
         return log_row, training + validation
 
     def finish(self, history: tuple[EpochLog, ...], mse_sample: NDArray[np.float64]) -> TrainedAutoencoder:
-        """The covariances, one more pass, and with them the scores of whole batches, another one."""
+        """Two more passes: the covariances, then the scores of whole batches with them."""
         covariances = self.covariances()
         self.network.cov_source.data, self.network.cov_target.data = covariances.source, covariances.target
         means = self.batch_means()
@@ -123,13 +119,13 @@ class Training:
         notes = covariances.notes + precision.notes
         for note in notes:
             log.warning(note)
-        return TrainedAutoencoder(self.network, history, mse_sample, scores, notes, self.seed)
+        return TrainedAutoencoder(self.network, history, mse_sample, scores, notes)
 
     def covariances(self) -> ResidualCovariances:
         """Residual covariances of the training vectors by domain, centred batch by batch as in the baseline.
 
-        The divisor counts vectors, not their five blocks: the values are about five times a covariance and distances a
-        fifth. A batch of one vector is left out here too.
+        The divisor counts vectors, not their five blocks: the values are about five times a covariance, and distances
+        are a fifth. A batch of one vector is left out here, too.
         """
         order = self.orders.shuffled(self.train_index)
         sums, counts = torch.zeros(2, MEL_BANDS, MEL_BANDS), [0, 0]
@@ -156,19 +152,20 @@ class Training:
 
 
 def _covariances(sums: Tensor, counts: list[int]) -> ResidualCovariances:
-    """Sums of products (2, 128, 128) over counts; a domain without two vectors takes the other one's covariance."""
+    """Sums of products (2, 128, 128) over counts; a domain without two vectors takes the other's covariance."""
     known = [count > 1 for count in counts]
     if not any(known):
         raise UserError(f"{sum(counts)} training vectors are too few for a covariance: add normal training clips")
-    both = [sums[domain] / max(counts[domain] - 1, 1) for domain in (0, 1)]
+    source, target = (sums[domain] / max(counts[domain] - 1, 1) for domain in (0, 1))
     if all(known):
-        return ResidualCovariances(*both, ())
+        return ResidualCovariances(source, target, ())
     missing = known.index(False)
     note = (
         f"{counts[missing]} {DOMAINS[missing]} vectors to train on: "
         f"the {DOMAINS[missing]} covariance of the residuals is the {DOMAINS[1 - missing]} covariance"
     )
-    return ResidualCovariances(both[1 - missing], both[1 - missing].clone(), (note,))
+    found = target if missing == 0 else source
+    return ResidualCovariances(found, found.clone(), (note,))
 
 
 def _mean(losses: Tensor, empty: float = float("nan")) -> float:
@@ -177,15 +174,5 @@ def _mean(losses: Tensor, empty: float = float("nan")) -> float:
 
 
 def _total(values: list[float]) -> float:
-    """Sum from left to right; Python's own has compensated for rounding since 3.12."""
+    """Sum from left to right; Python's own compensates for rounding since 3.12."""
     return float(np.cumsum(values)[-1]) if values else float("nan")
-
-
-@contextmanager
-def _torch_threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

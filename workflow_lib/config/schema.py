@@ -1,13 +1,12 @@
 """The definition of every key, schema.yaml: what the shape of a configuration has wrong, and the defaults filled in."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.config.faults import place_of, schema_faults, shown
-from workflow_lib.errors import nearest
+from workflow_lib.config.faults import place_of, schema_faults, shown, unknown_names
 from workflow_lib.files import read_yaml
 
 SCHEMA = Path(__file__).with_name("schema.yaml")
@@ -29,12 +28,16 @@ def shape_faults(config: Any) -> Iterator[str]:
     yield from schema_faults(config, config_schema())
     models, branches = (config.get(name) if isinstance(config, Mapping) else None for name in ("models", "branches"))
     if isinstance(models, Mapping) and isinstance(branches, Mapping):
+        sound = {name: model for name, model in models.items() if not schema_faults(model, definition("model"))}
         for name, branch in branches.items():
             if isinstance(branch, Mapping):
-                yield from _branch_faults(place_of("branches", name), branch, models)
+                yield from _branch_faults(place_of("branches", name), branch, sound, sorted(map(shown, models)))
 
 
-def _branch_faults(place: str, branch: Mapping[str, Any], models: Mapping[Any, Any]) -> Iterator[str]:
+def _branch_faults(
+    place: str, branch: Mapping[str, Any], sound: Mapping[Any, Any], known: Sequence[str]
+) -> Iterator[str]:
+    """`sound`: the models whose kind is known; `known`: names of all models."""
     model = branch.get("model")
     if "scores" in branch:
         others = ", ".join(sorted(shown(key) for key in branch if key != "scores"))
@@ -46,10 +49,10 @@ def _branch_faults(place: str, branch: Mapping[str, Any], models: Mapping[Any, A
         yield f"{place}: has neither model nor scores: write `model: <name>`, or `scores: <folder of tables>`"
     elif not isinstance(model, str):
         yield from schema_faults(model, {"type": "string"}, f"{place}.model")
-    elif model not in map(shown, models):
-        yield f"{place}.model: there is no model {model!r}: {nearest(model, sorted(map(shown, models)))}"
-    elif model in models and not schema_faults(models[model], definition("model")):
-        yield from schema_faults(branch, definition(f"{branch_kind(branch, models)}_branch"), place)
+    elif model in sound:
+        yield from schema_faults(branch, definition(f"{branch_kind(branch, sound)}_branch"), place)
+    else:
+        yield from unknown_names(f"{place}.model", "model", [model], known)
 
 
 def branch_kind(branch: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:

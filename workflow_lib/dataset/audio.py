@@ -1,4 +1,4 @@
-"""Reading clips: every check a recording must pass, and its samples as float32."""
+"""Reading clips: the checks that every recording must pass, and its samples as float32."""
 
 import math
 import os
@@ -22,11 +22,12 @@ UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a FLAC stream without a
 SCAN_FRAMES = 1 << 16
 LARGEST_SAMPLE = 100.0  # of floating-point formats, whose full scale is 1
 COPY_AGAIN = "copy or record it again, or remove it"
+ZERO_LENGTH = ("zero length, it holds no samples", COPY_AGAIN)
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of a sound clip says, after all checks."""
+    """Facts from the header of a sound file, after all checks."""
 
     channels: int
     sample_rate: int
@@ -35,10 +36,10 @@ class AudioInfo:
 
 
 def audio_info(path: str | Path) -> AudioInfo:
-    """Checks one recording and returns its header's facts; FaultError names what is wrong and what to do.
+    """Check one recording and return the facts of its header; FaultError names what is wrong and what to do.
 
-    Refused: unreadable, truncated, zero length, NaN or infinite samples. Samples are read only where the header cannot
-    prove them: floating-point formats (NaN) and formats whose true length shows only in decoding (FLAC).
+    Refused: unreadable, truncated, zero length, NaN or infinite samples. Samples are read only where the header is not
+    enough: floating-point formats (NaN) and formats whose true length only decoding shows (FLAC).
     """
     proven = _check_length(path)
     with _open_sound(path) as sound:
@@ -49,7 +50,7 @@ def audio_info(path: str | Path) -> AudioInfo:
 
 
 def read_clip(path: str | Path, sample_rate: int = 16000, resample: bool = False) -> NDArray[np.float32]:
-    """Reads one recording: (channels, samples) float32 in [-1, 1]; integers are divided by 2^15 or 2^23.
+    """Read one recording: (channels, samples) float32 in [-1, 1]; integers are divided by 2^15 or 2^23.
 
     Another rate than sample_rate is an error unless resample is set; then scipy.signal.resample_poly converts with its
     default anti-aliasing filter (zero phase, Kaiser 5.0) to ceil(samples × sample_rate / own rate) samples.
@@ -61,12 +62,18 @@ def read_clip(path: str | Path, sample_rate: int = 16000, resample: bool = False
         fault = None if resample else rate_fault(path, info, sample_rate)
         if fault:
             raise FaultError(fault)
-        # a damaged FLAC header can promise more samples than there is memory for: read what comes
+        # A damaged FLAC header can state more samples than fit the memory: read in blocks.
         blocks = [sound.read(dtype="float32", always_2d=True)] if proven else list(_blocks(sound))
     _check_samples(path, info, blocks)
     samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)  # spares a copy
     waveform = np.ascontiguousarray(samples.T)
-    return waveform if info.sample_rate == sample_rate else _resample(waveform, info.sample_rate, sample_rate)
+    if info.sample_rate == sample_rate:
+        return waveform
+    from scipy.signal import resample_poly  # slow to import, and only a suite with another sample rate needs it
+
+    divisor = math.gcd(info.sample_rate, sample_rate)
+    resampled = resample_poly(waveform, sample_rate // divisor, info.sample_rate // divisor, axis=1)
+    return resampled.astype(np.float32, copy=False)
 
 
 def rate_fault(path: str | Path, info: AudioInfo, sample_rate: int, suite: str = "<name>") -> Fault | None:
@@ -77,18 +84,11 @@ def rate_fault(path: str | Path, info: AudioInfo, sample_rate: int, suite: str =
     return Fault(str(path), problem, f"convert it, or set suites.{suite}.resample: true")
 
 
-def _resample(waveform: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
-    from scipy.signal import resample_poly  # slow to import, and only a suite with another sample rate needs it
-
-    divisor = math.gcd(rate, wanted)
-    return resample_poly(waveform, wanted // divisor, rate // divisor, axis=1).astype(np.float32, copy=False)
-
-
 def _info_of(path: str | Path, sound: soundfile.SoundFile) -> AudioInfo:
     if sound.frames == UNKNOWN_FRAMES:
         raise _fault(path, "its header does not say how long it is", "write it again as WAV")
     if sound.frames == 0:
-        raise _zero_length(path)
+        raise _fault(path, *ZERO_LENGTH)
     return AudioInfo(sound.channels, sound.samplerate, sound.frames, sound.subtype)
 
 
@@ -98,7 +98,7 @@ def _blocks(sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
 
 
 def _check_samples(path: str | Path, info: AudioInfo, blocks: Iterable[NDArray[np.float32]]) -> None:
-    """Looks at all samples of a clip, given in blocks of (frames, channels)."""
+    """Check all samples of a clip, given in blocks of (frames, channels)."""
     frames = 0
     for block in blocks:
         if info.subtype in FLOATING and not np.isfinite(block).all():
@@ -112,33 +112,31 @@ def _check_samples(path: str | Path, info: AudioInfo, blocks: Iterable[NDArray[n
 
 
 def _check_length(path: str | Path) -> bool:
-    """Refuses what is no file, empty or cut off; True if the header proves that every sample is there.
+    """Refuse a path that is no file, empty or cut off; True if the header proves that every sample is there.
 
-    libsndfile silently shortens a WAV whose data chunk reaches beyond the end of the file, so it is compared here.
+    libsndfile silently shortens a WAV whose data chunk reaches beyond the end of the file: both are compared here.
     """
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
             raise _fault(path, "no regular file", "put a WAV file in its place, or remove it")
         if status.st_size == 0:
-            raise _zero_length(path)
+            raise _fault(path, *ZERO_LENGTH)
         with Path(path).open("rb") as file:
             extent = _data_chunk(file)
     except OSError as error:
-        raise _fault(
-            path, f"cannot be read ({error.strerror})", "mend the file or its permissions, or remove it"
-        ) from error
+        problem = f"cannot be read ({error.strerror})"
+        raise _fault(path, problem, "mend the file or its permissions, or remove it") from error
     if extent is None:
         return False
     start, declared = extent
     if declared > status.st_size - start:
-        there = f"{status.st_size - start} of {declared} bytes of sound are there"
-        raise _fault(path, f"truncated, {there}", COPY_AGAIN)
+        raise _fault(path, f"truncated, {status.st_size - start} of {declared} bytes of sound are there", COPY_AGAIN)
     return True
 
 
 def _data_chunk(file: BinaryIO) -> tuple[int, int] | None:
-    """Offset and declared size in bytes of a WAV's data chunk, after any other chunks; None if it cannot be known.
+    """Offset and declared size in bytes of a WAV's data chunk, after any other chunks; None if it is unknown.
 
     Walks RIFF, big-endian RIFX and RF64 (EBU Tech 3306); the coding (WAVE_FORMAT_EXTENSIBLE or other) does not matter.
     """
@@ -169,10 +167,6 @@ def _open_sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
         problem = "unreadable" if sound is None else "truncated or damaged"
         reason = getattr(error, "error_string", str(error)).strip(" .")
         raise _fault(path, f"{problem} sound ({reason})", "copy it again, or convert it to 16-bit WAV") from error
-
-
-def _zero_length(path: str | Path) -> FaultError:
-    return _fault(path, "zero length, it holds no samples", COPY_AGAIN)
 
 
 def _fault(path: str | Path, problem: str, remedy: str) -> FaultError:

@@ -14,9 +14,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.signal.windows import hann
 
+from workflow_lib.csv_rows import write_rows
 from workflow_lib.dataset.audio import read_clip
-from workflow_lib.dataset.health_table import ClipHealth, write_rows
-from workflow_lib.dataset.loader import CHANNELS, ahead
+from workflow_lib.dataset.health_table import ClipHealth
+from workflow_lib.dataset.loader import CHANNELS, prefetch
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.progress import Progress
 
@@ -24,7 +25,7 @@ FULL_SCALE = 1 - 1.5 / 2**15  # the last step of 16 bits, whatever the sample fo
 CLIPPED_RUN = 3  # samples: one or two at full scale may be an honest peak
 SILENT_DBFS = -80.0  # about three steps of 16 bits: no microphone is that quiet
 WINDOW, HOP = 1024, 512  # samples, of the coherence
-LEAST_WINDOWS = 8  # of fewer, coherence says more about their number than about the sound
+LEAST_WINDOWS = 8  # with fewer, coherence depends more on their number than on the sound
 BLOCK_WINDOWS = 128  # spectra in memory at a time
 
 Waveform = NDArray[np.float32]
@@ -34,14 +35,14 @@ def check_machine(clips: Sequence[Clip], path: Path, workers: int = 1) -> None:
     """Measure all clips of a machine into a table with one row a clip."""
     with Progress(len(clips), f"check {clips[0].machine}") as progress:
         rows = []
-        for row in ahead(measure_clip, clips, workers):
+        for row in prefetch(measure_clip, clips, workers):
             rows.append(row)
             progress.add(1)
     write_rows(path, ClipHealth, rows)
 
 
 def measure_clip(clip: Clip) -> ClipHealth:
-    """Read and measure one clip, at its own sample rate: resampling would blur what was clipped."""
+    """Read and measure one clip, at its own sample rate: resampling would hide clipping."""
     waveform = read_clip(clip.path, clip.sample_rate)
     levels = [level_dbfs(channel) for channel in waveform[:2]]
     silent = [name for name, level in zip(CHANNELS, levels, strict=False) if level is None or level < SILENT_DBFS]
@@ -97,7 +98,7 @@ def coherence(waveform: Waveform) -> float | None:
 
 
 def clipped_share(channel: Waveform) -> float:
-    """Share of (samples,) that stand at full scale in runs of three or more."""
+    """Share of (samples,) at full scale in runs of three or more."""
     full = np.abs(channel) >= FULL_SCALE
     if not full.any():
         return 0.0

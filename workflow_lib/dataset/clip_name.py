@@ -15,7 +15,7 @@ EXPECTED_NAME = (
     "pairs>.wav, or section_<2 digits>_<4 digits>.wav for an unlabelled test clip"
 )
 
-# Every field stands at a fixed place, so "target" in an attribute, a machine or a folder never decides a domain.
+# Every field has a fixed place, so that "target" in an attribute, a machine or a folder never decides a domain.
 _FIELDS = (
     ("first word", r"section", "'section'"),
     ("section", r"[0-9]{2}", "two digits"),
@@ -51,7 +51,7 @@ class FaultError(UserError):
 
 @dataclass(frozen=True)
 class ClipName:
-    """What the name of a clip says; domain and label are None for an unlabelled evaluation clip.
+    """The parts of a clip's name; domain and label are None for an unlabelled evaluation clip.
 
     attributes keeps order and repetition, because a key such as `mic` occurs twice in one name (design, section 5).
     """
@@ -69,26 +69,24 @@ class ClipName:
         pairs = (f"{key}_{value}" for key, value in self.attributes)
         return "_".join(pairs).rstrip("_") or NO_ATTRIBUTE
 
-    @property
-    def attribute_key(self) -> str:
-        """The attributes without letter case: `pro_y` is `pro_Y` (spelling must not tell normal from anomaly)."""
-        return fold(self.attribute_string)
-
 
 def fold(text: str) -> str:
-    """Text for comparisons: letter case and the two ways to encode an accent do not count."""
+    """Text for comparisons, without letter case and with one encoding of accents.
+
+    For attributes, too: `pro_y` is `pro_Y`, because spelling must not tell normal from anomaly.
+    """
     return unicodedata.normalize("NFC", text).casefold()
 
 
 def one_line(text: str) -> str:
-    """Text fit for one line of any terminal: control characters and bytes that are no UTF-8 are written as escapes."""
+    """Text for one line of any terminal: control characters and bytes that are no UTF-8 become escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def parse_clip_name(name: str) -> ClipName:
-    """Reads the last part of a path as a clip name of the challenge, .wav or .flac in any letter case.
+    """Read the last part of a path as a clip name of the challenge, .wav or .flac in any letter case.
 
     Raises FaultError (a UserError) with one line: which part of the name is wrong, and the form expected.
     """

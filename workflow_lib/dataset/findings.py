@@ -1,21 +1,22 @@
-"""What the health of clips adds up to: figures by sort of clip, and findings that a person should look at."""
+"""Summaries of the health of clips: figures by sort of clip, and findings that a person should look at."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+from workflow_lib.csv_rows import read_rows, write_rows
 from workflow_lib.dataset.clip_name import NO_ATTRIBUTE, SPLITS
-from workflow_lib.dataset.health_table import ClipHealth, Finding, HealthRow, read_rows, write_rows
+from workflow_lib.dataset.health_table import REMAKE, ClipHealth, Finding, HealthRow
 
 ODD_LEVEL_DB = 20.0  # from the machine's usual level: a factor of ten
-USUAL_DIFFERENCE_DB = 3.0  # near and far differ by at least so much where a swap can be told
+USUAL_DIFFERENCE_DB = 3.0  # least usual difference of near and far for which a swap can be recognised
 
 
 def write_health(clip_tables: Iterable[str | Path], suite: str, folder: Path) -> None:
     """Write health.csv and findings.csv of a suite into a new folder, from the clip tables of its machines."""
     folder.mkdir(parents=True)
-    clips = [clip for path in sorted(map(str, clip_tables)) for clip in read_rows(path, ClipHealth)]
+    clips = [clip for path in sorted(map(str, clip_tables)) for clip in read_rows(Path(path), ClipHealth, REMAKE)]
     write_rows(folder / "health.csv", HealthRow, _groups(suite, clips))
     findings = [Finding(suite, *row) for row in _findings(clips)]
     write_rows(folder / "findings.csv", Finding, findings)
@@ -41,12 +42,12 @@ def _group(suite: str, sort: tuple[str, int, str, str], clips: Sequence[ClipHeal
     return HealthRow(
         *(suite, machine, SPLITS[split], domain, label, len(clips), min(seconds), max(seconds)),
         channels=" or ".join(str(count) for count in sorted({clip.channels for clip in clips})),
-        near_dbfs=_median(_known(clips, "near_dbfs")),
-        far_dbfs=_median(_known(clips, "far_dbfs")),
-        near_minus_far_db=_median(differences),
+        near_dbfs=_median(clips, "near_dbfs"),
+        far_dbfs=_median(clips, "far_dbfs"),
+        near_minus_far_db=_median(clips, "near_minus_far_db"),
         near_minus_far_min=min(differences, default=None),
         near_minus_far_max=max(differences, default=None),
-        coherence=_median(_known(clips, "coherence")),
+        coherence=_median(clips, "coherence"),
         clipped=sum(clip.clipped > 0 for clip in clips),
         silent=sum(clip.silent != "" for clip in clips),
         duplicates=sum(clip.place in doubles for clip in clips),
@@ -58,7 +59,8 @@ def _known(clips: Iterable[ClipHealth], figure: str) -> list[float]:
     return [value for clip in clips if (value := getattr(clip, figure)) is not None]
 
 
-def _median(values: Sequence[float]) -> float | None:
+def _median(clips: Iterable[ClipHealth], figure: str) -> float | None:
+    values = _known(clips, figure)
     return median(values) if values else None
 
 
@@ -68,7 +70,7 @@ Found = tuple[str, str, str, str]  # machine, finding, clip, detail
 
 
 def _findings(clips: Sequence[ClipHealth]) -> list[Found]:
-    """What is odd, by machine: the usual is the median of the machine's own clips."""
+    """Odd clips and machines; what is usual is the median of the machine's own clips."""
     found: list[Found] = [
         (clip.machine, f"the same sound in {' and '.join(SPLITS)}", clip.clip, f"{clip.split}, as {other.place}")
         for clip, other in _duplicates(clips)
@@ -84,7 +86,7 @@ def _findings(clips: Sequence[ClipHealth]) -> list[Found]:
 
 
 def _duplicates(clips: Iterable[ClipHealth]) -> list[tuple[ClipHealth, ClipHealth]]:
-    """(clip, its first double in the other split); silence is told apart from nothing and found on its own."""
+    """(clip, its first double in the other split); silent clips, which all sound the same, are no duplicates."""
     by_digest: dict[str, list[ClipHealth]] = {}
     for clip in clips:
         if clip.silent.split() != ["near", "far"][: clip.channels]:
@@ -98,7 +100,7 @@ def _duplicates(clips: Iterable[ClipHealth]) -> list[tuple[ClipHealth, ClipHealt
 
 
 def _oddities(clip: ClipHealth) -> Iterator[tuple[str, str]]:
-    """What is odd about a clip whatever the others are."""
+    """(finding, detail) of one clip, whatever the others are."""
     if clip.silent:
         yield "silent", clip.silent.replace(" ", " and ")
     if clip.clipped:
@@ -108,22 +110,19 @@ def _oddities(clip: ClipHealth) -> Iterator[tuple[str, str]]:
 
 
 def _unusual(clips: Sequence[ClipHealth]) -> Iterator[tuple[str, str, str]]:
-    """(finding, clip, detail) of what is odd beside the other clips of the machine."""
+    """(finding, clip, detail) of clips that differ from the others of the machine."""
     heard = [clip for clip in clips if not clip.silent]
     length = median(clip.seconds for clip in clips)
-    level, difference = _median(_known(heard, "near_dbfs")), _median(_known(heard, "near_minus_far_db"))
+    level, usual = _median(heard, "near_dbfs"), _median(heard, "near_minus_far_db")
     for clip in clips:
         if clip.seconds < length / 2:
             yield "short", clip.clip, f"{clip.seconds:g} s where {length:g} s are usual"
     for clip in heard:
-        if abs(clip.near_dbfs - level) > ODD_LEVEL_DB:
-            yield "odd level", clip.clip, f"near {clip.near_dbfs:.1f} dBFS where {level:.1f} dBFS is usual"
-        if _reversed(clip.near_minus_far_db, difference):
-            usual = f"{clip.near_minus_far_db:+.1f} dB where {difference:+.1f} dB is usual"
-            yield "near and far swapped?", clip.clip, f"near minus far {usual}"
-
-
-def _reversed(difference: float | None, usual: float | None) -> bool:
-    if difference is None or usual is None or abs(usual) < USUAL_DIFFERENCE_DB:
-        return False
-    return difference * usual < 0 and abs(difference) >= abs(usual) / 2
+        near, difference = clip.near_dbfs, clip.near_minus_far_db
+        if near is not None and level is not None and abs(near - level) > ODD_LEVEL_DB:
+            yield "odd level", clip.clip, f"near {near:.1f} dBFS where {level:.1f} dBFS is usual"
+        if difference is None or usual is None or abs(usual) < USUAL_DIFFERENCE_DB:
+            continue
+        if difference * usual < 0 and abs(difference) >= abs(usual) / 2:
+            detail = f"near minus far {difference:+.1f} dB where {usual:+.1f} dB is usual"
+            yield "near and far swapped?", clip.clip, detail

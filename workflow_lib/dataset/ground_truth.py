@@ -1,6 +1,6 @@
 """Labels of an evaluation set from the file that is published with the results: eval_data_list_<year>.csv.
 
-A row of one cell opens the block of a machine; below it stand published and true names of its clips:
+A row of one cell opens the block of a machine; below it are published and true names of its clips:
 `section_00_0000.wav,section_00_target_test_anomaly_0012_noAttribute.wav`. Standard library only: the DAG imports it.
 """
 
@@ -16,7 +16,7 @@ FORM = "write <published name>.wav,<true name>.wav below a line with the machine
 
 
 def read_ground_truth(path: str | Path) -> dict[str, dict[str, ClipName]]:
-    """The true names of each machine's test clips; UserError with the line where the file makes no sense."""
+    """The true names of each machine's test clips; UserError names the line that is wrong."""
     truth: dict[str, dict[str, ClipName]] = {}
     machine = None
     for where, cells in _rows(Path(path)):
@@ -47,7 +47,7 @@ def truth_of(path: str | Path | None, machine: str) -> Truth | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Place and filled cells of each row; blank rows and the empty cells of spreadsheets are passed over."""
+    """Place and filled cells of each row, without blank rows and the empty cells of spreadsheets."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)

@@ -1,8 +1,8 @@
-"""Clips read ahead of the computation, in batches of equal length."""
+"""Reading of clips ahead of the computation, in batches of equal length."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -24,26 +24,23 @@ def read_waveform(clip: Clip, reading: Mapping[str, Any]) -> NDArray[np.float32]
 
 
 def equal_length_batches(clips: Sequence[Clip], size: int) -> list[tuple[int, ...]]:
-    """Indices of clips in batches of at most `size` that have the same length and rate, so that nothing is padded."""
+    """Indices of clips in batches of at most `size` clips of one length and rate, so that nothing is padded."""
     keys = [(clip.frames, clip.sample_rate) for clip in clips]
     order = sorted(range(len(clips)), key=lambda index: (keys[index], index))
     groups = (list(group) for _, group in groupby(order, key=lambda index: keys[index]))
     return [tuple(group[start : start + size]) for group in groups for start in range(0, len(group), size)]
 
 
-def ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int = 1, depth: int | None = None
-) -> Iterator[Result]:
-    """Results in order, computed in threads up to `depth` items (one more than threads) before they are asked for.
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 1) -> Iterator[Result]:
+    """Yield results in order, computed in `workers` threads up to workers + 1 items before they are requested.
 
-    Decoding leaves Python's lock, so threads are enough; their number changes no result.
+    Decoding releases Python's lock, so threads suffice; their number changes no result.
     """
-    depth = workers + 1 if depth is None else depth
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        waiting: deque = deque()
+        waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > depth:
+            if len(waiting) > workers + 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -1,12 +1,13 @@
-"""Folders of a suite, <machine>/train and <machine>/test: what lies in them, and what their names get wrong.
+"""Folders of a suite, <machine>/train and <machine>/test: their clips, and the faults of names and folders.
 
-Standard library only, so that the DAG may import it; sound itself is looked at in `audio`.
+Standard library only, because the DAG imports it; `audio` checks the sound itself.
 """
 
 import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,11 @@ from workflow_lib.dataset.clip_name import (
 from workflow_lib.dataset.ground_truth import Truth
 from workflow_lib.errors import UserError
 
-# Sound that would be left out without a word if only the suffixes of clips were looked for.
-OTHER_SOUND_SUFFIXES = (".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".m4a", ".mp3", ".oga", ".ogg", ".opus")
-OTHER_SOUND_SUFFIXES += (".pcm", ".raw", ".w64", ".wave", ".wma")
+# Other sound files, which are reported: left out silently, they would be missed.
+OTHER_SOUND_SUFFIXES = (
+    *(".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".m4a", ".mp3", ".oga", ".ogg", ".opus"),
+    *(".pcm", ".raw", ".w64", ".wave", ".wma"),
+)
 FOREIGN_FOLDERS = ("__MACOSX", "@eaDir")  # left behind by archive tools and file servers
 
 
@@ -57,10 +60,10 @@ def discover_machines(root: str | Path) -> list[str]:
 def survey_machine(
     folder: Path, *, allow_no_target: bool, suite: str, truth: Truth | None = None
 ) -> tuple[list[FoundClip], list[Fault]]:
-    """Every WAV and FLAC file below folder/train and folder/test, and all faults that names and folders show.
+    """Every WAV and FLAC file below folder/train and folder/test, and all faults of names and folders.
 
     `truth` holds the true names of unlabelled test clips, where they are known. Follows links and nested folders;
-    passes over hidden files and files that are no sound.
+    ignores hidden files and files that are no sound.
     """
     found: list[FoundClip] = []
     faults: list[Fault] = []
@@ -75,17 +78,12 @@ def survey_machine(
 
 
 def labels_in_names(root: str | Path, machine: str, truth: Truth | None = None) -> frozenset[str | None]:
-    """Labels that the names of a machine's test clips carry, or their true names: normal, anomaly, None if unknown."""
-    names = (path.name for path in _sound_files(Path(root, machine, "test"), []))
-    known = truth or {}
-    return frozenset(label for name in names for label in ([known[name].label] if name in known else _label_of(name)))
-
-
-def _label_of(name: str) -> list[str | None]:
-    try:
-        return [parse_clip_name(name).label]
-    except UserError:  # the index says what is wrong with it
-        return []
+    """Labels in the names of a machine's test clips, or in their true names: normal, anomaly, None if unknown."""
+    labels, known = set(), truth or {}
+    for path in _sound_files(Path(root, machine, "test"), []):
+        with suppress(UserError):  # the index reports the name
+            labels.add((known.get(path.name) or parse_clip_name(path.name)).label)
+    return frozenset(labels)
 
 
 def fingerprint(folders: Iterable[str]) -> str:
@@ -100,7 +98,7 @@ def fingerprint(folders: Iterable[str]) -> str:
 
 
 def unused_folders(root: str | Path, machines: Iterable[str]) -> list[str]:
-    """Folders below root that hold no machine that is used; hidden ones are passed over."""
+    """Folders below root, hidden ones aside, that hold no machine in use."""
     used = set(machines)
     folders = (path for path in sorted(Path(root).iterdir()) if path.is_dir() and not path.name.startswith("."))
     return [path.name for path in folders if path.name not in used]
@@ -149,7 +147,7 @@ def _identify(path: Path, split: str, found: list[FoundClip], faults: list[Fault
 
 
 def _named_only(folder: Path, found: list[FoundClip], truth: Truth) -> Iterator[Fault]:
-    """Lines of the ground truth without a clip; where there are no test clips at all, that is the fault."""
+    """Lines of the ground truth without a clip; none where all test clips are missing, which is a fault of its own."""
     there = {clip.path.name for clip in found if clip.split == "test"}
     for name in sorted(truth.keys() - there) if there else ():
         yield Fault(str(folder / name), "in the ground truth, but not there", "add the clip, or remove its line")
@@ -165,24 +163,19 @@ def _misplacements(name: ClipName, split: str) -> Iterator[tuple[str, str]]:
 
 
 def _duplicates(found: list[FoundClip]) -> list[Fault]:
-    """Clips with one name but for letter case and suffix (tables know a clip by its name); the plainest path stays."""
+    """Clips with one name but for letter case and suffix (tables name a clip only); the plainest path stays."""
     first: dict[str, Path] = {}
     faults = []
-    for clip in sorted(found, key=_oddity):
+    for clip in sorted(found, key=lambda c: (c.name is None, len(c.path.parts), c.path.suffix != ".wav", str(c.path))):
         kept = first.setdefault(fold(clip.path.stem), clip.path)
         if kept is not clip.path:
-            faults.append(
-                Fault(str(clip.path), f"duplicate, the same clip name as {kept}", "remove or rename one of them")
-            )
+            problem = f"duplicate, the same clip name as {kept}"
+            faults.append(Fault(str(clip.path), problem, "remove or rename one of them"))
     return faults
 
 
-def _oddity(clip: FoundClip) -> tuple[bool, int, bool, str]:
-    return clip.name is None, len(clip.path.parts), clip.path.suffix != ".wav", clip.path.as_posix()
-
-
 def _train_gaps(folder: Path, found: list[FoundClip], allow_no_target: bool, suite: str) -> Iterator[tuple[str, str]]:
-    """What the training folder lacks; where no name in it can be parsed, the names are the fault and not the gaps."""
+    """What the training folder lacks; nothing where no name in it can be parsed, because the names are the fault."""
     clips = [clip for clip in found if clip.split == "train"]
     if not clips:
         yield _nothing_in(folder / "train"), "put normal clips to learn from there, as WAV files"

@@ -1,4 +1,4 @@
-"""Statistics of batches of clips: on which device, in which precision, and as many at once as memory holds."""
+"""Statistics of batches of clips: device, precision, and as many clips at once as memory holds."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,29 +20,30 @@ MOMENTS = ("mean", "std")
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Statistics of a batch that may still be on their way from a GPU."""
+class BatchStatistics:
+    """Statistics of a batch, which a GPU may still be sending."""
 
     moments: Mapping[int, tuple[Tensor, ...]]
     arrived: torch.cuda.Event | None
 
     def arrays(self) -> dict[int, tuple[NDArray[np.float32], ...]]:
-        """{block: (mean, std)}, each (clips, channels, dimensions) float32; waits for them."""
+        """Wait for the statistics: {block: (mean, std)}, each (clips, channels, dimensions) float32."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return {block: tuple(moment.numpy() for moment in moments) for block, moments in self.moments.items()}
 
 
 class Inference:
-    """An encoder ready to compute: near and far of a batch in one pass, a smaller one where memory does not hold it."""
+    """An encoder on its device: near and far of a batch in one pass, in smaller parts where memory is short."""
 
     def __init__(self, encoder: Encoder, blocks: Sequence[int], batch_size: int, compute: Mapping[str, Any]) -> None:
-        """Take the wanted clips a batch; `compute` holds device, precision and compile of the configuration."""
+        """`batch_size` is in clips; `compute` holds device, precision and compile of the configuration."""
         self.device = choose_device(compute["device"])
         self.bfloat16 = use_bfloat16(compute["precision"], self.device)
         self.encoder, self.blocks, self.batch_size = encoder.to(self.device).eval(), blocks, batch_size
         if compute["compile"]:
-            self.encoder.encode = torch.compile(self.encoder.encode)
+            # On the instance, so that the encoder's own methods call the compiled one.
+            self.encoder.encode = torch.compile(self.encoder.encode)  # type: ignore[method-assign]
 
     @property
     def precision(self) -> str:
@@ -50,15 +51,15 @@ class Inference:
         return "bfloat16" if self.bfloat16 else "float32"
 
     def autocast(self) -> AbstractContextManager:
-        """The context of all batches: left and entered again, it would round the weights for every one of them."""
+        """The context of all batches: entered once for each, it would round the weights every time."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
 
     def prepare(self, waveforms: Tensor) -> Tensor:
-        """Make a batch ready for its way to the device; called by the readers."""
+        """Prepare a batch for the copy to the device; called by the readers."""
         return waveforms.pin_memory() if self.device.type == "cuda" else waveforms
 
-    def statistics(self, waveforms: Tensor) -> Statistics:
-        """Statistics of (clips, channels, samples) float32; out of memory halves the batch from here on and says so."""
+    def statistics(self, waveforms: Tensor) -> BatchStatistics:
+        """Statistics of (clips, channels, samples) float32; when memory runs out, the batch is halved and logged."""
         while True:
             try:
                 parts = [self._part(part) for part in waveforms.split(self.batch_size)]
@@ -66,7 +67,7 @@ class Inference:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            self._halve(waveforms)  # outside of `except`: the error holds on to what was computed so far
+            self._halve(waveforms)  # outside of `except`: the error refers to what was computed so far
         return self._send({block: [part[block] for part in parts] for block in self.blocks})
 
     def _part(self, waveforms: Tensor) -> dict[int, tuple[Tensor, ...]]:
@@ -86,21 +87,21 @@ class Inference:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _send(self, parts: Mapping[int, Sequence[tuple[Tensor, ...]]]) -> Statistics:
-        """Start the way to the CPU: the device goes on with the next batch meanwhile."""
+    def _send(self, parts: Mapping[int, Sequence[tuple[Tensor, ...]]]) -> BatchStatistics:
+        """Start the copy to the CPU; the device computes the next batch meanwhile."""
         moments = {
             block: tuple(torch.cat(moment).to("cpu", non_blocking=True) for moment in zip(*pairs, strict=True))
             for block, pairs in parts.items()
         }
         if self.device.type != "cuda":
-            return Statistics(moments, None)
+            return BatchStatistics(moments, None)
         arrived = torch.cuda.Event()
         arrived.record()
-        return Statistics(moments, arrived)
+        return BatchStatistics(moments, arrived)
 
 
 def batch_size(model: Mapping[str, Any], device: str) -> int:
-    """Clips a batch: as the config entry of the model says on a GPU, one on a CPU."""
+    """Clips in a batch: the model's setting on a GPU, one on a CPU."""
     # The matrix library of a CPU may add in another order for another number of rows: one clip at a time keeps its
     # statistics, byte for byte, independent of the clips around it (leakage rule 3), and is no slower there.
     on_gpu = device != "cpu" and torch.cuda.is_available()

@@ -1,6 +1,7 @@
 """The embedding job: every clip of a machine through one encoder, once, into an HDF5 store."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workflow_lib import __version__
-from workflow_lib.dataset.loader import CHANNELS, ahead, equal_length_batches, read_waveform
+from workflow_lib.dataset.loader import CHANNELS, equal_length_batches, prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
-from workflow_lib.digest import settings_digest
-from workflow_lib.embedding.inference import MOMENTS, Inference, Statistics, batch_size
-from workflow_lib.embedding.store import create_store, read_statistics, statistics_name
-from workflow_lib.encoders.base import Encoder
-from workflow_lib.encoders.from_settings import build_encoder
+from workflow_lib.embedding.inference import MOMENTS, BatchStatistics, Inference, batch_size
+from workflow_lib.embedding.store import create_store, read_statistics, statistics_name, store_facts
+from workflow_lib.encoders import build_encoder
 from workflow_lib.errors import UserError
 from workflow_lib.progress import Progress
 
 Batch = tuple[int, ...]  # indices of clips
+UNITS = "dimensionless token statistics; std divides by the number of tokens"
 
 
 def embed_machine(
@@ -39,17 +38,20 @@ def embed_machine(
     """Embed all clips of a machine with a frozen or adapted model into a store at `path`.
 
     `model` and `encoder_settings` are config entries (equal for a frozen model); `adapter` holds the folder of an
-    adapted model, or nothing. Near and far go through the encoder in one pass; memory is that of the batches read
-    ahead by the workers, whatever the number of clips.
+    adapted model, or nothing. Near and far go through the encoder in one pass; memory does not grow with the number of
+    clips: it holds the batches that the workers prefetch.
     """
     encoder = build_encoder(encoder_settings)
-    _check_blocks(encoder, model["blocks"], name)
+    if max(model["blocks"]) > encoder.depth:
+        raise UserError(f"models.{name}.blocks: the checkpoint has {encoder.depth} blocks: write 1 to {encoder.depth}")
     if adapter:
-        # Imported here: peft brings transformers, three seconds that frozen models need not wait for.
+        # Imported here: peft imports transformers, which takes three seconds that frozen models need not spend.
         from workflow_lib.adaptation.folder import load_adapted
 
         encoder = load_adapted(Path(adapter[0]), encoder)
-    facts = _provenance({"model": dict(model), "encoder": dict(encoder_settings)}, encoder, name, code)
+    settings = {"model": dict(model), "encoder": dict(encoder_settings)}
+    facts = store_facts(name, settings, encoder.trained, encoder.weights_digest, code, UNITS)
+    facts["encoder"] = encoder.name
     inference = Inference(encoder, model["blocks"], batch_size(model, compute["device"]), compute)
     facts["precision"] = inference.precision
     with create_store(path, clips, facts) as store, torch.inference_mode():
@@ -74,33 +76,28 @@ def fill_store(
         return inference.prepare(torch.from_numpy(np.stack([read_waveform(clips[i], reading) for i in batch])))
 
     with Progress(len(clips), title) as progress, inference.autocast():
-        computed = map(inference.statistics, ahead(read, batches, workers))
+        computed = map(inference.statistics, prefetch(read, batches, workers))
         for batch, statistics in zip(batches, _one_behind(computed), strict=True):
             write_rows(store, batch, statistics)
             progress.add(len(batch))
 
 
-def _one_behind(computed: Iterator[Statistics]) -> Iterator[Statistics]:
-    """Yield each item when the next one has been started: a GPU computes while the last batch is written."""
-    waiting = next(computed, None)
-    for item in computed:
-        yield waiting
-        waiting = item
-    if waiting is not None:
-        yield waiting
+def _one_behind(computed: Iterator[BatchStatistics]) -> Iterator[BatchStatistics]:
+    """Yield each item after the next one was started, so that a GPU computes while a batch is written."""
+    ready = next(computed, None)
+    while ready is not None:
+        started = next(computed, None)
+        yield ready
+        ready = started
 
 
 def create_datasets(store: h5py.File, clips: int, inference: Inference, channels: Sequence[str]) -> None:
-    """Make room for (clips, dimensions) float32 of every block, channel and moment."""
-    for block in inference.blocks:
-        for channel in channels:
-            for moment in MOMENTS:
-                store.create_dataset(
-                    statistics_name(block, channel, moment), (clips, inference.encoder.embed_dim), "f4"
-                )
+    """Create a dataset (clips, dimensions) float32 for every block, channel and moment."""
+    for place in product(inference.blocks, channels, MOMENTS):
+        store.create_dataset(statistics_name(*place), (clips, inference.encoder.embed_dim), "f4")
 
 
-def write_rows(store: h5py.File, batch: Batch, statistics: Statistics) -> None:
+def write_rows(store: h5py.File, batch: Batch, statistics: BatchStatistics) -> None:
     """Write the statistics of a batch into the rows of its clips."""
     first, last = batch[0], batch[-1]
     # One write a batch where the clips are neighbours; HDF5 takes other indices one by one.
@@ -118,21 +115,3 @@ def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
 
     near, far = (read_statistics(store, block)[channel] for channel in CHANNELS)
     store.create_dataset("head/embedding", data=head_embedding(near, far, load_heads(adapter)).numpy(), dtype="f4")
-
-
-def _provenance(settings: Mapping[str, Any], encoder: Encoder, name: str, code: str) -> dict[str, str]:
-    """Attributes of a store: from which settings, weights and code it was made."""
-    return {
-        "model": name,
-        "encoder": encoder.name,
-        "trained": "yes" if encoder.trained else "no",
-        "config_digest": settings_digest(settings),
-        "weights_digest": encoder.weights_digest,
-        "code_version": f"{__version__}+{code}",
-        "units": "dimensionless token statistics; std divides by the number of tokens",
-    }
-
-
-def _check_blocks(encoder: Encoder, blocks: Sequence[int], name: str) -> None:
-    if max(blocks) > encoder.depth:
-        raise UserError(f"models.{name}.blocks: the checkpoint has {encoder.depth} blocks: write 1 to {encoder.depth}")

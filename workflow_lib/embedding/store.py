@@ -1,4 +1,4 @@
-"""HDF5 stores: what a model says about every clip of a machine, with the clips' names and its provenance.
+"""HDF5 stores: a model's statistics or residuals of every clip of a machine, with clip names and provenance.
 
 /clips/{name,split,domain,label}                   utf-8, (clips,); empty text where unknown
 /statistics/block_<bb>/<near|far>/{mean,std}       float32, (clips, dimensions); token-wise, population deviation
@@ -11,16 +11,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from workflow_lib import __version__
 from workflow_lib.dataset.manifest import Clip
+from workflow_lib.digest import settings_digest
 from workflow_lib.errors import UserError
 
 SCHEMA_VERSION = 1
-CLIP_COLUMNS = ("name", "split", "domain", "label")
+CLIP_COLUMNS = {
+    "name": "clip",
+    "split": "split",
+    "domain": "domain",
+    "label": "label",
+}  # in the manifest
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,20 @@ class StoredClips:
         return (self.split == "train") & (self.label == "normal") & (self.domain == domain)
 
 
+def store_facts(
+    name: str, settings: Mapping[str, Any], trained: bool, weights_digest: str, code: str, units: str
+) -> dict[str, str]:
+    """Attributes of a store: the model, the settings, weights and code that it was made from, and its units."""
+    return {
+        "model": name,
+        "trained": "yes" if trained else "no",
+        "config_digest": settings_digest(settings),
+        "weights_digest": weights_digest,
+        "code_version": f"{__version__}+{code}",
+        "units": units,
+    }
+
+
 @contextmanager
 def create_store(path: Path, clips: Sequence[Clip], provenance: Mapping[str, str]) -> Iterator[h5py.File]:
     """Open a new store with its clips and attributes written; the caller adds datasets."""
@@ -44,24 +66,18 @@ def create_store(path: Path, clips: Sequence[Clip], provenance: Mapping[str, str
         store.attrs["schema_version"] = SCHEMA_VERSION
         for key, value in sorted(provenance.items()):
             store.attrs[key] = value
-        columns = {
-            "name": [clip.clip for clip in clips],
-            "split": [clip.split for clip in clips],
-            "domain": [clip.domain or "" for clip in clips],
-            "label": [clip.label or "" for clip in clips],
-        }
-        for name, values in columns.items():
+        for name, field in CLIP_COLUMNS.items():
+            values = [getattr(clip, field) or "" for clip in clips]
             store.create_dataset(f"clips/{name}", data=np.array(values, dtype=object), dtype=h5py.string_dtype())
         yield store
 
 
 @contextmanager
 def open_store(path: str | Path) -> Iterator[tuple[h5py.File, StoredClips]]:
-    """Open a store for reading; UserError if it is none, or one of another schema version."""
+    """Open a store for reading; UserError for another kind of file and for another schema version."""
     try:
-        store = h5py.File(
-            path, "r", locking=False
-        )  # whole files, never changed in place; some file systems have no locks
+        # No lock: stores are whole files, never changed in place, and some file systems have no locks.
+        store = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise UserError(f"{path}: cannot be read as HDF5 ({error}): delete it and run again") from None
     with store:
@@ -70,12 +86,6 @@ def open_store(path: str | Path) -> Iterator[tuple[h5py.File, StoredClips]]:
             raise UserError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}: delete it and run again")
         columns = {name: store[f"clips/{name}"].asstr()[:].astype(str) for name in CLIP_COLUMNS}
         yield store, StoredClips(**columns)
-
-
-def provenance_of(path: str | Path) -> dict[str, str]:
-    """The text attributes of a store."""
-    with open_store(path) as (store, _):
-        return {key: str(value) for key, value in store.attrs.items()}
 
 
 def statistics_name(block: int, channel: str, moment: str) -> str:

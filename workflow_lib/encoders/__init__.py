@@ -1,23 +1,24 @@
-"""Pretrained audio encoders behind one interface: `load_encoder(name, checkpoint)`.
+"""Pretrained audio encoders behind one interface, `load_encoder(name, checkpoint)`; device and precision.
 
 An encoder is one file: the module `<name>.py` of this folder that defines `load_<name>(checkpoint, *, length, ...)`.
-Nothing but the standard library is imported before an encoder is asked for: the configuration is checked with this.
+Only the standard library is imported until an encoder is loaded, because the check of the configuration imports this.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from workflow_lib.config.encoder_options import encoder_names
+from workflow_lib.config.encoder_options import encoder_names, encoder_options
 from workflow_lib.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from workflow_lib.encoders.base import Encoder
 
+__all__ = ["build_encoder", "load_encoder"]
 
-def load_encoder(name: str, checkpoint: str | Path, *, length: str = "native", **options) -> Encoder:
+
+def load_encoder(name: str, checkpoint: str | Path, *, length: str = "native", **options: Any) -> "Encoder":
     """Load a published checkpoint, or build an untrained encoder, in evaluation mode on the CPU in float32.
 
     name: `eat`, `ced`, `m2d`, or `huggingface` (audio models of the transformers library).
@@ -31,3 +32,9 @@ def load_encoder(name: str, checkpoint: str | Path, *, length: str = "native", *
         raise UserError(f"there is no encoder named {name!r}: {nearest(name, encoder_names())}")
     module = import_module(f"{__name__}.{name}")
     return getattr(module, f"load_{name}")(checkpoint, length=length, **options)
+
+
+def build_encoder(settings: Mapping[str, Any]) -> "Encoder":
+    """Load the frozen encoder of a model's entry in the configuration."""
+    options = {key: settings[key] for key in encoder_options(settings["encoder"]) if key in settings}
+    return load_encoder(settings["encoder"], settings["checkpoint"], **options)

@@ -5,25 +5,24 @@ front-end constants outside of it, as non-persistent buffers; `load_weights` or 
 tensors their values. Reading checkpoint files is in `workflow_lib.encoders.checkpoint`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workflow_lib.encoders.checkpoint import Checkpoint, take_tensors
-from workflow_lib.encoders.tensors import digest_tensors
+from workflow_lib.encoders.checkpoint import Checkpoint, digest_tensors, take_tensors
 from workflow_lib.errors import UserError
 
 Length = Literal["native", "reference"]
-HEAD_DIM = 64  # of every published EAT, CED and M2D, whatever the width
+EMBED_DIM, DEPTH = 768, 12  # of EAT-Base, CED-Base, M2D and AST-Base
+HEAD_DIM = 64  # of every published EAT, CED, M2D and AST, whatever the width
 
 
 class Encoder(nn.Module):
-    """A frozen or trainable audio transformer: waveform -> features -> patch tokens of chosen blocks -> statistics."""
+    """An audio transformer: waveform -> features -> patch tokens of chosen blocks -> statistics of the tokens."""
 
     name: str
     sample_rate: int = 16000
@@ -49,10 +48,12 @@ class Encoder(nn.Module):
     def tokens(self, features: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
         """Return {block: (B, N, embed_dim)}, patch tokens only, in the reference's time-frequency order.
 
-        Blocks are counted from 1; nothing after the last one asked for is computed. Gradients flow unless the caller
-        switches them off. Tokens of all chunks of a long clip stand one behind the other.
+        Blocks are counted from 1; nothing after the last requested one is computed. Gradients flow unless the caller
+        switches them off. A long clip is encoded in chunks, whose tokens are concatenated.
         """
-        return self.encode(features, check_blocks(blocks, self.depth))
+        if not blocks or not all(1 <= block <= self.depth for block in blocks):
+            raise UserError(f"blocks {list(blocks)}: name at least one, from 1 to {self.depth}")
+        return self.encode(features, sorted(set(blocks)))
 
     def statistics(self, features: Tensor, blocks: Sequence[int]) -> dict[int, tuple[Tensor, Tensor]]:
         """Return {block: (mean, std)}, each (B, embed_dim) float32, over all patch tokens (std divides by N)."""
@@ -74,7 +75,7 @@ class Encoder(nn.Module):
         self.trained = True
 
     def draw_weights(self, seed: int) -> None:
-        """Give every parameter a random value from an own generator: same seed, same bytes, global state untouched.
+        """Draw every parameter from a generator of its own: same seed, same bytes, the global state stays.
 
         Matrices keep the variance of their input (uniform, variance 1 / fan-in), biases are 0, norms are the identity,
         tokens and positions are small. Buffers are left to the subclass.
@@ -97,12 +98,19 @@ def _draw_parameter(module: nn.Module, name: str, parameter: Tensor, generator: 
     return (torch.rand(parameter.shape, generator=generator) * 2 - 1) * (3 * variance) ** 0.5
 
 
-def check_blocks(blocks: Sequence[int], depth: int) -> list[int]:
-    """Return the wanted blocks sorted and unique; they are counted from 1 to depth."""
-    wrong = [block for block in blocks if not 1 <= block <= depth]
-    if wrong or not blocks:
-        raise UserError(f"blocks {list(blocks)}: name at least one, from 1 to {depth}")
-    return sorted(set(blocks))
+def run_layers(layers: Iterable[nn.Module], x: Tensor, blocks: Sequence[int], leading: int) -> dict[int, Tensor]:
+    """Pass x (B, leading + N, D) through the layers up to the last of `blocks`; return {block: (B, N, D)}."""
+    tokens = {}
+    for number, layer in enumerate(islice(layers, max(blocks)), start=1):
+        x = layer(x)
+        if number in blocks:
+            tokens[number] = x[:, leading:]
+    return tokens
+
+
+def join_chunks(chunks: Sequence[Mapping[int, Tensor]], blocks: Sequence[int]) -> dict[int, Tensor]:
+    """Concatenate the tokens (B, N, D) of a clip's chunks, block by block."""
+    return {block: torch.cat([chunk[block] for chunk in chunks], dim=1) for block in blocks}
 
 
 def check_waveform(waveform: Tensor, min_samples: int) -> Tensor:
@@ -117,15 +125,12 @@ def check_waveform(waveform: Tensor, min_samples: int) -> Tensor:
     return waveform
 
 
-def heads_or_default(embed_dim: int, num_heads: int | None, where: str) -> int:
-    """Return num_heads, or the 64-wide heads of all published models where it is not stated anywhere."""
-    if num_heads is not None:
-        return num_heads
-    if embed_dim % HEAD_DIM:
-        raise UserError(
-            f"{where}: the number of heads is stated nowhere and width {embed_dim} is unusual: give num_heads"
-        )
-    return embed_dim // HEAD_DIM
+def encoder_sizes(embed_dim: int | None, depth: int | None, num_heads: int | None, where: str) -> dict[str, int]:
+    """Return the sizes of an encoder: those given, else the published base model's; heads are 64 wide."""
+    width = embed_dim or EMBED_DIM
+    if num_heads is None and width % HEAD_DIM:
+        raise UserError(f"{where}: the number of heads is stated nowhere and width {width} is unusual: give num_heads")
+    return {"embed_dim": width, "depth": depth or DEPTH, "num_heads": num_heads or width // HEAD_DIM}
 
 
 def pool_tokens(tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,6 @@ the last chunk is padded with zeros: to a whole patch (`native`) or to 1012 fram
 enters the statistics).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
-from workflow_lib.encoders.base import Length, check_waveform, heads_or_default
-from workflow_lib.encoders.checkpoint import Checkpoint, read_checkpoint
+from workflow_lib.encoders.base import Length, check_waveform, encoder_sizes
+from workflow_lib.encoders.checkpoint import read_checkpoint
 from workflow_lib.encoders.melspec import PowerMel
-from workflow_lib.encoders.prenorm import (
-    DEPTH,
-    EMBED_DIM,
-    PATCH,
-    PreNormEncoder,
-    pad_frames,
-    round_up,
-    stated_heads,
-    width_of,
-)
+from workflow_lib.encoders.prenorm import PATCH, PreNormEncoder, pad_frames, round_up, sizes_in
 
 _SAMPLE_RATE = 16000
 _MELS = 64
@@ -43,13 +32,18 @@ _RANDOM_STD_DB = 20.0  # a plausible spread of the dB values, for untrained vari
 
 _HF_PREFIX = "encoder."
 _HEAD = tuple(f"outputlayer.{part}.{kind}" for part in (0, 1) for kind in ("weight", "bias"))
-# Recomputable front-end constants, a counter of the training, and the tagging head: nothing of it forms the tokens.
+# Front-end constants that are computed again, a counter of the training, and the tagging head: no token needs them.
 _IGNORABLE = ("front_end.0.spectrogram.window", "front_end.0.mel_scale.fb", "init_bn.1.num_batches_tracked", *_HEAD)
 _IGNORABLE_HF = ("encoder.init_bn.num_batches_tracked", *_HEAD)
 
 
 class MelNorm(nn.Module):
     """Batch norm per mel band with fixed statistics in every mode: part of the front end, never trained."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, mels: int) -> None:
         super().__init__()
@@ -128,27 +122,17 @@ def load_ced(
 ) -> Ced:
     """Load the original `.pt` or the Hugging Face file, told apart by names, or draw an untrained CED (`"random"`)."""
     if checkpoint == "random":
-        width = embed_dim or EMBED_DIM
-        encoder = Ced(
-            embed_dim=width, depth=depth or DEPTH, num_heads=heads_or_default(width, num_heads, "ced"), length=length
-        )
+        encoder = Ced(**encoder_sizes(embed_dim, depth, num_heads, "ced"), length=length)
         encoder.draw_weights(seed)
         encoder.init_bn.fill()
         return encoder.eval()
-    return _load_published(read_checkpoint(checkpoint, trust_pickle), length, embed_dim, depth, num_heads)
-
-
-def _load_published(
-    checkpoint: Checkpoint, length: Length, embed_dim: int | None, depth: int | None, num_heads: int | None
-) -> Ced:
-    hugging_face = any(name.startswith(_HF_PREFIX) for name in checkpoint.tensors)
+    file = read_checkpoint(checkpoint, trust_pickle)
+    hugging_face = any(name.startswith(_HF_PREFIX) for name in file.tensors)
     prefix = _HF_PREFIX if hugging_face else ""
-    width = embed_dim or width_of(checkpoint, prefix, "CED")
-    heads = heads_or_default(width, stated_heads(checkpoint, num_heads), str(checkpoint.path))
-    encoder = Ced(embed_dim=width, depth=depth or DEPTH, num_heads=heads, length=length)
+    encoder = Ced(**sizes_in(file, prefix, "CED", embed_dim, depth, num_heads), length=length)
     names = {own: prefix + own for own in encoder.state_dict()}
     if not hugging_face:
         # In the original the batch norm is the second of a sequence, behind a rearrangement without weights.
-        names = {own: file.replace("init_bn.", "init_bn.1.") for own, file in names.items()}
-    encoder.load_weights(checkpoint, names, _IGNORABLE_HF if hugging_face else _IGNORABLE)
+        names = {own: theirs.replace("init_bn.", "init_bn.1.") for own, theirs in names.items()}
+    encoder.load_weights(file, names, _IGNORABLE_HF if hugging_face else _IGNORABLE)
     return encoder.eval()

@@ -1,8 +1,7 @@
-"""Reading weight files: safetensors and `torch.save` files, without ever running what a pickle asks for."""
-
-from __future__ import annotations
+"""Reading weight files: safetensors and `torch.save` files, without ever running code that a pickle names."""
 
 import argparse
+import hashlib
 import json
 import pickle
 import re
@@ -21,15 +20,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-_NAMED = 4  # tensors named in a message before "and N more"
+_SHOWN = 4  # tensors named in a message before "and N more"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weight file holds: its tensors by name, other entries of the state, and what stands beside the state."""
+    """Content of a weight file: tensors by name, other entries of the state, and what is stored beside the state."""
 
     path: Path
     tensors: dict[str, Tensor]
@@ -109,13 +108,16 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 def _read_config(file: Path) -> dict[str, Any]:
     """Return the `config.json` that stands beside a Hugging Face file, or nothing."""
     config = file.with_name("config.json")
-    if not config.is_file():
-        return {}
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise UserError(f"{config}: this is no JSON ({_first_line(fault)}): fetch it again or remove it") from fault
+    content = read_json(config) if config.is_file() else {}
     return content if isinstance(content, dict) else {}
+
+
+def read_json(file: Path) -> Any:
+    """Return the content of a JSON file; UserError if it is none."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise UserError(f"{file}: this is no JSON ({_first_line(fault)}): fetch it again") from fault
 
 
 def _read_torch(file: Path, kind: str, trust_pickle: Sequence[str]) -> Mapping[str, Any]:
@@ -123,7 +125,7 @@ def _read_torch(file: Path, kind: str, trust_pickle: Sequence[str]) -> Mapping[s
         _check_archive(file)
     # argparse.Namespace is plain data, and the published M2D file holds one.
     names = [trust_pickle] if isinstance(trust_pickle, str) else trust_pickle
-    trusted = [argparse.Namespace, *((_import_type(name), name) for name in names)]
+    trusted: list[Any] = [argparse.Namespace, *((_import_type(name), name) for name in names)]
     try:
         with torch.serialization.safe_globals(trusted), warnings.catch_warnings(action="ignore"):
             # Mapped, so that an optimiser state beside the weights is never read.
@@ -156,8 +158,8 @@ def _explain_pickle(file: Path, message: str) -> str:
     if not names:
         return f"{file}: this is a damaged checkpoint, or a pickle that torch.save did not write: fetch it again"
     return (
-        f"{file}: opening it would have Python run {', '.join(names)}, which is not done unasked: take a file "
-        "of tensors only, or, if you know what made it, list exactly these names in trust_pickle"
+        f"{file}: opening it would make Python run {', '.join(names)}: take a file of tensors only, or, if you trust "
+        "its source, list exactly these names in trust_pickle"
     )
 
 
@@ -175,18 +177,33 @@ def take_tensors(checkpoint: Checkpoint, expected: Mapping[str, Tensor], ignorab
     expected: tensors whose shape and dtype count (they may be on the meta device).
     ignorable: other names the file may hold.
     """
-    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}
-    found |= {name: None for name in checkpoint.others}
+    found: dict[str, tuple[int, ...] | None] = dict.fromkeys(checkpoint.others)
+    found |= {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     check_tensors(shapes, found, ignorable, str(checkpoint.path))
-    taken = {}
-    for name, tensor in expected.items():
-        taken[name] = checkpoint.tensors[name].to(tensor.dtype, copy=True).contiguous()
-    # The extremes carry every NaN and infinity, and take a tenth of the time of isfinite over all.
-    broken = [name for name, tensor in taken.items() if not torch.stack(tensor.aminmax()).isfinite().all()]
-    if broken:
-        raise UserError(f"{checkpoint.path}: infinite or NaN values in {_list_names(broken)}: fetch the file again")
+    taken = {
+        name: checkpoint.tensors[name].to(tensor.dtype, copy=True).contiguous() for name, tensor in expected.items()
+    }
+    check_finite(taken, checkpoint.path)
     return taken
+
+
+def check_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raise UserError naming the tensors that hold an infinite or NaN value."""
+    # The extremes carry every NaN and infinity, and take a tenth of the time of isfinite over all.
+    broken = [name for name, tensor in tensors.items() if not torch.stack(tensor.aminmax()).isfinite().all()]
+    if broken:
+        raise UserError(f"{file}: infinite or NaN values in {and_more(sorted(broken), _SHOWN)}: fetch the file again")
+
+
+def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) over the sorted names, shapes and bytes of tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def check_tensors(
@@ -205,17 +222,12 @@ def check_tensors(
         if name in found and found[name] != shape
     ]
     faults = [
-        f"{title} {_list_names(names)}"
+        f"{title} {and_more(sorted(names), _SHOWN)}"
         for title, names in (("missing:", missing), ("unexpected:", extra), ("wrong shape:", shapes))
         if names
     ]
     if faults:
         raise UserError(f"{where}: not the tensors of this encoder ({'; '.join(faults)}): give a published file")
-
-
-def _list_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(sorted(names)[:_NAMED]) + more
 
 
 def _first_line(fault: Exception) -> str:

@@ -1,7 +1,5 @@
 """EAT (Chen et al. 2024, arXiv:2401.03497): front end, post-norm audio transformer, and its published file layouts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,17 @@ from timm.layers import Attention, Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workflow_lib.encoders.base import Encoder, Length, PatchProjection, check_waveform, heads_or_default
+from workflow_lib.encoders.base import (
+    DEPTH,
+    EMBED_DIM,
+    Encoder,
+    Length,
+    PatchProjection,
+    check_waveform,
+    encoder_sizes,
+    join_chunks,
+    run_layers,
+)
 from workflow_lib.encoders.checkpoint import Checkpoint, read_checkpoint
 from workflow_lib.encoders.kaldi import FRAME_SAMPLES, KaldiFbank
 from workflow_lib.errors import UserError
@@ -25,7 +33,7 @@ MEL_PATCHES = MEL_BINS // PATCH
 REFERENCE_FRAMES = 1024
 LOG_MEL_MEAN, LOG_MEL_STD = -4.268, 4.569  # of AudioSet; the reference divides by twice the standard deviation
 LAYER_NORM_EPS = 1e-6
-EMBED_DIM, DEPTH, TABLE_ROWS = 768, 12, 768 * MEL_PATCHES  # EAT-Base
+TABLE_ROWS = 768 * MEL_PATCHES  # of EAT-Base; 64 * 8 in the oldest release
 
 
 class PostNormBlock(nn.Module):
@@ -51,6 +59,7 @@ class Eat(Encoder):
     """
 
     name = "eat"
+    positions: Tensor
 
     def __init__(self, *, embed_dim: int, depth: int, num_heads: int, table_rows: int, length: Length) -> None:
         super().__init__(embed_dim=embed_dim, depth=depth, num_heads=num_heads, length=length)
@@ -80,18 +89,12 @@ class Eat(Encoder):
         if len(shape) != 4 or (shape[1], shape[3]) != (1, MEL_BINS) or shape[2] % PATCH:
             raise UserError(f"EAT features are {shape}: give (clips, 1, a multiple of {PATCH}, {MEL_BINS})")
         chunk_frames = self.positions.shape[1] // MEL_PATCHES * PATCH
-        chunks = [self._encode_chunk(chunk, blocks) for chunk in features.split(chunk_frames, dim=2)]
-        return {block: torch.cat([chunk[block] for chunk in chunks], dim=1) for block in blocks}
-
-    def _encode_chunk(self, features: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
-        x = self.embed(features)
-        x = self.pre_norm(torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1))  # CLS has no position
-        tokens = {}
-        for number, block in enumerate(self.blocks[: blocks[-1]], start=1):
-            x = block(x)
-            if number in blocks:
-                tokens[number] = x[:, 1:]
-        return tokens
+        cls = self.cls_token.expand(len(features), -1, -1)  # has no position
+        chunks = []
+        for chunk in features.split(chunk_frames, dim=2):
+            x = self.pre_norm(torch.cat((cls, self.embed(chunk)), dim=1))
+            chunks.append(run_layers(self.blocks, x, blocks, leading=1))
+        return join_chunks(chunks, blocks)
 
     def embed(self, features: Tensor) -> Tensor:
         """(B, 1, frames, 128) -> (B, N, embed_dim): patches with their positions, before CLS and the first norm."""
@@ -163,31 +166,21 @@ def load_eat(
     trust_pickle: Sequence[str] = (),
 ) -> Eat:
     """Load EAT from a file or folder, or draw one (`"random"`, EAT-Base unless sizes are given): see `load_encoder`."""
-    given = {"embed_dim": embed_dim, "depth": depth, "num_heads": num_heads}
     if checkpoint == "random":
-        return _random_eat(seed, length, given).eval()
-    return _read_eat(read_checkpoint(checkpoint, trust_pickle), length, given).eval()
-
-
-def _random_eat(seed: int, length: Length, sizes: Mapping[str, int | None]) -> Eat:
-    embed_dim, depth = sizes["embed_dim"] or EMBED_DIM, sizes["depth"] or DEPTH
-    heads = heads_or_default(embed_dim, sizes["num_heads"], "random EAT")
-    encoder = Eat(embed_dim=embed_dim, depth=depth, num_heads=heads, table_rows=TABLE_ROWS, length=length)
-    encoder.draw_weights(seed)
-    encoder.positions = sincos_table(TABLE_ROWS, embed_dim)
-    return encoder
-
-
-def _read_eat(checkpoint: Checkpoint, length: Length, given: Mapping[str, int | None]) -> Eat:
-    layout = _recognise(checkpoint)
-    sizes = _sizes(checkpoint, layout, given)
-    positions = checkpoint.tensors.get(layout.name("positions"))
-    rows = TABLE_ROWS  # 64 * 8 in the oldest release
-    if positions is not None and positions.ndim == 3 and positions.shape[1] and positions.shape[1] % MEL_PATCHES == 0:
-        rows = positions.shape[1]
+        sizes = encoder_sizes(embed_dim, depth, num_heads, "random EAT")
+        encoder = Eat(**sizes, table_rows=TABLE_ROWS, length=length)
+        encoder.draw_weights(seed)
+        encoder.positions = sincos_table(TABLE_ROWS, encoder.embed_dim)
+        return encoder.eval()
+    file = read_checkpoint(checkpoint, trust_pickle)
+    layout = _recognise(file)
+    sizes = _sizes(file, layout, {"embed_dim": embed_dim, "depth": depth, "num_heads": num_heads})
+    table, rows = file.tensors.get(layout.name("positions")), TABLE_ROWS
+    if table is not None and table.ndim == 3 and table.shape[1] and table.shape[1] % MEL_PATCHES == 0:
+        rows = table.shape[1]
     encoder = Eat(**sizes, table_rows=rows, length=length)
-    encoder.load_weights(checkpoint, {own: layout.name(own) for own in encoder.state_dict()}, layout.ignorable)
-    return encoder
+    encoder.load_weights(file, {own: layout.name(own) for own in encoder.state_dict()}, layout.ignorable)
+    return encoder.eval()
 
 
 def _recognise(checkpoint: Checkpoint) -> _Layout:
@@ -206,12 +199,9 @@ def _sizes(checkpoint: Checkpoint, layout: _Layout, given: Mapping[str, int | No
     """Take the width from the tensors, depth and heads from the file's configuration; the caller must agree."""
     stated = next(_stated_sizes(checkpoint.extras), {})
     norms = (checkpoint.tensors.get(layout.name(f"blocks.{number}.norm1.bias")) for number in range(DEPTH))
-    found = {
-        "embed_dim": mode([len(norm) for norm in norms if norm is not None and norm.ndim == 1] or [EMBED_DIM]),
-        "depth": stated.get("depth", DEPTH),
-        "num_heads": stated.get("num_heads", given["num_heads"]),
-    }
-    found["num_heads"] = heads_or_default(found["embed_dim"], found["num_heads"], str(checkpoint.path))
+    width = mode([len(norm) for norm in norms if norm is not None and norm.ndim == 1] or [EMBED_DIM])
+    heads = stated.get("num_heads", given["num_heads"])
+    found = encoder_sizes(width, stated.get("depth"), heads, str(checkpoint.path))
     for source, sizes in (("the caller", given), ("its configuration", stated)):
         for name, size in sizes.items():
             if name in found and size not in (None, found[name]):

@@ -3,9 +3,7 @@
 The checkpoint is a local folder (config.json, model.safetensors, preprocessor_config.json): see `transformers_folder`.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
-from workflow_lib.encoders.base import Encoder, Length, check_waveform, heads_or_default
+from workflow_lib.encoders.base import Encoder, Length, check_waveform, encoder_sizes, join_chunks, run_layers
 from workflow_lib.encoders.kaldi import FRAME_SAMPLES, KaldiFbank
 from workflow_lib.encoders.transformers_folder import read_folder
 from workflow_lib.errors import UserError
 
-EMBED_DIM, DEPTH = 768, 12  # AST-Base
 _ZERO_MEAN_EPS = 1e-7  # Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
 
 
@@ -29,11 +26,11 @@ class HuggingFaceEncoder(Encoder):
 
     name = "huggingface"
 
-    def __init__(self, model: nn.Module, length: Length) -> None:
-        config = model.config
-        sizes = {"embed_dim": config.hidden_size, "depth": config.num_hidden_layers}
-        super().__init__(**sizes, num_heads=config.num_attention_heads, length=length)
-        self.model = model
+    def __init__(self, model: Any, length: Length) -> None:
+        self.config = model.config
+        sizes = {"embed_dim": self.config.hidden_size, "depth": self.config.num_hidden_layers}
+        super().__init__(**sizes, num_heads=self.config.num_attention_heads, length=length)
+        self.model: Any = model  # transformers' classes state no types of their parts
 
 
 class Ast(HuggingFaceEncoder):
@@ -45,16 +42,17 @@ class Ast(HuggingFaceEncoder):
     extractor does.
     """
 
-    def __init__(self, model: nn.Module, length: Length, extractor: Any) -> None:
+    def __init__(self, model: Any, length: Length, extractor: Any) -> None:
         """Take the mean and the deviation from the feature extractor; all its other settings are the model's."""
         super().__init__(model, length)
-        self.fbank = KaldiFbank(model.config.num_mel_bins)
-        self.mean, self.std = (extractor.mean, extractor.std) if extractor.do_normalize else (0.0, 0.5)
+        self.fbank = KaldiFbank(self.config.num_mel_bins)
+        self.mean: float = extractor.mean if extractor.do_normalize else 0.0
+        self.std: float = extractor.std if extractor.do_normalize else 0.5
 
     def frontend(self, waveform: Tensor) -> Tensor:
         """(B, samples) float32 in [-1, 1] at 16 kHz -> (B, frames, mels) normalised log-mel."""
         log_mel = self.fbank(check_waveform(waveform, FRAME_SAMPLES))
-        config = self.model.config
+        config = self.config
         columns = 1 - (-max(0, log_mel.shape[1] - config.patch_size) // config.time_stride)
         native = config.patch_size + (columns - 1) * config.time_stride
         wanted = config.max_length if self.length == "reference" else native
@@ -63,45 +61,40 @@ class Ast(HuggingFaceEncoder):
 
     def encode(self, features: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
         """Encode (B, frames, mels), each run of columns on its own; see `tokens`."""
-        config, shape = self.model.config, tuple(features.shape)
+        config, shape = self.config, tuple(features.shape)
         if len(shape) != 3 or shape[2] != config.num_mel_bins or shape[1] < config.patch_size:
             wanted = f"(clips, at least {config.patch_size} frames, {config.num_mel_bins})"
             raise UserError(f"AST features are {shape}: give {wanted}")
         rows, columns = self.model.embeddings.get_shape(config)
-        chunks = [
-            self._encode_columns(grid, rows, columns, blocks) for grid in self._patches(features).split(columns, 2)
-        ]
-        return {block: torch.cat([chunk[block] for chunk in chunks], dim=1) for block in blocks}
+        grids = self._patches(features).split(columns, 2)
+        inputs = (self._with_positions(grid, rows, columns) for grid in grids)
+        return join_chunks([run_layers(self.model.layers, x, blocks, leading=2) for x in inputs], blocks)
 
     def _patches(self, features: Tensor) -> Tensor:
         """(B, frames, mels) -> (B, rows, columns, embed_dim); a product, for cuDNN would convolve in TF32."""
-        config, projection = self.model.config, self.model.embeddings.patch_embeddings.projection
+        config, projection = self.config, self.model.embeddings.patch_embeddings.projection
         image = features.transpose(1, 2).unfold(1, config.patch_size, config.frequency_stride)
         patches = image.unfold(2, config.patch_size, config.time_stride).flatten(3)
         return F.linear(patches, projection.weight.flatten(1), projection.bias)
 
-    def _encode_columns(self, grid: Tensor, rows: int, columns: int, blocks: Sequence[int]) -> dict[int, Tensor]:
+    def _with_positions(self, grid: Tensor, rows: int, columns: int) -> Tensor:
+        """Patch grid (B, rows, at most columns, embed_dim) -> layer input (B, 2 + N, embed_dim)."""
         embeddings = self.model.embeddings
         table = embeddings.position_embeddings[:, 2:].unflatten(1, (rows, columns))[:, :, : grid.shape[2]]
         inside = torch.cat((embeddings.cls_token, embeddings.distillation_token), dim=1)
         inside = (inside + embeddings.position_embeddings[:, :2]).expand(len(grid), -1, -1)
-        x, tokens = torch.cat((inside, (grid + table).flatten(1, 2)), dim=1), {}
-        for number, layer in enumerate(self.model.layers[: max(blocks)], start=1):
-            x = layer(x)
-            if number in blocks:
-                tokens[number] = x[:, 2:]
-        return tokens
+        return torch.cat((inside, (grid + table).flatten(1, 2)), dim=1)
 
 
 class WaveformModel(HuggingFaceEncoder):
     """wav2vec 2.0, HuBERT, WavLM, data2vec-audio: a token every 20 ms of the waveform, clips of any length whole."""
 
-    def __init__(self, model: nn.Module, length: Length, extractor: Any) -> None:
+    def __init__(self, model: Any, length: Length, extractor: Any) -> None:
         """Take from the feature extractor whether a clip is normalised to mean 0 and variance 1."""
         super().__init__(model, length)
         self.normalised = extractor.do_normalize
         self.min_samples = 1  # of one token: 400 in every published model
-        for kernel, stride in zip(reversed(model.config.conv_kernel), reversed(model.config.conv_stride), strict=True):
+        for kernel, stride in zip(self.config.conv_kernel[::-1], self.config.conv_stride[::-1], strict=True):
             self.min_samples = (self.min_samples - 1) * stride + kernel
 
     def frontend(self, waveform: Tensor) -> Tensor:
@@ -131,7 +124,7 @@ class WaveformModel(HuggingFaceEncoder):
         finally:
             for hook in hooks:
                 hook.remove()
-        raise RuntimeError(f"layer {max(blocks)} of {self.model.config.model_type} never ran")
+        raise RuntimeError(f"layer {max(blocks)} of {self.config.model_type} never ran")
 
 
 class _LastBlockDone(Exception):
@@ -149,7 +142,7 @@ def load_huggingface(
 ) -> HuggingFaceEncoder:
     """Load a folder of a known family, or draw an AST (`"random"`, AST-Base unless sizes are given)."""
     if checkpoint == "random":
-        return _random_ast(seed, length, embed_dim or EMBED_DIM, depth or DEPTH, num_heads).eval()
+        return _random_ast(seed, length, encoder_sizes(embed_dim, depth, num_heads, "random AST")).eval()
     model, extractor = read_folder(Path(checkpoint))
     encoder = (Ast if isinstance(model, ASTModel) else WaveformModel)(model, length, extractor)
     for name, size in {"embed_dim": embed_dim, "depth": depth, "num_heads": num_heads}.items():
@@ -160,13 +153,13 @@ def load_huggingface(
     return encoder.eval()
 
 
-def _random_ast(seed: int, length: Length, embed_dim: int, depth: int, num_heads: int | None) -> Ast:
+def _random_ast(seed: int, length: Length, sizes: Mapping[str, int]) -> Ast:
     config = ASTConfig(
-        hidden_size=embed_dim,
-        num_hidden_layers=depth,
-        num_attention_heads=heads_or_default(embed_dim, num_heads, "random AST"),
-        intermediate_size=4 * embed_dim,
-        attn_implementation="sdpa",
+        hidden_size=sizes["embed_dim"],
+        num_hidden_layers=sizes["depth"],
+        num_attention_heads=sizes["num_heads"],
+        intermediate_size=4 * sizes["embed_dim"],
+        attn_implementation="sdpa",  # type: ignore[call-arg]  # of the base class, which its generated __init__ hides
     )
     with torch.device("meta"):  # transformers would draw from the global generator
         model = ASTModel(config)

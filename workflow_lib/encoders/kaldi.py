@@ -1,7 +1,5 @@
 """Kaldi's log-mel filterbank over a batch of clips, equal to `torchaudio.compliance.kaldi.fbank` on each of them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +17,9 @@ ENERGY_FLOOR = torch.finfo(torch.float32).eps  # Kaldi's; its logarithm, -15.94,
 class KaldiFbank(nn.Module):
     """(B, samples) -> (B, 1 + (samples - 400) // 160, mel_bins): Hann window, power, natural logarithm, no dither."""
 
+    window: Tensor
+    mel: Tensor
+
     def __init__(self, mel_bins: int = 128) -> None:
         super().__init__()
         # Neither is part of a checkpoint; the device is named because encoders are built under the meta device.
@@ -35,13 +36,11 @@ class KaldiFbank(nn.Module):
             return torch.stack([self._log_mel(clip) for clip in waveform.float()])
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
-        power = torch.fft.rfft(self._frames(waveform)).abs().pow(2)
-        return (power @ self.mel).clamp_min(ENERGY_FLOOR).log()
-
-    def _frames(self, waveform: Tensor) -> Tensor:
-        """Cut (..., samples) into frames, less their mean, pre-emphasised, windowed, zero-padded: (..., F, 512)."""
+        """Log-mel (..., F, mel_bins) of (..., samples): frames without their mean, pre-emphasised, windowed, padded."""
         frames = waveform.unfold(-1, FRAME_SAMPLES, HOP_SAMPLES)
         frames = frames - frames.mean(-1, keepdim=True)
         # The first sample of a frame is its own predecessor.
         emphasised = frames - PRE_EMPHASIS * torch.cat((frames[..., :1], frames[..., :-1]), dim=-1)
-        return F.pad(emphasised * self.window, (0, FFT_SAMPLES - FRAME_SAMPLES))
+        windowed = F.pad(emphasised * self.window, (0, FFT_SAMPLES - FRAME_SAMPLES))
+        power = torch.fft.rfft(windowed).abs().pow(2)
+        return (power @ self.mel).clamp_min(ENERGY_FLOOR).log()

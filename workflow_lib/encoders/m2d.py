@@ -5,28 +5,17 @@ Length policies. The published recipe cuts a clip of any length into chunks (608
 frames holds 62 patches and 9 more frames (90 ms), which the published model leaves unused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workflow_lib.encoders.base import Length, check_waveform, heads_or_default
+from workflow_lib.encoders.base import DEPTH, Length, check_waveform, encoder_sizes
 from workflow_lib.encoders.checkpoint import Checkpoint, read_checkpoint
-from workflow_lib.encoders.melspec import PowerMel, slaney_filterbank
-from workflow_lib.encoders.prenorm import (
-    DEPTH,
-    EMBED_DIM,
-    PATCH,
-    PreNormEncoder,
-    pad_frames,
-    round_up,
-    stated_heads,
-    width_of,
-)
+from workflow_lib.encoders.melspec import PowerMel, slaney_filters
+from workflow_lib.encoders.prenorm import PATCH, PreNormEncoder, pad_frames, round_up, sizes_in
 from workflow_lib.errors import UserError
 
 _SAMPLE_RATE = 16000
@@ -81,8 +70,9 @@ class M2d(PreNormEncoder):
             self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
             self.pos_embed = nn.Parameter(torch.empty(1, 1 + _ROWS * columns, embed_dim))
         self.register_buffer("norm_stats", torch.tensor(_NORM_STATS))
-        filterbank = slaney_filterbank(_N_FFT // 2 + 1, _MELS, _LOW_HZ, _HIGH_HZ, _SAMPLE_RATE)
-        # float64 first: the reference's window comes from scipy and is rounded once.
+        # Filters and window are rounded once, as the reference's, which come from nnAudio and scipy.
+        triangles, unit_area = slaney_filters(_N_FFT // 2 + 1, _MELS, _LOW_HZ, _HIGH_HZ, _SAMPLE_RATE)
+        filterbank = torch.from_numpy(np.ascontiguousarray((triangles * unit_area).T, dtype=np.float32))
         self.power_mel = PowerMel(torch.hann_window(_N_FFT, dtype=torch.float64).float(), filterbank, _HOP_SAMPLES)
 
     def frontend(self, waveform: Tensor) -> Tensor:
@@ -120,40 +110,27 @@ def load_m2d(
     With `"random"` an untrained one is drawn; `chunk_frames` (608 or 1001) then says which of the two it follows.
     """
     if checkpoint == "random":
-        width = embed_dim or EMBED_DIM
-        heads = heads_or_default(width, num_heads, "m2d")
-        encoder = M2d(
-            embed_dim=width, depth=depth or DEPTH, num_heads=heads, columns=_columns(chunk_frames), length=length
-        )
+        columns = {frames: columns for columns, frames in _CHUNK_FRAMES.items()}
+        if chunk_frames not in columns:
+            raise UserError(f"chunk_frames is {chunk_frames}: write one of {', '.join(map(str, columns))}")
+        sizes = encoder_sizes(embed_dim, depth, num_heads, "m2d")
+        encoder = M2d(**sizes, columns=columns[chunk_frames], length=length)
         encoder.draw_weights(seed)
         return encoder.eval()
-    return _load_published(read_checkpoint(checkpoint, trust_pickle), length, embed_dim, depth, num_heads)
-
-
-def _load_published(
-    checkpoint: Checkpoint, length: Length, embed_dim: int | None, depth: int | None, num_heads: int | None
-) -> M2d:
-    finetuned = any(name.startswith(_BACKBONE) for name in checkpoint.tensors)
+    file = read_checkpoint(checkpoint, trust_pickle)
+    finetuned = any(name.startswith(_BACKBONE) for name in file.tensors)
     prefix = _BACKBONE if finetuned else ""
-    width = embed_dim or width_of(checkpoint, prefix, "M2D")
-    heads = heads_or_default(width, stated_heads(checkpoint, num_heads), str(checkpoint.path))
-    columns = _table_columns(checkpoint, prefix)
-    encoder = M2d(embed_dim=width, depth=depth or DEPTH, num_heads=heads, columns=columns, length=length)
+    sizes = sizes_in(file, prefix, "M2D", embed_dim, depth, num_heads)
+    encoder = M2d(**sizes, columns=_table_columns(file, prefix), length=length)
     names = {own: prefix + own for own in encoder.state_dict()}
-    ignorable = _IGNORABLE_FINETUNED if finetuned else _IGNORABLE_PRETRAINED
-    encoder.load_weights(_with_norm_stats(checkpoint, names["norm_stats"]), names, ignorable)
+    # The published default where a file states no normalisation, as in the reference's loader.
+    file.tensors.setdefault(names["norm_stats"], torch.tensor(_NORM_STATS))
+    encoder.load_weights(file, names, _IGNORABLE_FINETUNED if finetuned else _IGNORABLE_PRETRAINED)
     return encoder.eval()
 
 
-def _columns(chunk_frames: int) -> int:
-    for columns, frames in _CHUNK_FRAMES.items():
-        if frames == chunk_frames:
-            return columns
-    raise UserError(f"chunk_frames is {chunk_frames}: write one of {', '.join(map(str, _CHUNK_FRAMES.values()))}")
-
-
 def _table_columns(checkpoint: Checkpoint, prefix: str) -> int:
-    """Return the columns of the position table; the chunk length stands nowhere else in a file."""
+    """Return the columns of the position table, from which alone a file's chunk length is known."""
     name = f"{prefix}pos_embed"
     table = checkpoint.tensors.get(name)
     if table is None:
@@ -167,8 +144,3 @@ def _table_columns(checkpoint: Checkpoint, prefix: str) -> int:
         f"{checkpoint.path}: the tensors are not those of M2D-AS (wrong shape: {name} is {tuple(table.shape)}, "
         f"its rows are not {known}): give the 80x608 or the 80x1001 model"
     )
-
-
-def _with_norm_stats(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Add the published default where a file states no normalisation, as the reference's loader does."""
-    return replace(checkpoint, tensors={name: torch.tensor(_NORM_STATS), **checkpoint.tensors})

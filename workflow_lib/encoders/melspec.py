@@ -1,15 +1,9 @@
-"""Power mel spectrograms as CED and M2D take them: centred frames, reflected ends, always float32."""
+"""Power mel spectrograms of CED and M2D (centred frames, reflected ends, always float32), and Slaney's mel filters."""
 
-from __future__ import annotations
-
-import math
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-
-_SLANEY_HZ_PER_MEL = 200.0 / 3  # below the break frequency the Slaney scale is linear
-_SLANEY_BREAK_HZ = 1000.0
-_SLANEY_LOG_STEP = math.log(6.4) / 27  # above it, 27 mels per factor of 6.4
 
 
 class PowerMel(nn.Module):
@@ -47,28 +41,25 @@ class PowerMel(nn.Module):
             return (power.transpose(1, 2) @ self.filterbank).transpose(1, 2)
 
 
-def slaney_filterbank(bins: int, mels: int, low_hz: float, high_hz: float, sample_rate: int) -> Tensor:
-    """Return the (bins, mels) float32 filterbank of librosa's default: Slaney mel scale, triangles of area 1.
+def slaney_filters(
+    bins: int, mels: int, low_hz: float, high_hz: float, sample_rate: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return triangles (mels, bins) of height 1 on Slaney's mel scale, and factors (mels, 1) that make their areas 1.
 
-    Computed in float64 and rounded once, as nnAudio does; torchaudio's float32 one differs by 1e-7.
+    librosa's default filters, to be multiplied and rounded as a reference does. Slaney, "Auditory Toolbox", Interval
+    Research technical report 1998-010: equal areas instead of equal peaks.
     """
-    mel = torch.linspace(_slaney_mel(low_hz), _slaney_mel(high_hz), mels + 2, dtype=torch.float64)
-    edge_hz = _slaney_hz(mel)
-    bin_hz = torch.linspace(0, sample_rate / 2, bins, dtype=torch.float64).unsqueeze(1)
-    width_hz = edge_hz.diff()
-    rising = (bin_hz - edge_hz[:-2]) / width_hz[:-1]
-    falling = (edge_hz[2:] - bin_hz) / width_hz[1:]
-    triangles = torch.minimum(rising, falling).clamp(min=0)
-    return (triangles * 2 / (edge_hz[2:] - edge_hz[:-2])).float()
+    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), mels + 2))
+    bins_hz = np.fft.rfftfreq(2 * (bins - 1), 1.0 / sample_rate)
+    distance_hz, width_hz = edges_hz[:, None] - bins_hz, np.diff(edges_hz)[:, None]
+    rising, falling = -distance_hz[:-2] / width_hz[:-1], distance_hz[2:] / width_hz[1:]
+    return np.maximum(0.0, np.minimum(rising, falling)), (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
 
 
-def _slaney_mel(hz: float) -> float:
-    if hz < _SLANEY_BREAK_HZ:
-        return hz / _SLANEY_HZ_PER_MEL
-    return _SLANEY_BREAK_HZ / _SLANEY_HZ_PER_MEL + math.log(hz / _SLANEY_BREAK_HZ) / _SLANEY_LOG_STEP
+def _hz_to_mel(hz: float) -> float:
+    """Slaney's scale: linear up to 1 kHz (15 mel), 27 mel for each factor of 6.4 above."""
+    return hz * 3.0 / 200.0 if hz < 1000.0 else 15.0 + np.log(hz / 1000.0) / (np.log(6.4) / 27.0)
 
 
-def _slaney_hz(mel: Tensor) -> Tensor:
-    break_mel = _SLANEY_BREAK_HZ / _SLANEY_HZ_PER_MEL
-    logarithmic = _SLANEY_BREAK_HZ * torch.exp(_SLANEY_LOG_STEP * (mel - break_mel))
-    return torch.where(mel < break_mel, mel * _SLANEY_HZ_PER_MEL, logarithmic)
+def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)))

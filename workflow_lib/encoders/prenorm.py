@@ -1,7 +1,5 @@
 """The pre-norm vision transformer that CED and M2D share: patches of a (mel, time) image, chunk by chunk."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -11,13 +9,19 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workflow_lib.encoders.base import Encoder, Length, PatchProjection
+from workflow_lib.encoders.base import (
+    DEPTH,
+    Encoder,
+    Length,
+    PatchProjection,
+    encoder_sizes,
+    join_chunks,
+    run_layers,
+)
 from workflow_lib.encoders.checkpoint import Checkpoint
 from workflow_lib.errors import UserError
 
 PATCH = 16  # frames and mel bands a patch spans
-DEPTH = 12  # of every published CED and M2D
-EMBED_DIM = 768
 _EPS = 1e-6  # of every LayerNorm
 
 
@@ -37,8 +41,11 @@ class PreNormEncoder(Encoder):
         norm = partial(nn.LayerNorm, eps=_EPS)
         with torch.device("meta"):
             self.patch_embed = nn.ModuleDict({"proj": PatchProjection(embed_dim, PATCH)})
-            blocks = [Block(embed_dim, num_heads, mlp_ratio=4.0, qkv_bias=True, norm_layer=norm) for _ in range(depth)]
-            self.blocks = nn.ModuleList(blocks)
+            # timm annotates a class where it takes any factory.
+            self.blocks = nn.ModuleList(
+                Block(embed_dim, num_heads, mlp_ratio=4.0, qkv_bias=True, norm_layer=norm)  # type: ignore[arg-type]
+                for _ in range(depth)
+            )
             self.norm = norm(embed_dim)
 
     def split(self, features: Tensor) -> list[Tensor]:
@@ -56,19 +63,9 @@ class PreNormEncoder(Encoder):
     def encode(self, features: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
         """Return {block: (B, N, embed_dim)}: chunk after chunk, and in each the mel row is the slow index."""
         features = check_features(features, self.mels, self.min_frames)
-        chunks = [self._encode_chunk(chunk, blocks) for chunk in self.split(features)]
-        if len(chunks) == 1:
-            return chunks[0]
-        return {block: torch.cat([tokens[block] for tokens in chunks], dim=1) for block in blocks}
-
-    def _encode_chunk(self, chunk: Tensor, blocks: Sequence[int]) -> dict[int, Tensor]:
-        hidden = self.embed(chunk)
-        tokens = {}
-        for number, block in enumerate(self.blocks[: max(blocks)], start=1):
-            hidden = block(hidden)
-            if number in blocks:
-                tokens[number] = hidden[:, self.leading_tokens :]
-        return tokens
+        parts = self.split(features)
+        chunks = [run_layers(self.blocks, self.embed(part), blocks, self.leading_tokens) for part in parts]
+        return chunks[0] if len(chunks) == 1 else join_chunks(chunks, blocks)
 
 
 def check_features(features: Tensor, mels: int, min_frames: int) -> Tensor:
@@ -92,7 +89,15 @@ def round_up(frames: int) -> int:
     return -(-frames // PATCH) * PATCH
 
 
-def width_of(checkpoint: Checkpoint, prefix: str, encoder: str) -> int:
+def sizes_in(
+    checkpoint: Checkpoint, prefix: str, encoder: str, embed_dim: int | None, depth: int | None, num_heads: int | None
+) -> dict[str, int]:
+    """Return the sizes of the encoder in a file; embed_dim, depth and num_heads are those that the caller states."""
+    width = embed_dim or _width_of(checkpoint, prefix, encoder)
+    return encoder_sizes(width, depth, _stated_heads(checkpoint, num_heads), str(checkpoint.path))
+
+
+def _width_of(checkpoint: Checkpoint, prefix: str, encoder: str) -> int:
     """Read the token width from a checkpoint: what most norms agree on, so that one wrong tensor does not mislead."""
     norms = [f"{prefix}norm.weight", f"{prefix}norm.bias"]
     norms += [f"{prefix}blocks.{block}.{norm}.weight" for block in range(DEPTH) for norm in ("norm1", "norm2")]
@@ -103,7 +108,7 @@ def width_of(checkpoint: Checkpoint, prefix: str, encoder: str) -> int:
     return widths.most_common(1)[0][0]
 
 
-def stated_heads(checkpoint: Checkpoint, num_heads: int | None) -> int | None:
+def _stated_heads(checkpoint: Checkpoint, num_heads: int | None) -> int | None:
     """Return the number of heads the caller or the `config.json` beside the file states, if any does."""
     stated = checkpoint.extras.get("num_heads")
     if not isinstance(stated, int):

@@ -1,13 +1,10 @@
 """Folders as `save_pretrained` of transformers writes them: the model and the settings of its feature extractor.
 
-transformers would do much that a folder asks for: open other files and pickles, follow an adapter to another folder,
-fetch attention kernels. Here the files are read as JSON and as tensors; transformers builds the model and renames the
-tensors of older layouts, and gets to know no path.
+transformers itself may open other files and pickles that a folder names, follow an adapter to another folder or fetch
+attention kernels. Here the files are read as JSON and as tensors; transformers builds the model and renames the tensors
+of older layouts, and is given no path.
 """
 
-from __future__ import annotations
-
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,9 +12,11 @@ from typing import Any
 
 import torch
 from transformers import (
+    CONFIG_MAPPING,
     ASTFeatureExtractor,
     ASTModel,
     Data2VecAudioModel,
+    FeatureExtractionMixin,
     HubertModel,
     PreTrainedConfig,
     PreTrainedModel,
@@ -28,18 +27,18 @@ from transformers import (
 from transformers import logging as transformers_logging
 
 from workflow_lib.encoders.base import Encoder
-from workflow_lib.encoders.checkpoint import check_tensors, read_safetensors
+from workflow_lib.encoders.checkpoint import check_finite, check_tensors, read_json, read_safetensors
 from workflow_lib.errors import UserError
 
 CONFIG, WEIGHTS, EXTRACTOR = "config.json", "model.safetensors", "preprocessor_config.json"
-MODELS: dict[str, tuple[type[PreTrainedModel], type]] = {
+MODELS: dict[str, tuple[type[PreTrainedModel], type[FeatureExtractionMixin]]] = {
     "audio-spectrogram-transformer": (ASTModel, ASTFeatureExtractor),
     "wav2vec2": (Wav2Vec2Model, Wav2Vec2FeatureExtractor),
     "hubert": (HubertModel, Wav2Vec2FeatureExtractor),
     "wavlm": (WavLMModel, Wav2Vec2FeatureExtractor),
     "data2vec-audio": (Data2VecAudioModel, Wav2Vec2FeatureExtractor),
 }
-# What stands on top of the encoder, for tagging, transcription and pre-training: nothing of it forms the tokens.
+# Heads for tagging, transcription and pre-training: no token needs them.
 _HEADS = ("classifier.", "projector.", "lm_head.", "quantizer.", "project_q.", "project_hid.", "layer_weights")
 _MASK = "masked_spec_embed"  # stands in for masked frames in training; some published files lack it
 
@@ -53,22 +52,19 @@ def read_folder(folder: Path) -> tuple[PreTrainedModel, Any]:
     for name in (CONFIG, WEIGHTS, EXTRACTOR):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: there is no {name}: give a folder as save_pretrained writes it")
-    settings = _read_json(folder / CONFIG)
+    settings = _read_settings(folder / CONFIG)
     kind = str(settings.get("model_type"))
     if kind not in MODELS:
         known = ", ".join(MODELS)
         raise UserError(f"{folder / CONFIG}: a model of type {kind} is not known here: give one of {known}")
     model_class, extractor_class = MODELS[kind]
-    config = _built(folder / CONFIG, lambda: model_class.config_class.from_dict(settings))
+    config = _built(folder / CONFIG, lambda: CONFIG_MAPPING[kind].from_dict(settings))
     extractor = _read_extractor(folder / EXTRACTOR, extractor_class, config)
     return _read_model(folder, model_class, config), extractor
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise UserError(f"{file}: this is no JSON ({fault}): fetch it again") from fault
+def _read_settings(file: Path) -> dict[str, Any]:
+    content = read_json(file)
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds no settings by name: fetch it again")
     return content
@@ -82,8 +78,8 @@ def _built(file: Path, build: Callable[[], Any]) -> Any:
         raise UserError(f"{file}: no model can be made of it ({reason[:200]}): fetch it again") from fault
 
 
-def _read_extractor(file: Path, extractor_class: type, config: PreTrainedConfig) -> Any:
-    settings = _read_json(file)
+def _read_extractor(file: Path, extractor_class: type[FeatureExtractionMixin], config: PreTrainedConfig) -> Any:
+    settings = _read_settings(file)
     kind = settings.get("feature_extractor_type", extractor_class.__name__)  # older files do not say it
     if kind != extractor_class.__name__:
         raise UserError(f"{file}: is of {kind}, the model needs {extractor_class.__name__}: fetch the model's own")
@@ -94,17 +90,13 @@ def _read_extractor(file: Path, extractor_class: type, config: PreTrainedConfig)
     for name, value in wanted.items():
         if getattr(extractor, name) != value:
             raise UserError(f"{file}: {name} is {getattr(extractor, name)}, not {value}: give a model made for that")
-    _check_normalisation(file, extractor)
-    return extractor
-
-
-def _check_normalisation(file: Path, extractor: Any) -> None:
     if not isinstance(extractor.do_normalize, bool):
         raise UserError(f"{file}: do_normalize is {extractor.do_normalize!r}: write true or false")
     for name in ("mean", "std"):
-        value = getattr(extractor, name, 1.0)
-        if not isinstance(value, int | float) or not math.isfinite(value) or (name == "std" and value <= 0):
-            raise UserError(f"{file}: {name} is {value!r}: write a number{', above 0' * (name == 'std')}")
+        figure = getattr(extractor, name, 1.0)
+        if not isinstance(figure, int | float) or not math.isfinite(figure) or (name == "std" and figure <= 0):
+            raise UserError(f"{file}: {name} is {figure!r}: write a number{', above 0' * (name == 'std')}")
+    return extractor
 
 
 def _read_model(folder: Path, model_class: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:
@@ -143,6 +135,4 @@ def _check_loaded(file: Path, model: PreTrainedModel, notes: Mapping[str, Any]) 
     found |= {own(name): None for name in notes["unexpected_keys"] if not name.startswith(_HEADS)}
     found |= {own(name): tuple(theirs) for name, theirs, _ in notes["mismatched_keys"]}
     check_tensors(shapes, found, (_MASK,), str(file))
-    broken = [name for name, tensor in state.items() if not torch.stack(tensor.aminmax()).isfinite().all()]
-    if broken:
-        raise UserError(f"{file}: infinite or NaN values in {', '.join(sorted(broken)[:4])}: fetch the file again")
+    check_finite(state, file)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.bootstrap import Difference, Interval, Resampling, resample
-from workflow_lib.fusion.cross_fit import Tables, aligned, cross_fit, fit_fusion
+from workflow_lib.fusion.cross_fit import Tables, cross_fit, fit_fusion
 from workflow_lib.scoring.result import Result
-from workflow_lib.scoring.score_table import ScoreTable
+from workflow_lib.scoring.score_table import ScoreTable, align_branches
 
 PROTOCOLS_OF_TABLES = ("cross_fitted", "complete_dev")
 
@@ -83,7 +83,7 @@ def _scores(
 ) -> dict[str, ScoreTable]:
     """The scores by machine; a single branch keeps its own, as in the workflow: nothing is to be chosen for it."""
     if len(branches) == 1:
-        sides = {machine: aligned(held_out_tables[machine], branches, machine) for machine in tables}
+        sides = {machine: align_branches(held_out_tables[machine], branches, machine) for machine in tables}
         return {machine: side.with_score(side.score[0]) for machine, side in sides.items()}
     if protocol == "complete_dev":
         fusion = fit_fusion(tables, branches, step, search=search)

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
 from workflow_lib.metrics import harmonic_means, resampled_metrics
 from workflow_lib.scoring.result import Result, one_protocol
 from workflow_lib.scoring.score_table import ScoreTable
-
-SHOWN = 3  # machines or clips named in a message before it says how many more there are
 
 
 @dataclass(frozen=True)
@@ -114,11 +112,11 @@ def check_comparable(a: Result, b: Result) -> None:
     one_protocol((a.protocol, b.protocol))
     pair = f"{a.label} and {b.label} cannot be compared in pairs"
     if lone := sorted(set(a.tables) ^ set(b.tables)):
-        raise UserError(f"{pair}: only one of them has machine {_named(lone)}")
+        raise UserError(f"{pair}: only one of them has machine {and_more(lone)}")
     for machine, table in a.tables.items():
         other = b.tables[machine]
-        if len(lone := np.setxor1d(table.clip, other.clip)):
-            raise UserError(f"{pair}: on {machine}, only one of them has clip {_named(lone.tolist())}")
+        if len(clips := np.setxor1d(table.clip, other.clip)):
+            raise UserError(f"{pair}: on {machine}, only one of them has clip {and_more(clips.tolist())}")
         same = (table.domain == other.domain) & ((table.anomaly == other.anomaly) | np.isnan(table.anomaly))
         if not (same & (np.isnan(table.anomaly) == np.isnan(other.anomaly))).all():
             raise UserError(f"{pair}: on {machine}, their domains or labels differ")
@@ -152,10 +150,5 @@ def _omegas(result: Result, resampling: Resampling, drawn: dict[bytes, NDArray[n
         if key not in drawn:
             drawn[key] = draw_counts(table, machine, resampling)
         domain = np.where(table.domain == "", "source", table.domain)  # only of anomalies, which all figures share
-        figures.append(resampled_metrics(table.score, table.anomaly, domain, drawn[key]).figures)
+        figures.append(resampled_metrics(table.score, table.anomaly, domain, drawn[key]))
     return harmonic_means(np.concatenate(figures).T)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"

@@ -1,4 +1,4 @@
-"""All that the tables of a suite are made of."""
+"""The inputs of the tables of a suite."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from workflow_lib.evaluation.bootstrap import Resampling
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the tables of a suite are made of; paths are those of the jobs before."""
+    """The inputs of the tables of a suite; paths are outputs of earlier jobs."""
 
     suite: str
     labelled: bool

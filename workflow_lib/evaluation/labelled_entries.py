@@ -7,33 +7,33 @@ from typing import Any
 import numpy as np
 
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation.columns import Row
 from workflow_lib.scoring.result import Result
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
 WORDS = {0.0: "normal", 1.0: "anomaly"}
 VALUES = {"normal": 0.0, "anomaly": 1.0, "": float("nan")}
+Identity = tuple[str, str, str, str, str, bool]  # suite, protocol, kind, name, seed, untrained
 Labels = dict[str, dict[str, tuple[str, str]]]  # machine: {clip: (domain, label)}, "" where no table knows
 Scored = Sequence[tuple[Mapping[str, Any], Mapping[str, ScoreTable]]]  # evaluations with their tables by machine
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """A branch or system under one protocol and seed, and whether an untrained model takes part ("yes" or "no")."""
+class LabelledEntry:
+    """The score tables of a branch or system under one protocol and seed; untrained: a random model takes part."""
 
     suite: str
-    untrained: str
+    untrained: bool
     result: Result
 
     @property
-    def identity(self) -> Row:
-        """The columns IDENTITY."""
+    def identity(self) -> Identity:
+        """The columns of `EntryRow`."""
         result = self.result
         return (self.suite, result.protocol, result.kind, result.name, result.seed, self.untrained)
 
 
-def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Entry], Labels]:
+def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[LabelledEntry], Labels]:
     """All entries, sorted, and what their tables together know of each clip."""
     scored = [(e, {m: read_scores(path) for m, path in sorted(e["tables"].items())}) for e in evaluations]
     labels = _known_labels(scored)
@@ -41,11 +41,15 @@ def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Entry],
     return sorted(entries, key=lambda entry: entry.identity), labels
 
 
-def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> Entry:
-    kind, name, protocol, seed = (evaluation[key] for key in ("kind", "name", "protocol", "seed"))
-    return Entry(
-        evaluation["suite"], "yes" if evaluation["untrained"] else "no", Result(kind, name, protocol, seed, tables)
-    )
+def identity_of(evaluation: Mapping[str, Any]) -> Identity:
+    """The columns of `EntryRow` of a branch or system as the plan names it."""
+    suite, protocol, kind, name, seed = (evaluation[key] for key in ("suite", "protocol", "kind", "name", "seed"))
+    return suite, protocol, kind, name, seed, evaluation["untrained"]
+
+
+def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> LabelledEntry:
+    suite, protocol, kind, name, seed, untrained = identity_of(evaluation)
+    return LabelledEntry(suite, untrained, Result(kind, name, protocol, seed, tables))
 
 
 def _known_labels(scored: Scored) -> Labels:

@@ -1,42 +1,51 @@
-"""What the figures stand on: clips, models, notes and the logs of the adapted models."""
+"""What the figures were made from: clips, models, notes and the training logs of adapted models."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from workflow_lib.csv_rows import read_rows
 from workflow_lib.dataset.manifest import Clip, read_manifest
-from workflow_lib.evaluation.columns import FIXED_WEIGHTS, HEADERS, Row
 from workflow_lib.evaluation.evidence import Evidence
+from workflow_lib.evaluation.evidence_rows import (
+    FIXED_WEIGHTS,
+    ClipsRow,
+    ModelRow,
+    NoteRow,
+    TrainingRow,
+    ValidationRow,
+)
 from workflow_lib.evaluation.labelled_entries import Labels
 from workflow_lib.fetch.licence import licence_of
 from workflow_lib.plan.model_name import ModelName
 
+Log = TypeVar("Log", TrainingRow, ValidationRow)
 
-def clip_rows(evidence: Evidence) -> Iterator[Row]:
+
+def clip_rows(evidence: Evidence) -> Iterator[ClipsRow]:
     """Clips by sort and format: where a machine mixes formats, each has its own row."""
     clips = sorted((clip for path in evidence.manifests for clip in read_manifest(path)), key=_cell)
     for (machine, split, domain, label, channels, sample_rate), group in groupby(clips, key=_cell):
         seconds = [clip.frames / clip.sample_rate for clip in group]
-        lengths = (f"{min(seconds):.3f}", f"{max(seconds):.3f}")
-        yield (evidence.suite, machine, split, domain, label, len(seconds), channels, sample_rate, *lengths)
+        shape = (len(seconds), channels, sample_rate, min(seconds), max(seconds))
+        yield ClipsRow(evidence.suite, machine, split, domain, label, *shape)
 
 
 def _cell(clip: Clip) -> tuple[str, str, str, str, int, int]:
     return clip.machine, clip.split, clip.domain or "", clip.label or "", clip.channels, clip.sample_rate
 
 
-def scored_clip_rows(suite: str, labels: Labels) -> Iterator[Row]:
+def scored_clip_rows(suite: str, labels: Labels) -> Iterator[ClipsRow]:
     """Test clips of a suite without recordings, by what the score tables know; their format is unknown."""
     for machine, clips in sorted(labels.items()):
-        for sort, count in sorted(Counter(clips.values()).items()):
-            yield (suite, machine, "test", *sort, count, "", "", "", "")
+        for (domain, label), count in sorted(Counter(clips.values()).items()):
+            yield ClipsRow(suite, machine, "test", domain, label, count, None, None, None, None)
 
 
-def model_rows(evidence: Evidence) -> list[Row]:
+def model_rows(evidence: Evidence) -> list[ModelRow]:
     """One row for each model behind the branches of the suite, with its weights' digest where there is one for all."""
     facts = _facts(evidence.notes)
     used: dict[str, list[str]] = {}
@@ -50,9 +59,10 @@ def model_rows(evidence: Evidence) -> list[Row]:
         digests = {p.get("weights_digest", "")[:16] for p in provenance}
         digest = digests.pop() if len(digests) == 1 else "one per machine"
         state = trained.pop() if len(trained) == 1 else "unknown"
-        names = " ".join(sorted(set(branches)))
+        names = tuple(sorted(set(branches)))
         licence = licence_of(ModelName.parse(model).model, evidence.config["models"])
-        rows.append((evidence.suite, model, settings["kind"], state, _describe(settings), digest, names, licence))
+        facts_of = (settings["kind"], state, _describe(settings), digest, names, licence)
+        rows.append(ModelRow(evidence.suite, model, *facts_of))
     return rows
 
 
@@ -62,24 +72,25 @@ def _describe(settings: Mapping[str, Any]) -> str:
     return "; ".join(f"{key} {value}" for key, value in shown.items()) or "score tables made elsewhere"
 
 
-def note_rows(evidence: Evidence) -> list[Row]:
+def note_rows(evidence: Evidence) -> list[NoteRow]:
+    """What was reduced, left out or fixed, in no order."""
+    suite = evidence.suite
     rows = [
-        (evidence.suite, branch, model, machine, note)
+        NoteRow(suite, branch, model, machine, note)
         for branch, model, machine, fact in _facts(evidence.notes)
         for note in fact["notes"]
     ]
-    rows += [(evidence.suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
+    rows += [NoteRow(suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
     systems = {evaluation["name"] for evaluation in evidence.evaluations if evaluation["kind"] == "system"}
     fixed = [name for name in systems if evidence.config["systems"][name].get("weights")]
-    return sorted(rows + [(evidence.suite, name, "", "", FIXED_WEIGHTS) for name in fixed])
+    return rows + [NoteRow(suite, name, "", "", FIXED_WEIGHTS) for name in fixed]
 
 
-def log_rows(evidence: Evidence, file_name: str, table: str) -> Iterator[Row]:
-    """The logs of all adapted models, one behind the other, in the columns of the table."""
+def log_rows(evidence: Evidence, file_name: str, row_type: type[Log]) -> Iterator[Log]:
+    """The logs of all adapted models, one behind the other: their columns, behind suite and model."""
     for folder in sorted(map(Path, evidence.adapters)):
-        with (folder / file_name).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                yield (evidence.suite, folder.name, *(row[column] for column in HEADERS[table][2:]))
+        remake = f"remove {folder} and train the model again"
+        yield from read_rows(folder / file_name, row_type, remake, suite=evidence.suite, model=folder.name)
 
 
 def _facts(paths: Sequence[str]) -> list[tuple[str, str, str, dict[str, Any]]]:

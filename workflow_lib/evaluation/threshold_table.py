@@ -5,16 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from workflow_lib.csv_rows import cells, write_rows
 from workflow_lib.errors import UserError
-from workflow_lib.files import write_csv
+from workflow_lib.evaluation.evidence_rows import ThresholdRow
+from workflow_lib.evaluation.labelled_entries import identity_of
 from workflow_lib.fusion.fold_file import StoredFold, read_fold
 from workflow_lib.scoring.score_file import read_normal_scores
 from workflow_lib.scoring.thresholds import Threshold, decision_threshold
 
-HEADER = (
-    *("suite", "protocol", "kind", "name", "seed", "untrained", "machine"),
-    *("method", "quantile", "threshold", "normal_clips", "note"),
-)
 OWN_SCORES = "normal scores of {} are of clips that its network was trained on"  # no self-exclusion there
 
 
@@ -27,22 +25,21 @@ def write_thresholds(
     """
     autoencoders = {name for name, model in config["models"].items() if model["kind"] == "autoencoder"}
     seen = {name for name, branch in config["branches"].items() if branch.get("model") in autoencoders}
-    write_csv(path, HEADER, sorted(_rows(evaluations, settings, seen)))
+    write_rows(path, ThresholdRow, sorted(_rows(evaluations, settings, seen), key=cells))
 
 
 def _rows(
     evaluations: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], seen: Set[str]
-) -> Iterator[tuple[object, ...]]:
+) -> Iterator[ThresholdRow]:
     for evaluation in evaluations:
         for machine, paths in evaluation["normal"].items():
             fold = read_fold(evaluation["folds"][machine]) if machine in evaluation["folds"] else None
             threshold = machine_threshold(paths, fold, machine, settings)
-            value = "" if math.isnan(threshold.value) else repr(threshold.value)
             own = [branch for branch in _used(paths, fold) if branch in seen]
-            known = OWN_SCORES.format(", ".join(own)) if own and value else ""
+            known = OWN_SCORES.format(", ".join(own)) if own and not math.isnan(threshold.value) else ""
             note = "; ".join(filter(None, (threshold.note, known)))
-            how = (settings["method"], settings["quantile"], value, threshold.normal_clips, note)
-            yield (*_identity(evaluation), machine, *how)
+            how = (settings["method"], settings["quantile"], threshold.value, threshold.normal_clips, note)
+            yield ThresholdRow(*identity_of(evaluation), machine, *how)
 
 
 def machine_threshold(
@@ -67,8 +64,3 @@ def machine_threshold(
 def _used(paths: Mapping[str, str], fold: StoredFold | None) -> list[str]:
     """The branches behind a machine's scores: in nested_lomo the candidates that its fold chose."""
     return list(paths) if fold is None else list(dict.fromkeys(c.candidate for c in fold.choices.values()))
-
-
-def _identity(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
-    untrained = "yes" if evaluation["untrained"] else "no"
-    return (*(evaluation[key] for key in ("suite", "protocol", "kind", "name", "seed")), untrained)

@@ -1,14 +1,14 @@
-"""How sure the figures are: intervals of Omega, paired differences, and the spread over seeds."""
+"""Intervals of Omega, paired differences and the spread over seeds."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, groupby
 from math import isnan
 
+from workflow_lib.csv_rows import cells
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation.bootstrap import Difference, Resampled, Resampling, resample
-from workflow_lib.evaluation.columns import Row
-from workflow_lib.evaluation.figures import figure
-from workflow_lib.evaluation.labelled_entries import Entry
+from workflow_lib.evaluation.bootstrap import Difference, Resampling, resample
+from workflow_lib.evaluation.evidence_rows import DifferenceRow, NoteRow, SeedsRow, UncertaintyRow
+from workflow_lib.evaluation.labelled_entries import LabelledEntry
 from workflow_lib.evaluation.seeds import omega_over_seeds
 
 NAN = float("nan")
@@ -17,42 +17,38 @@ Pair = tuple[int, int]  # places of two entries
 
 
 def uncertainty_rows(
-    entries: Sequence[Entry], resampling: Resampling
-) -> tuple[list[Row], list[Row], list[tuple[str, str]]]:
-    """Rows of uncertainty.csv and differences.csv, and (name, note) for every pair that could not be compared."""
+    entries: Sequence[LabelledEntry], resampling: Resampling
+) -> tuple[list[UncertaintyRow], list[DifferenceRow], list[NoteRow]]:
+    """Rows of uncertainty.csv and differences.csv, and a note for every pair that could not be compared."""
     resampled = resample([entry.result for entry in entries], resampling)
-    intervals = [
-        (*entry.identity, *_interval_cells(one), resampling.replicates, resampling.seed)
-        for entry, one in zip(entries, resampled, strict=True)
-    ]
+    drawn = (resampling.replicates, resampling.seed)
+    intervals = []
+    for entry, one in zip(entries, resampled, strict=True):
+        found = one.interval()
+        intervals.append(UncertaintyRow(*entry.identity, found.omega, found.low, found.high, resampling.level, *drawn))
     rows, notes = [], []
     for a, b in _pairs(entries):
         try:
-            found = resampled[a].minus(resampled[b])
+            change = resampled[a].minus(resampled[b])
         except UserError as error:
-            found = UNDEFINED
-            notes.append((entries[a].result.name, f"no paired difference: {error}"))
-        rows.append(_difference_row(entries[a], entries[b], found, resampling))
-    return sorted(intervals), sorted(rows), sorted(notes)
+            change = UNDEFINED
+            notes.append(NoteRow(entries[a].suite, entries[a].result.name, "", "", f"no paired difference: {error}"))
+        rows.append(_difference_row(entries[a], entries[b], change, resampling))
+    return sorted(intervals, key=cells), sorted(rows, key=cells), notes
 
 
-def seed_rows(entries: Sequence[Entry]) -> list[Row]:
+def seed_rows(entries: Sequence[LabelledEntry]) -> list[SeedsRow]:
     """Omega of each entry as mean and sample standard deviation over the seeds of adapted models."""
     rows = []
     for (suite, protocol, kind, name), group in groupby(entries, key=lambda entry: entry.identity[:4]):
         of_entry = list(group)
         found = omega_over_seeds([entry.result for entry in of_entry])
-        head = (suite, protocol, kind, name, _untrained(of_entry))
-        rows.append((*head, found.seeds, figure(found.mean), figure(found.sd)))
-    return sorted(rows)
+        untrained = any(entry.untrained for entry in of_entry)
+        rows.append(SeedsRow(suite, protocol, kind, name, untrained, found.seeds, found.mean, found.sd))
+    return sorted(rows, key=cells)
 
 
-def _interval_cells(one: Resampled) -> tuple[str, ...]:
-    found = one.interval()
-    return (*map(figure, (found.omega, found.low, found.high)), repr(one.resampling.level))
-
-
-def _pairs(entries: Sequence[Entry]) -> Iterator[Pair]:
+def _pairs(entries: Sequence[LabelledEntry]) -> Iterator[Pair]:
     """All pairs of systems and all pairs of branches of one protocol, and each system with its best branch."""
     for protocol in sorted({entry.result.protocol for entry in entries}):
         places = [place for place, entry in enumerate(entries) if entry.result.protocol == protocol]
@@ -63,12 +59,12 @@ def _pairs(entries: Sequence[Entry]) -> Iterator[Pair]:
         yield from dict.fromkeys(_pairs_with_best(entries, places, systems))
 
 
-def _seeds_agree(entries: Sequence[Entry], a: int, b: int) -> bool:
+def _seeds_agree(entries: Sequence[LabelledEntry], a: int, b: int) -> bool:
     """Adapted models of one seed are compared with each other, and what has no seed with each of them."""
     return entries[a].result.seed == entries[b].result.seed or "" in (entries[a].result.seed, entries[b].result.seed)
 
 
-def _pairs_with_best(entries: Sequence[Entry], places: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:
+def _pairs_with_best(entries: Sequence[LabelledEntry], places: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:
     """By seed, the systems of that seed and those without one, each with the best branch among the same."""
     seeds = sorted({entries[place].result.seed for place in places} - {""}) or [""]
     for seed in seeds:
@@ -77,20 +73,15 @@ def _pairs_with_best(entries: Sequence[Entry], places: Sequence[int], systems: S
         yield from ((system, best) for system in systems if best is not None and system in here)
 
 
-def _best_branch(entries: Sequence[Entry], places: Sequence[int]) -> int | None:
+def _best_branch(entries: Sequence[LabelledEntry], places: Sequence[int]) -> int | None:
     """The branch of the highest Omega, of equal ones the first; None where none has a defined one."""
     results = {place: entries[place].result for place in places}
     defined = [place for place, one in results.items() if one.kind == "branch" and not isnan(one.omega)]
     return max(defined, key=lambda place: results[place].omega, default=None)
 
 
-def _difference_row(a: Entry, b: Entry, found: Difference, resampling: Resampling) -> Row:
-    first, second = a.result, b.result
-    names = (first.kind, first.name, first.seed, second.kind, second.name, second.seed, _untrained((a, b)))
-    interval = (*map(figure, (found.difference, found.low, found.high)), repr(resampling.level))
+def _difference_row(a: LabelledEntry, b: LabelledEntry, found: Difference, resampling: Resampling) -> DifferenceRow:
+    pair = (*a.identity[2:5], *b.identity[2:5])
+    interval = (found.difference, found.low, found.high, resampling.level, found.same_sign)
     counts = (resampling.replicates, resampling.seed)
-    return (a.suite, first.protocol, *names, *interval, figure(found.same_sign), *counts)
-
-
-def _untrained(entries: Sequence[Entry]) -> str:
-    return "yes" if any(entry.untrained == "yes" for entry in entries) else "no"
+    return DifferenceRow(*a.identity[:2], *pair, a.untrained or b.untrained, *interval, *counts)

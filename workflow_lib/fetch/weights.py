@@ -135,6 +135,7 @@ def _from_hub(published: Published, path: Path, fetch: Mapping[str, Any]) -> Non
 
     set_client_factory(lambda: httpx2.Client(event_hooks={"request": [check]}, follow_redirects=True))
     constants.HF_HUB_DISABLE_XET = True  # a protocol of its own, with hosts that nothing checks
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # requests more than the file
     folder = path.with_suffix(".folder")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     try:

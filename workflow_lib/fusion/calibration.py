@@ -1,15 +1,16 @@
-"""Calibration of branches: a robust sigmoid each, from the pooled scores of machines (paper, Eq. 4)."""
+"""Calibration: one robust sigmoid per branch, from the pooled scores of machines (paper, Eq. 4)."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from workflow_lib.errors import UserError
-from workflow_lib.scoring.score_table import BranchScores
+from workflow_lib.scoring.score_table import AlignedScores
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class RobustSigmoid:
     iqr: float
 
     @classmethod
-    def fit(cls, scores: ArrayLike) -> "RobustSigmoid":
+    def fit(cls, scores: ArrayLike) -> Self:
         """Median and interquartile range (linear interpolation) of finite scores of any shape; UserError if none."""
         scores = np.asarray(scores, dtype=np.float64).ravel()
         if not scores.size or not np.isfinite(scores).all():
@@ -42,8 +43,8 @@ class RobustSigmoid:
             return expit(offset / self.iqr)
 
 
-def fit_calibration(machines: Mapping[str, BranchScores], branches: Sequence[str]) -> dict[str, RobustSigmoid]:
-    """Sigmoid of each branch from the pooled scores of all machines; labels are not looked at."""
+def fit_calibration(machines: Mapping[str, AlignedScores], branches: Sequence[str]) -> dict[str, RobustSigmoid]:
+    """Sigmoid of each branch from the pooled scores of all machines; labels are not read."""
     pooled = np.concatenate([scores.score for scores in machines.values()], axis=1)
     calibration = {branch: RobustSigmoid.fit(scores) for branch, scores in zip(branches, pooled, strict=True)}
     for branch, sigmoid in calibration.items():
@@ -54,6 +55,6 @@ def fit_calibration(machines: Mapping[str, BranchScores], branches: Sequence[str
     return calibration
 
 
-def calibrated(scores: BranchScores, calibration: Mapping[str, RobustSigmoid]) -> NDArray[np.float64]:
+def calibrated(scores: AlignedScores, calibration: Mapping[str, RobustSigmoid]) -> NDArray[np.float64]:
     """Calibrated scores (branches, n)."""
     return np.stack([calibration[branch](row) for branch, row in zip(scores.branches, scores.score, strict=True)])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from workflow_lib.errors import UserError
-from workflow_lib.fusion.cross_fit import Fold, Tables, fit_fold
+from workflow_lib.fusion.cross_fit import Tables
 from workflow_lib.fusion.weight_grid import BETTER_BY
 from workflow_lib.scoring.score_table import ScoreTable
 
@@ -24,14 +24,6 @@ class Choice:
 
     candidate: str
     omega: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class NestedFold:
-    """One machine scored by a fusion whose candidates, calibration and weights were chosen without it."""
-
-    fold: Fold
-    choices: Mapping[str, Choice]
 
 
 def choose_candidates(tables: Tables, candidates: Candidates) -> dict[str, Choice]:
@@ -48,35 +40,13 @@ def chosen_tables(tables: Mapping[str, Any], choices: Mapping[str, Choice]) -> d
     return {branch: tables[choice.candidate] for branch, choice in choices.items()}
 
 
-def fit_nested_fold(
-    selection: Tables,
-    held_out: Mapping[str, Any],
-    machine: str,
-    candidates: Candidates,
-    step: float = 0.1,
-    *,
-    search: str = "grid",
-) -> NestedFold:
-    """Choose candidates, calibration and weights on the selection machines, then score and measure the held-out one.
-
-    selection: machine -> candidate -> score table; held_out: candidate -> score table of `machine`. Where models are
-    adapted, the selection tables must come from models that heard neither the held-out machine nor the one scored.
-    """
-    choices = choose_candidates(selection, candidates)
-    tables = {name: chosen_tables(of_machine, choices) for name, of_machine in selection.items()}
-    judged, protocol = chosen_tables(held_out, choices), "nested_lomo"
-    return NestedFold(
-        fit_fold(tables, judged, machine, list(candidates), step, search=search, protocol=protocol), choices
-    )
-
-
 def _choose(tables: Tables, branch: str, names: Sequence[str]) -> Choice:
     if len(names) == 1:
         return Choice(names[0], {})
     omega = {name: _defined_omega([of_machine[name] for of_machine in tables.values()]) for name in names}
     if np.isnan(list(omega.values())).all():
-        told = f"no figure is defined on {', '.join(tables)}"
-        raise UserError(f"{branch}: {told}: a choice among candidates needs normal and anomalous test clips")
+        advice = "a choice among candidates needs normal and anomalous test clips"
+        raise UserError(f"{branch}: no figure is defined on {', '.join(tables)}: {advice}")
     best = names[0]
     for name in names[1:]:
         if omega[name] > omega[best] + BETTER_BY:

@@ -4,7 +4,7 @@ Weights are chosen by the grid (`weight_grid`) or by a linear program (`linear_p
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,35 +12,24 @@ from numpy.typing import NDArray
 
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fusion.calibration import RobustSigmoid, calibrated, fit_calibration
-from workflow_lib.fusion.linear_program import Cell, auc_cells, program_weights
-from workflow_lib.fusion.weight_grid import Levels, first_best, fused, grid_scores, simplex_grid
+from workflow_lib.fusion.linear_program import auc_cells, program_weights
+from workflow_lib.fusion.weight_grid import first_best, fused, grid_scores, simplex_grid
 from workflow_lib.metrics import MachineMetrics, official_score
 from workflow_lib.scoring.result import Result, known_protocol, one_protocol
-from workflow_lib.scoring.score_table import BranchScores, ScoreTable, align_branches
+from workflow_lib.scoring.score_table import AlignedScores, ScoreTable, align_branches
 
-__all__ = [
-    "CrossFit",
-    "Fold",
-    "Fusion",
-    "RobustSigmoid",
-    "calibrate",
-    "cross_fit",
-    "fit_fold",
-    "fit_fusion",
-    "simplex_grid",
-]
 FOLD_PROTOCOLS = ("cross_fitted", "nested_lomo")
 SEARCHES = ("grid", "linear_program")  # how weights are chosen
 FIXED = "fixed"  # weights that were given, not chosen
 
-Tables = Mapping[str, Mapping[str, Any]]  # machine -> branch -> score table, or machine -> BranchScores
+Tables = Mapping[str, Mapping[str, Any]]  # machine -> branch -> score table
 
 
 @dataclass(frozen=True)
 class Fusion:
     """Weights and calibration chosen on `machines`; `selection_score` is Omega of the fused score on them.
 
-    `search` is how the weights were chosen ("fixed": they were given), `step` the grid's, None without a grid.
+    `search` is how the weights were chosen ("fixed": they were given), `step` the step of the grid, None without one.
     """
 
     branches: tuple[str, ...]
@@ -54,7 +43,7 @@ class Fusion:
 
     def apply(self, tables: Mapping[str, Any], machine: str = "machine") -> ScoreTable:
         """Fused scores of one machine (tables: branch -> score table), labelled or not; its name is for messages."""
-        scores = aligned(tables, self.branches, machine)
+        scores = align_branches(tables, self.branches, machine)
         weights = np.array([[self.weights[branch] for branch in self.branches]])
         return scores.with_score(fused(calibrated(scores, self.calibration), weights)[0])
 
@@ -65,8 +54,10 @@ class Fusion:
         """
         chose = [machine for machine in tables if machine in self.machines]
         if self.protocol != "complete_dev" and chose:
-            told = f"{', '.join(chose)} chose this fusion and cannot be judged by it under {self.protocol}"
-            raise UserError(f"{name}: {told}: give the held-out machine, or fit under complete_dev")
+            raise UserError(
+                f"{name}: {', '.join(chose)} chose this fusion and cannot be judged by it under {self.protocol}: give "
+                "the held-out machine, or fit under complete_dev"
+            )
         scored = {machine: self.apply(of_machine, machine) for machine, of_machine in tables.items()}
         return Result("system", name, self.protocol, seed, scored)
 
@@ -95,11 +86,6 @@ class Fold:
         """Calibration of the other machines' pooled test scores."""
         return self.fusion.calibration
 
-    @property
-    def selection_score(self) -> float:
-        """Omega of the chosen weights on the other machines."""
-        return self.fusion.selection_score
-
 
 @dataclass(frozen=True)
 class CrossFit:
@@ -124,7 +110,7 @@ class CrossFit:
 
 
 def calibrate(tables: Tables, branches: Sequence[str]) -> dict[str, RobustSigmoid]:
-    """Sigmoid of each branch from the pooled scores of all machines given; labels are not looked at."""
+    """Sigmoid of each branch from the pooled scores of all machines given; labels are not read."""
     return fit_calibration(_aligned_machines(tables, branches), branches)
 
 
@@ -144,19 +130,23 @@ def fit_fusion(
     clips do not define are left out of the choice, with a warning. UserError: no machine, tables that do not fit
     together, unknown labels.
     """
-    machines = _aligned_machines(tables, branches)
+    return _fit(_aligned_machines(tables, branches), step, search, known_protocol(protocol))
+
+
+def _fit(machines: Mapping[str, AlignedScores], step: float, search: str, protocol: str) -> Fusion:
+    branches = next(iter(machines.values())).branches
     calibration = fit_calibration(machines, branches)
     levels = {machine: _labelled_levels(scores, calibration) for machine, scores in machines.items()}
     weights, omega = _choose(levels, step, search)
     return Fusion(
-        branches=tuple(branches),
+        branches=branches,
         weights=dict(zip(branches, weights.tolist(), strict=True)),
         calibration=calibration,
         selection_score=omega,
         step=step if search == "grid" else None,
         machines=tuple(machines),
         search=search,
-        protocol=known_protocol(protocol),
+        protocol=protocol,
     )
 
 
@@ -215,7 +205,7 @@ def cross_fit(
     fusions = {}
     for fold in dict.fromkeys(fold_of.values()):
         selection = {machine: scores for machine, scores in machines.items() if fold_of[machine] != fold}
-        fusions[fold] = fit_fusion(selection, branches, step, search=search, protocol="cross_fitted")
+        fusions[fold] = _fit(selection, step, search, "cross_fitted")
     return CrossFit({m: _judged(fusions[fold], held_out_tables[m], m) for m, fold in fold_of.items()})
 
 
@@ -227,48 +217,33 @@ def selection_omega(tables: Tables, fusion: Fusion) -> float:
     return float(grid_scores(levels, weights)[0])
 
 
-def _choose(levels: Mapping[str, Levels], step: float, search: str) -> tuple[NDArray[np.float64], float]:
+def _choose(levels: Mapping[str, AlignedScores], step: float, search: str) -> tuple[NDArray[np.float64], float]:
     """Weights (b,) and their Omega on the machines."""
     if search not in SEARCHES:
         raise UserError(f"there is no search {search!r} for weights: {nearest(search, SEARCHES)}")
     if search == "linear_program":
-        weights = program_weights(_cells(levels))
+        machines = [scores for _, scores in sorted(levels.items())]
+        cells = [cell for m in machines for cell in auc_cells(m.score, m.anomaly, m.domain).values()]
+        if not cells:
+            raise UserError(f"no AUC is defined on {', '.join(levels)}: weights need normal and anomalous test clips")
+        weights = program_weights(cells)
         return weights, float(grid_scores(levels, weights[None])[0])
-    grid = simplex_grid(len(next(iter(levels.values())).level), step)
+    grid = simplex_grid(len(next(iter(levels.values())).branches), step)
     omega = grid_scores(levels, grid)
     best = first_best(omega)
     return grid[best], float(omega[best])
 
 
-def _cells(levels: Mapping[str, Levels]) -> list[Cell]:
-    """The clips of every official AUC that the machines define, by machine name whatever their order."""
-    cells = [
-        cell
-        for _, of_machine in sorted(levels.items())
-        for cell in auc_cells(of_machine.level, of_machine.anomaly, of_machine.domain).values()
-    ]
-    if not cells:
-        raise UserError(f"no AUC is defined on {', '.join(levels)}: weights need normal and anomalous test clips")
-    return cells
-
-
-def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, BranchScores]:
+def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, AlignedScores]:
     """Every machine's branches side by side; UserError for no machine, no branch or a branch named twice."""
     if not tables:
         raise UserError("fusion needs the score tables of at least one machine; there is none")
     if isinstance(branches, str) or not branches or len(set(branches)) != len(branches):
         raise UserError(f"fusion needs a list of different branches, not {branches!r}")
-    return {machine: aligned(of_machine, branches, machine) for machine, of_machine in tables.items()}
+    return {machine: align_branches(of_machine, branches, machine) for machine, of_machine in tables.items()}
 
 
-def aligned(tables: Mapping[str, Any] | BranchScores, branches: Sequence[str], machine: str) -> BranchScores:
-    """Branches side by side, aligned now unless they already are."""
-    if isinstance(tables, BranchScores) and tables.branches == tuple(branches):
-        return tables
-    return align_branches(tables, branches, machine)
-
-
-def _labelled_levels(scores: BranchScores, calibration: Mapping[str, RobustSigmoid]) -> Levels:
+def _labelled_levels(scores: AlignedScores, calibration: Mapping[str, RobustSigmoid]) -> AlignedScores:
     """Calibrated scores with their labels; UserError that names clips whose label or domain is unknown."""
-    scores.with_score(scores.score[0]).metrics()
-    return Levels(calibrated(scores, calibration), scores.anomaly, scores.domain)
+    scores.with_score(scores.score[0]).check_labels()
+    return replace(scores, score=calibrated(scores, calibration))

@@ -16,25 +16,24 @@ DIGITS = 6  # of the weights: CBC prints eight significant ones
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class AucPairs:
     """Clips that one official AUC pairs: anomalous (b, n) of both domains, normal (b, m) of one; calibrated levels."""
 
     anomalous: NDArray[np.float64]
     normal: NDArray[np.float64]
 
 
-def auc_cells(levels: NDArray[np.float64], anomaly: NDArray[np.float64], domain: NDArray[np.str_]) -> dict[str, Cell]:
+def auc_cells(
+    levels: NDArray[np.float64], anomaly: NDArray[np.float64], domain: NDArray[np.str_]
+) -> dict[str, AucPairs]:
     """Levels (b, n) and labels (n,) of a machine -> by domain the clips its AUC pairs, where there are pairs."""
-    cells = {d: Cell(levels[:, anomaly == 1], levels[:, (anomaly == 0) & (domain == d)]) for d in ("source", "target")}
+    cells = {
+        d: AucPairs(levels[:, anomaly == 1], levels[:, (anomaly == 0) & (domain == d)]) for d in ("source", "target")
+    }
     return {d: cell for d, cell in cells.items() if cell.anomalous.size and cell.normal.size}
 
 
-def ranking_loss(cells: Sequence[Cell], weights: NDArray[np.float64], margin: float = MARGIN) -> float:
-    """The objective of `program_weights` at given weights (b,)."""
-    return float(np.mean([_supporting_plane(cell, weights, margin)[2] for cell in cells]))
-
-
-def program_weights(cells: Sequence[Cell], margin: float = MARGIN) -> NDArray[np.float64]:
+def program_weights(cells: Sequence[AucPairs], margin: float = MARGIN) -> NDArray[np.float64]:
     """The simplex weights (b,) of the least ranking loss; every cell, a machine's AUC, weighs alike.
 
     minimise   mean over cells c of  1 / |P_c|  sum over (i, j) in P_c of  xi_ij
@@ -42,10 +41,14 @@ def program_weights(cells: Sequence[Cell], margin: float = MARGIN) -> NDArray[np
     where P_c are the pairs of an anomalous clip i and a normal clip j of the cell and g_b(i) is a calibrated score.
 
     Solved exactly without one row per pair: the sum of a cell's slacks is the maximum over sets S of its pairs of
-    sum over S of (margin - ...), so the program holds one slack per cell and a row for each S that was met; rows are
-    added until every slack equals its cell's loss. UserError if CBC does not say "Optimal".
+    sum over S of (margin - ...), so the program holds one slack per cell and a row for each S that was found; rows are
+    added until every slack equals its cell's loss. UserError if CBC finds no optimum.
     """
-    program, weights, slacks = _first_program(len(cells), len(cells[0].normal))
+    program = pulp.LpProblem("weights", pulp.LpMinimize)
+    weights = [pulp.LpVariable(f"w{b:04d}", 0, 1) for b in range(len(cells[0].normal))]
+    slacks = [pulp.LpVariable(f"xi{c:04d}", 0) for c in range(len(cells))]
+    program += pulp.lpSum(slacks) * (1.0 / len(cells))
+    program += pulp.lpSum(weights) == 1
     planes: list[list[tuple[float, NDArray[np.float64]]]] = [[(0.0, np.zeros(len(weights)))] for _ in cells]
     for _ in range(MAX_ROUNDS):
         found = _solved(program, weights)
@@ -59,16 +62,6 @@ def program_weights(cells: Sequence[Cell], margin: float = MARGIN) -> NDArray[np
         if not loose:
             return _rounded(found)
     raise UserError(f"the linear program of the weights was not solved in {MAX_ROUNDS} rounds: use `search: grid`")
-
-
-def _first_program(n_cells: int, n_branches: int) -> tuple[pulp.LpProblem, list, list]:
-    """The program without a row of any pair, its weights and its slacks."""
-    program = pulp.LpProblem("weights", pulp.LpMinimize)
-    weights = [pulp.LpVariable(f"w{b:04d}", 0, 1) for b in range(n_branches)]
-    slacks = [pulp.LpVariable(f"xi{c:04d}", 0) for c in range(n_cells)]
-    program += pulp.lpSum(slacks) * (1.0 / n_cells)
-    program += pulp.lpSum(weights) == 1
-    return program, weights, slacks
 
 
 def _solved(program: pulp.LpProblem, weights: Sequence[pulp.LpVariable]) -> NDArray[np.float64]:
@@ -87,7 +80,7 @@ def _solved(program: pulp.LpProblem, weights: Sequence[pulp.LpVariable]) -> NDAr
 
 
 def _supporting_plane(
-    cell: Cell, weights: NDArray[np.float64], margin: float
+    cell: AucPairs, weights: NDArray[np.float64], margin: float
 ) -> tuple[float, NDArray[np.float64], float]:
     """(constant, slope (b,), loss): loss(w) >= constant - slope @ w for all w, equal at the given weights (b,)."""
     difference = (weights @ cell.anomalous)[:, None] - (weights @ cell.normal)[None, :]
@@ -99,7 +92,7 @@ def _supporting_plane(
 
 def _rounded(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights (b,) to DIGITS decimals with sum 1; the largest one takes what is left."""
-    rounded = np.round(np.clip(weights, 0, 1), DIGITS)
+    rounded = np.clip(weights, 0, 1).round(DIGITS)
     largest = int(np.argmax(rounded))
     rounded[largest] = round(1 - float(np.delete(rounded, largest).sum()), DIGITS)
     return rounded

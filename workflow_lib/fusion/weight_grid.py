@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
@@ -11,20 +10,12 @@ from numpy.typing import NDArray
 
 from workflow_lib.errors import UserError
 from workflow_lib.metrics import blocks, column_metrics
+from workflow_lib.scoring.score_table import AlignedScores
 
 log = logging.getLogger(__name__)
 
 BETTER_BY = 1e-12  # a later grid point wins only if it is better by more than this
 FUSED_ELEMENTS = 1 << 18  # fused scores held at once: bounds the memory of a fine grid
-
-
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """Calibrated scores (branches, n) of one machine's clips with their labels (n,), all of them known."""
-
-    level: NDArray[np.float64]
-    anomaly: NDArray[np.float64]
-    domain: NDArray[np.str_]
 
 
 def simplex_grid(n_branches: int, step: float = 0.1) -> NDArray[np.float64]:
@@ -37,7 +28,7 @@ def simplex_grid(n_branches: int, step: float = 0.1) -> NDArray[np.float64]:
         raise UserError(f"the grid step is {step}: it must divide 1 without remainder, as 0.1 and 0.05 do")
     if n_branches < 1:
         raise UserError("a weight grid needs at least one branch")
-    # Every choice of n - 1 bars among the stars and bars is one point, and combinations come in the points' order.
+    # Stars and bars: every choice of n - 1 bars is one point, and combinations come in the points' order.
     n_bars, n_places = n_branches - 1, n_steps + n_branches - 1
     bars = np.empty((comb(n_places, n_bars), n_branches + 1), dtype=np.int64)
     bars[:, 0], bars[:, -1] = -1, n_places
@@ -58,11 +49,11 @@ def fused(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[
     return total
 
 
-def grid_scores(machines: Mapping[str, Levels], grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Omega of every grid point over the machines' defined figures: (g,)."""
+def grid_scores(machines: Mapping[str, AlignedScores], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Omega of every grid point over the defined figures of machines with calibrated scores and known labels: (g,)."""
     n_figures, inverse_sum = 0, np.zeros(len(grid))
-    for machine, levels in machines.items():
-        for figure in _defined_figures(machine, levels, grid):
+    for machine, scores in machines.items():
+        for figure in _defined_figures(machine, scores, grid):
             n_figures += 1
             with np.errstate(divide="ignore"):  # a figure of 0 makes the harmonic mean 0
                 inverse_sum += 1.0 / figure
@@ -71,14 +62,14 @@ def grid_scores(machines: Mapping[str, Levels], grid: NDArray[np.float64]) -> ND
     return n_figures / inverse_sum
 
 
-def _defined_figures(machine: str, levels: Levels, grid: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+def _defined_figures(machine: str, scores: AlignedScores, grid: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     """The figures (g,) of one machine that its labels define, for all grid points."""
     figures = np.empty((3, len(grid)))
-    for points in blocks(len(grid), levels.level.shape[1], FUSED_ELEMENTS):
-        scores = fused(levels.level, grid[points])
-        figures[:, points] = column_metrics(scores.T, levels.anomaly, levels.domain).figures
+    for points in blocks(len(grid), len(scores.clip), FUSED_ELEMENTS):
+        fused_scores = fused(scores.score, grid[points])
+        figures[:, points] = column_metrics(fused_scores.T, scores.anomaly, scores.domain)
     for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
-        if np.isnan(figure).any():  # depends on the labels alone, so on all grid points alike
+        if np.isnan(figure).any():  # by the labels alone, hence at all grid points
             log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)
         else:
             yield figure

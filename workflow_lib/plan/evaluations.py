@@ -41,9 +41,7 @@ class Evaluations:
             suite: [
                 self.line(suite, kind, name, protocol, seed)
                 for kind, name, protocol in self.scores.reported.entries(suite)
-                for seed in self.scores.reported.seeds(
-                    list(self.scores.reported.candidates(kind, name, suite, protocol))
-                )
+                for seed in self.scores.reported.seeds(kind, name)
             ]
             for suite in self.scores.models.suites
         }
@@ -114,7 +112,3 @@ class Evaluations:
             return []
         names = {folder.split("/")[-2] for folder in self._folders[suite]}
         return sorted(fill(scores.paths.adapter, suite=suite, model=n) for n in names if ModelName.parse(n).seed)
-
-    def report_tables(self, wildcards: Any) -> list[str]:
-        """Table folders of all suites that are run."""
-        return [fill(self.scores.paths.tables, suite=suite) for suite in self.scores.run_suites]

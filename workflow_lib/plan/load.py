@@ -36,7 +36,9 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
     run_suites = _chosen_suites(written, defaults)
     needed = [s for name in run_suites for s in (name, config["suites"][name]["select_on"]) if s]
     folders = {name: branch["scores"] for name, branch in config["branches"].items() if "scores" in branch}
-    used = {name: folder for name, folder in folders.items() if name in _wanted_branches(config)}
+    run = config["run"]
+    wanted = {*run["branches"], *(b for s in run["systems"] for b in config["systems"][s]["branches"])}
+    used = {name: folder for name, folder in folders.items() if name in wanted}
     suites, faults = {}, []
     for name in dict.fromkeys(needed):
         try:
@@ -84,13 +86,6 @@ def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
     reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.reported.left_out(suite)]
     advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
     return [*reasons, f"config: run: nothing is left to report on suite {suite}: {advice}"]
-
-
-def _wanted_branches(config: Mapping[str, Any]) -> set[str]:
-    return {
-        *config["run"]["branches"],
-        *(b for s in config["run"]["systems"] for b in config["systems"][s]["branches"]),
-    }
 
 
 def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:

@@ -41,6 +41,11 @@ class ModelName:
         return f"{self.model}@{scope}-{seed_word(self.seed)}"
 
 
+def scope_pattern(fold: str) -> str:
+    """Regular expression of all that follows the configuration's name in an adapted model's; fold: one of a fold."""
+    return rf"@(?:full|without-{fold}(?:\+{fold})*)-seed\d+"
+
+
 def seed_word(seed: str) -> str:
     """A seed as file names carry it: `seed13711`, or `noseed` for "" (no adapted model takes part)."""
     return f"seed{seed}" if seed else NO_SEED

@@ -1,153 +1,55 @@
 """Every path pattern of the workflow, once: a directory level per wildcard; logs and benchmarks mirror the results."""
 
-from dataclasses import dataclass
-
 NO_ONE = "none"  # "held out: none", the fold of a complete-development fusion
 
 
-@dataclass(frozen=True)
 class Paths:
-    """Patterns with Snakemake wildcards; `fill` puts values in."""
+    """Patterns with Snakemake wildcards below the folder of all results; `fill` puts values in."""
 
-    results: str
-
-    @property
-    def recordings(self) -> str:
-        """Root of a simulated suite."""
-        return f"{self.results}/{{suite}}/recordings"
-
-    @property
-    def simulated(self) -> str:
-        """Folder of one simulated machine."""
-        return f"{self.recordings}/{{machine}}"
-
-    @property
-    def archives(self) -> str:
-        """JSON: what is to be fetched for a suite."""
-        return f"{self.results}/{{suite}}/fetch/archives.json"
-
-    @property
-    def fetched(self) -> str:
-        """Says within one run that an archive is unpacked; after it the recordings themselves do."""
-        return f"{self.results}/{{suite}}/fetch/{{part}}/{{machine}}.txt"
-
-    @property
-    def manifest(self) -> str:
-        return f"{self.results}/{{suite}}/manifest/{{machine}}.csv"
-
-    @property
-    def clip_health(self) -> str:
-        """CSV: what each clip of one machine sounds like."""
-        return f"{self.results}/{{suite}}/health/{{machine}}.csv"
-
-    @property
-    def health(self) -> str:
-        """Folder of the health tables of a suite."""
-        return f"{self.results}/{{suite}}/check"
-
-    @property
-    def autoencoder(self) -> str:
-        return f"{self.results}/{{suite}}/autoencoders/{{model}}/{{machine}}.safetensors"
-
-    @property
-    def training_log(self) -> str:
-        return f"{self.results}/{{suite}}/autoencoders/{{model}}/{{machine}}.csv"
-
-    @property
-    def batch_values(self) -> str:
-        """CSV: scores of whole training batches, which the baseline fits its thresholds to."""
-        return f"{self.results}/{{suite}}/autoencoders/{{model}}/batches/{{machine}}.csv"
-
-    @property
-    def residuals(self) -> str:
-        """HDF5: residuals of one autoencoder and machine."""
-        return f"{self.results}/{{suite}}/residuals/{{model}}/{{machine}}.h5"
-
-    @property
-    def adapter(self) -> str:
-        """Folder of one adapted model, below the suite that it was trained on."""
-        return f"{self.results}/{{suite}}/adapters/{{model}}"
-
-    @property
-    def embeddings(self) -> str:
-        """HDF5: statistics of one encoder and machine."""
-        return f"{self.results}/{{suite}}/embeddings/{{model}}/{{machine}}.h5"
-
-    @property
-    def scores(self) -> str:
-        """Folder of the score tables that the branches of one model give one machine.
-
-        <branch>.csv, and <branch>.json: what was reduced, and the provenance.
-        """
-        return f"{self.results}/{{suite}}/scores/{{model}}/{{machine}}"
-
-    @property
-    def normal_scores(self) -> str:
-        """Folder of the scores of the normal training clips, <branch>.csv: thresholds come from them."""
-        return f"{self.results}/{{suite}}/normal_scores/{{model}}/{{machine}}"
+    def __init__(self, results: str) -> None:
+        self.results = results
+        suite = f"{results}/{{suite}}"
+        self.recordings = f"{suite}/recordings"  # root of a simulated suite
+        self.simulated = f"{suite}/recordings/{{machine}}"  # folder of one simulated machine
+        self.archives = f"{suite}/fetch/archives.json"  # what is to be fetched for a suite
+        self.fetched = f"{suite}/fetch/{{part}}/{{machine}}.txt"  # says within one run that an archive is unpacked
+        self.manifest = f"{suite}/manifest/{{machine}}.csv"
+        self.clip_health = f"{suite}/health/{{machine}}.csv"  # measurements of each clip of one machine
+        self.health = f"{suite}/check"  # folder of the health tables of a suite
+        self.autoencoder = f"{suite}/autoencoders/{{model}}/{{machine}}.safetensors"
+        self.training_log = f"{suite}/autoencoders/{{model}}/{{machine}}.csv"
+        # Scores of whole training batches, which the baseline fits its thresholds to.
+        self.batch_values = f"{suite}/autoencoders/{{model}}/batches/{{machine}}.csv"
+        self.residuals = f"{suite}/residuals/{{model}}/{{machine}}.h5"
+        self.adapter = f"{suite}/adapters/{{model}}"  # folder of one adapted model, of the suite it was trained on
+        self.embeddings = f"{suite}/embeddings/{{model}}/{{machine}}.h5"
+        # Folders: <branch>.csv, and <branch>.json with what was reduced and the provenance; <branch>.csv of the normal
+        # training clips, which thresholds come from; <system>/<seed>.json of one fold; <system>/<seed>.csv.
+        self.scores = f"{suite}/scores/{{model}}/{{machine}}"
+        self.normal_scores = f"{suite}/normal_scores/{{model}}/{{machine}}"
+        self.fusion = f"{suite}/fusion/{{protocol}}/{{held_out}}"
+        self.fused = f"{suite}/fused/{{protocol}}/{{machine}}"
+        self.tables = f"{suite}/tables"
+        self.clips = f"{suite}/clips"  # the clips that the systems get most wrong, as pictures and sounds
+        self.studies = f"{suite}/studies"  # a folder for each study: its table as CSV and LaTeX, and its figures
+        self.submission = f"{results}/submission/{{suite}}"  # what is submitted for one evaluation suite
+        self.baseline = f"{results}/baseline/{{suite}}/{{model}}"  # as the official baseline writes them
+        self.report = f"{results}/report.html"
+        self.figures = f"{results}/figures"
+        self.benchmarks = f"{results}/benchmarks"  # run times of all jobs
 
     def normal_scores_of(self, place: str) -> str:
         """What is made with a score table, or a folder of them, from the normal training clips."""
         suite, _, rest = place.removeprefix(f"{self.results}/").split("/", 2)
         return f"{self.results}/{suite}/normal_scores/{rest}"
 
-    @property
-    def fusion(self) -> str:
-        """Folder of calibrations and weights chosen without the fold `held_out`: <system>/<seed>.json."""
-        return f"{self.results}/{{suite}}/fusion/{{protocol}}/{{held_out}}"
-
-    @property
-    def fused(self) -> str:
-        """Folder of one machine's fused score tables: <system>/<seed>.csv."""
-        return f"{self.results}/{{suite}}/fused/{{protocol}}/{{machine}}"
-
-    @property
-    def tables(self) -> str:
-        return f"{self.results}/{{suite}}/tables"
-
-    @property
-    def clips(self) -> str:
-        """Folder of the clips that the systems of a suite get most wrong, as pictures and sounds."""
-        return f"{self.results}/{{suite}}/clips"
-
-    @property
-    def studies(self) -> str:
-        """Folder of the studies of a suite, a folder each: its table as CSV and LaTeX, and its figures."""
-        return f"{self.results}/{{suite}}/studies"
-
-    @property
-    def submission(self) -> str:
-        """Folder of what is submitted for one evaluation suite."""
-        return f"{self.results}/submission/{{suite}}"
-
-    @property
-    def baseline(self) -> str:
-        """Folder of the files that the official baseline would have written for one autoencoder."""
-        return f"{self.results}/baseline/{{suite}}/{{model}}"
-
-    @property
-    def report(self) -> str:
-        return f"{self.results}/report.html"
-
-    @property
-    def figures(self) -> str:
-        return f"{self.results}/figures"
-
     def log(self, pattern: str) -> str:
         """Log file of the job that makes `pattern`."""
-        return self._mirror(pattern, "logs", ".log")
+        return f"{self.results}/logs/{pattern.removeprefix(self.results + '/')}.log"
 
     def benchmark(self, pattern: str) -> str:
         """Run time and memory of the job that makes `pattern`."""
-        return self._mirror(pattern, "benchmarks", ".tsv")
-
-    @property
-    def benchmarks(self) -> str:
-        """Folder of the run times of all jobs."""
-        return f"{self.results}/benchmarks"
-
-    def _mirror(self, pattern: str, folder: str, suffix: str) -> str:
-        return f"{self.results}/{folder}/{pattern.removeprefix(self.results + '/')}{suffix}"
+        return f"{self.benchmarks}/{pattern.removeprefix(self.results + '/')}.tsv"
 
 
 def fill(pattern: str, **values: str) -> str:

@@ -4,8 +4,6 @@ Imported while the DAG is built, so only the standard library, yaml and jsonsche
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from workflow_lib import __version__
@@ -20,44 +18,27 @@ from workflow_lib.plan.scores import Scores
 from workflow_lib.plan.suites import Suite
 
 
-@dataclass(frozen=True, eq=False)
 class Plan:
     """The whole run."""
 
-    config: Mapping[str, Any]  # with the defaults of all keys that are left out
-    suites: Mapping[str, Suite]
-    run_suites: tuple[str, ...]
-    written: Mapping[str, Any]  # without them
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        suites: Mapping[str, Suite],
+        run_suites: tuple[str, ...],
+        written: Mapping[str, Any],
+    ) -> None:
+        """config: with the defaults of all keys that are left out; written: without them."""
+        self.config, self.suites, self.run_suites, self.written = config, suites, run_suites, written
+        self.paths = Paths(config["results"])
+        self.recordings = Recordings(config, suites, run_suites, self.paths)
+        self.folds = Folds(suites, config["folds"]["size"])
+        self.models = Models(config, suites, self.folds, self.paths)
+        self.reported = Reported(config, suites, self.folds, self.models)
+        self.scores = Scores(run_suites, self.folds, self.models, self.reported, self.paths)
+        self.evaluations = Evaluations(self.scores)
 
     @property
     def provenance(self) -> dict[str, str]:
         """What the report says it was made from."""
         return {"version": __version__, "configuration digest": settings_digest(dict(self.config))}
-
-    @cached_property
-    def paths(self) -> Paths:
-        return Paths(self.config["results"])
-
-    @cached_property
-    def recordings(self) -> Recordings:
-        return Recordings(self.config, self.suites, self.run_suites, self.paths)
-
-    @cached_property
-    def folds(self) -> Folds:
-        return Folds(self.suites, self.config["folds"]["size"])
-
-    @cached_property
-    def models(self) -> Models:
-        return Models(self.config, self.suites, self.folds, self.paths)
-
-    @cached_property
-    def reported(self) -> Reported:
-        return Reported(self.config, self.suites, self.folds, self.models)
-
-    @cached_property
-    def scores(self) -> Scores:
-        return Scores(self.run_suites, self.folds, self.models, self.reported, self.paths)
-
-    @cached_property
-    def evaluations(self) -> Evaluations:
-        return Evaluations(self.scores)

@@ -59,19 +59,6 @@ class Recordings:
         suites = [self.suites[name] for name in self.recorded_suites]
         return [fill(self.paths.manifest, suite=s.name, machine=m) for s in suites for m in s.machines]
 
-    def clip_health(self, wildcards: Any) -> list[str]:
-        """Measured clips of all machines of a suite."""
-        machines = self.suites[wildcards.suite].machines
-        return [fill(self.paths.clip_health, suite=wildcards.suite, machine=machine) for machine in machines]
-
-    def health_tables(self, wildcards: Any) -> list[str]:
-        """Health tables in the order of `recorded_suites`."""
-        return [fill(self.paths.health, suite=suite) for suite in self.recorded_suites]
-
-    def illustrated_clips(self, wildcards: Any) -> list[str]:
-        """Pictures and sounds in the order of `recorded_suites`."""
-        return [fill(self.paths.clips, suite=suite) for suite in self.recorded_suites]
-
     # ---- published recordings --------------------------------------------------------------------------------------
 
     def fetching(self, suite: str) -> dict[str, Any]:

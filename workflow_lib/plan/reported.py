@@ -67,14 +67,12 @@ class Reported:
     def candidates(self, kind: str, name: str, suite: str, protocol: str) -> Candidates:
         """Each branch of an entry with what a fold may choose in its place: itself alone, but in nested_lomo."""
         branches = [name] if kind == "branch" else self.system(name)["branches"]
-        return {b: [b, *(self._candidates(b, suite) if protocol == "nested_lomo" else ())] for b in branches}
+        others = {b: self.config["branches"][b]["candidates"] if protocol == "nested_lomo" else [] for b in branches}
+        return {b: [b, *(c for c in others[b] if not self.why_unavailable(c, suite))] for b in branches}
 
-    def _candidates(self, branch: str, suite: str) -> list[str]:
-        listed = self.config["branches"][branch]["candidates"]
-        return [other for other in listed if not self.why_unavailable(other, suite)]
-
-    def seeds(self, branches: Sequence[str]) -> list[str]:
-        """Seeds of the adapted models below some branches; [""] where there are none."""
+    def seeds(self, kind: str, name: str) -> list[str]:
+        """Seeds of the adapted models that a branch or system needs; [""] where there are none."""
+        branches = [name] if kind == "branch" else self.config["systems"][name]["branches"]
         adapted = any(map(self.models.is_adapted, branches))
         return [str(seed) for seed in self.config["run"]["seeds"]] if adapted else [""]
 

@@ -70,29 +70,29 @@ class Scores:
     def folders(self, suite: str, entries: Iterable[Entry]) -> dict[str, list[str]]:
         """Score folder -> branches whose tables in it some entries of a suite need, in config order."""
         found: dict[str, set[str]] = {}
-        for (protocol, model, seed), branches in self._uses(suite, entries).items():
+        own_fold, folds = self.folds.by_machine[suite], self.folds.by_name[suite]
+        for (protocol, model, seed, nested), branches in self._uses(suite, entries).items():
             for machine in self.models.suites[suite].machines:
-                for held_out in self._held_out_with(suite, protocol, machine):
+                others = [fold for fold in folds if fold != own_fold[machine]] if nested else []
+                for held_out in [None, *others]:
                     folder = self._folder(model, suite, protocol, machine, seed, held_out)
                     found.setdefault(folder, set()).update(branches)
         order = list(self.models.by_branch)
         return {folder: sorted(branches, key=order.index) for folder, branches in found.items()}
 
-    def _uses(self, suite: str, entries: Iterable[Entry]) -> dict[tuple[str, str, str], set[str]]:
-        """(protocol, model, seed) -> branches; no protocol and seed where the model is not adapted."""
-        uses: dict[tuple[str, str, str], set[str]] = {}
-        for kind, name, protocol in entries:
-            candidates = self.reported.candidates(kind, name, suite, protocol)
-            for branch in members(candidates):
-                model, adapted = self.models.by_branch[branch], self.models.is_adapted(branch)
-                for seed in self.reported.seeds(list(candidates)) if adapted else [""]:
-                    uses.setdefault((protocol if adapted else "", model, seed), set()).add(branch)
-        return uses
+    def _uses(self, suite: str, entries: Iterable[Entry]) -> dict[tuple[str, str, str, bool], set[str]]:
+        """(protocol, model, seed, nested) -> branches; without protocol and seed where the model is not adapted.
 
-    def _held_out_with(self, suite: str, protocol: str, machine: str) -> list[str | None]:
-        """Folds for which a machine is scored by a model of its own: in nested_lomo all other folds as well."""
-        folds = self.folds.by_name[suite] if protocol == "nested_lomo" else ()
-        return [None, *(fold for fold in folds if fold != self.folds.by_machine[suite][machine])]
+        nested: each other fold chooses on a model's scores, for which that model held out its machines as well.
+        """
+        uses: dict[tuple[str, str, str, bool], set[str]] = {}
+        for kind, name, protocol in entries:
+            nested = protocol == "nested_lomo" and self.fused_as(suite, kind, name, protocol) is not None
+            for branch in members(self.reported.candidates(kind, name, suite, protocol)):
+                model, adapted = self.models.by_branch[branch], self.models.is_adapted(branch)
+                for seed in self.reported.seeds(kind, name) if adapted else [""]:
+                    uses.setdefault((protocol if adapted else "", model, seed, nested and adapted), set()).add(branch)
+        return uses
 
     @cached_property
     def _branches(self) -> dict[str, list[str]]:
@@ -149,7 +149,7 @@ class Scores:
                         "settings": self.reported.system(fused),
                         "candidates": candidates,
                         "models": {branch: self.models.by_branch[branch] for branch in members(candidates)},
-                        "seeds": self.reported.seeds(list(candidates)),
+                        "seeds": self.reported.seeds(kind, name),
                     }
         return found
 

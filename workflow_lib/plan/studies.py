@@ -27,7 +27,8 @@ class Studies:
         chosen = self.plan.config["run"]["studies"]
         if chosen != "auto":
             return [chosen] if isinstance(chosen, str) else list(chosen)
-        return [name for name in self.plan.config["studies"] if self._has_row(suite, name)]
+        studies = self.plan.config["studies"].items()
+        return [name for name, study in studies if any(not row["absent"] for row in self._rows(suite, study))]
 
     def folder(self, suite: str) -> str:
         """Folder of all studies of a suite."""
@@ -81,7 +82,8 @@ class Studies:
         if study["kind"] == "leave_one_branch_out":
             return [self._row(suite, study, {"label": "all branches", "detail": "", "system": study["system"]})]
         if study["kind"] == "heat_map":
-            return [self._row(suite, study, {"label": study["title"], "detail": "", **_entry_keys(study)})]
+            entry = {key: study[key] for key in ("branch", "system") if key in study}
+            return [self._row(suite, study, {"label": study["title"], "detail": "", **entry})]
         return [self._row(suite, study, row) for row in study["rows"]]
 
     def _row(self, suite: str, study: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,9 +124,6 @@ class Studies:
         """What this run has for a branch or system of the paper."""
         return self.plan.config["stand_ins"].get(name, name)
 
-    def _has_row(self, suite: str, name: str) -> bool:
-        return any(not row["absent"] for row in self._rows(suite, self.plan.config["studies"][name]))
-
     @cached_property
     def _evaluated(self) -> dict[str, set[tuple[str, str, str, str]]]:
         """(kind, name, protocol, seed) of all lines of evidence, by suite."""
@@ -159,20 +158,19 @@ class Studies:
             ],
             "system": settings,
             "folds": self.plan.folds.by_machine[suite],
-            "tables": {} if absent else self._seed_tables(suite, study["protocol"], settings["branches"]),
+            "tables": {} if absent else self._seed_tables(suite, study["protocol"], system),
         }
 
-    def _seed_tables(self, suite: str, protocol: str, branches: list[str]) -> dict[str, dict[str, dict[str, str]]]:
+    def _seed_tables(self, suite: str, protocol: str, system: str) -> dict[str, dict[str, dict[str, str]]]:
         """Seed -> machine -> branch -> score table; in cross_fitted each machine's own held-out model scores it, also
         where the machine chooses (docs/design.md), so that one table serves both ends."""
         return {
             seed: {
-                machine: {b: self.plan.scores.table(b, suite, protocol, machine, seed) for b in branches}
+                machine: {
+                    branch: self.plan.scores.table(branch, suite, protocol, machine, seed)
+                    for branch in self.plan.config["systems"][system]["branches"]
+                }
                 for machine in self.plan.suites[suite].machines
             }
-            for seed in self.plan.reported.seeds(branches)
+            for seed in self.plan.reported.seeds("system", system)
         }
-
-
-def _entry_keys(study: Mapping[str, Any]) -> dict[str, str]:
-    return {key: study[key] for key in ("branch", "system") if key in study}

@@ -37,8 +37,7 @@ def submitted(plan: Plan, suite: str) -> list[dict[str, Any]]:
     for index, system in enumerate(settings["systems"], 1):
         if why_not_submitted(plan, suite, system):
             continue
-        branches = plan.config["systems"][system]["branches"]
-        seed = str(seed_of(plan)) if any(map(plan.models.is_adapted, branches)) else ""
+        seed = str(seed_of(plan)) if plan.reported.seeds("system", system) != [""] else ""
         tables = plan.evaluations.line(suite, "system", system, PROTOCOL, seed).tables
         label = label_of(lastname(settings), settings["institute"], index) if not missing_facts(plan) else ""
         rows.append({"system": system, "index": index, "label": label, "seed": seed, "tables": tables})
@@ -143,10 +142,6 @@ class SubmissionFiles:
 
     plan: Plan
 
-    def packages(self, wildcards: Any) -> list[str]:
-        """The package of each evaluation suite that is run."""
-        return [fill(self.plan.paths.submission, suite=suite) for suite in evaluation_suites(self.plan)]
-
     def scores(self, wildcards: Any) -> list[str]:
         """Folders of the submitted systems' score tables."""
         plan, suite = self.plan, wildcards.suite
@@ -207,16 +202,8 @@ class SubmissionFiles:
 
     # ---- the official baseline's files -----------------------------------------------------------------------------
 
-    def residuals(self, wildcards: Any) -> list[str]:
-        """Residuals of all machines of a suite, in their order."""
-        return self._of_machines(self.plan.paths.residuals, wildcards)
-
-    def batch_values(self, wildcards: Any) -> list[str]:
-        """Scores of whole training batches, which the baseline's thresholds are fitted to, machine by machine."""
-        return self._of_machines(self.plan.paths.batch_values, wildcards)
-
     def baseline_folders(self, wildcards: Any) -> list[str]:
-        """One folder for each suite of the run and autoencoder that a branch there stands on."""
+        """One folder for each suite of the run and each autoencoder that scores it."""
         plan = self.plan
         autoencoders = {
             suite: dict.fromkeys(
@@ -230,7 +217,3 @@ class SubmissionFiles:
         if not found:
             raise UserError("run: no suite has a branch of an autoencoder: add ae_mse to run.branches")
         return found
-
-    def _of_machines(self, pattern: str, wildcards: Any) -> list[str]:
-        machines = self.plan.suites[wildcards.suite].machines
-        return [fill(pattern, suite=wildcards.suite, model=wildcards.model, machine=machine) for machine in machines]

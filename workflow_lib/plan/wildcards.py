@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from workflow_lib.fetch.sets import SPLITS
-from workflow_lib.plan.model_name import EXTERNAL
+from workflow_lib.plan.model_name import EXTERNAL, scope_pattern
 from workflow_lib.plan.paths import NO_ONE
 from workflow_lib.plan.plan import Plan
 from workflow_lib.protocols import PROTOCOLS
@@ -15,12 +15,11 @@ def constraints_of(plan: Plan) -> dict[str, str]:
     every = [machine for suite in plan.suites.values() for machine in suite.machines]
     models = _alternatives([*plan.config["models"], EXTERNAL])
     folds = _alternatives(fold for suite in plan.folds.by_name.values() for fold in suite)
-    scope = rf"@(?:full|without-{folds}(?:\+{folds})*)-seed\d+"
     return {
         "suite": _alternatives(plan.suites),
         "machine": _alternatives(every),
         "held_out": rf"(?:{NO_ONE}|{folds})",
-        "model": rf"{models}(?:{scope})?",
+        "model": rf"{models}(?:{scope_pattern(folds)})?",
         "protocol": _alternatives(PROTOCOLS),
         "part": _alternatives(SPLITS),
     }

@@ -1,7 +1,7 @@
-"""What lies between token statistics and the scorer: the view of the channels, standardisation, PCA and whitening."""
+"""From token statistics to scored vectors: the view of the channels, standardisation, PCA and whitening."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,8 +67,8 @@ class Conditioner:
         self.components_: NDArray[np.float64] | None = None
         self.n_components_: int | None = None
 
-    def fit(self, normal: ArrayLike) -> "Conditioner":
-        """Learn from normal (n, d), at least one vector; where all are the same, PCA is left out with a note."""
+    def fit(self, normal: ArrayLike) -> Self:
+        """Fit to normal (n, d), at least one vector; where all are the same, PCA is left out with a note."""
         normal = as_vectors(normal, "normal training vectors")
         if not len(normal):
             raise UserError("conditioning needs normal training clips; there is none")
@@ -77,7 +77,7 @@ class Conditioner:
         self._mean = normal.mean(axis=0)
         self._scale = _feature_scale(normal, self._mean) if self.standardise else np.ones(normal.shape[1])
         if self.components is not None:
-            self._fit_pca((normal - self._mean) / self._scale)
+            self._fit_pca((normal - self._mean) / self._scale, self.components)
         return self
 
     def transform(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ class Conditioner:
         # Not `@`: the order in which BLAS adds depends on the number of rows and threads, that of einsum does not.
         return np.einsum("ij,jk->ik", conditioned, self._projection)
 
-    def _fit_pca(self, centred: NDArray[np.float64]) -> None:
+    def _fit_pca(self, centred: NDArray[np.float64], components: int) -> None:
         """Principal axes of centred vectors (n, d), at most as many as they span."""
         with threadpool_limits(1, user_api="blas"):  # the last bits of an SVD depend on the number of threads
             _, singular, axes = svd(centred, full_matrices=False, check_finite=False)
@@ -108,11 +108,13 @@ class Conditioner:
             same = f"{_count(len(centred), 'normal training clip')} with one and the same vector"
             self.notes.append(f"no PCA and no whitening: {same}")
             return
-        kept = min(self.components, rank)
-        if kept < self.components:
-            self.notes.append(f"PCA {self.components} -> {kept} components: {_limit(centred.shape, rank)}")
+        kept = min(components, rank)
+        if kept < components:
+            self.notes.append(f"PCA {components} -> {kept} components: {_limit(len(centred), centred.shape[1], rank)}")
         self.n_components_ = kept
-        self.components_ = axes[:kept] * _signs(axes[:kept])
+        # The SVD leaves signs open: the largest loading of every axis is made positive.
+        largest = np.take_along_axis(axes[:kept], np.abs(axes[:kept]).argmax(axis=1)[:, None], axis=1)
+        self.components_ = axes[:kept] * np.sign(largest)
         deviation = singular[:kept] / np.sqrt(len(centred) - 1) if self.whiten else np.ones(kept)
         self._projection = np.ascontiguousarray(self.components_.T / deviation)
 
@@ -135,7 +137,7 @@ def as_vectors(x: ArrayLike, what: str) -> NDArray[np.float64]:
 
 def is_count(value: object) -> bool:
     """Whether a value is a whole number from 1."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
 
 
 def _feature_scale(normal: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -145,15 +147,8 @@ def _feature_scale(normal: NDArray[np.float64], mean: NDArray[np.float64]) -> ND
     return np.where(constant, 1.0, scale)
 
 
-def _signs(axes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(c, 1) signs that make the largest loading of every axis positive: the SVD leaves them open."""
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
-    return np.sign(largest)
-
-
-def _limit(shape: tuple[int, int], rank: int) -> str:
-    """Why a PCA keeps no more than `rank` components of (n, d) training vectors."""
-    n_clips, n_features = shape
+def _limit(n_clips: int, n_features: int, rank: int) -> str:
+    """Why a PCA keeps no more than `rank` components of the training vectors."""
     if rank == n_clips - 1:
         return _count(n_clips, "normal training clip")
     if rank == n_features:

@@ -13,27 +13,28 @@ from numpy.typing import NDArray
 
 from workflow_lib.embedding.store import StoredClips, open_store, read_residuals, read_statistics
 from workflow_lib.errors import UserError
-from workflow_lib.scoring.local_density import Conditioner, domain_conditioned_score, neighbourhood_notes, view_matrix
+from workflow_lib.scoring.conditioning import Conditioner, view_matrix
+from workflow_lib.scoring.local_density import domain_conditioned_score, neighbourhood_notes
 from workflow_lib.scoring.mahalanobis import score_residuals
 from workflow_lib.scoring.normal_scores import self_excluded_scores
 from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
-from workflow_lib.scoring.score_table import ScoreTable, stored_scores
+from workflow_lib.scoring.score_table import COLUMNS, ScoreTable, stored_scores
 
 log = logging.getLogger(__name__)
 # Whitened by all their own directions, n normal clips are the corners of a regular simplex.
 FULL_RANK_NOTE = (
     "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
 )
-# What the scores of the normal training clips stand on: written beside them, a threshold depends on it.
+# How the normal training clips were scored: written beside the scores, because a threshold depends on it.
 SELF_EXCLUDED = "each clip against the banks without it; the conditioner, and an adapted model, have seen it"
 OWN_SCORE = "the clip's own score: the network and its covariances have seen it, only a new training could leave it out"
 ELSEWHERE = "made elsewhere"
-EMPTY = ScoreTable([], [], [], [])
+EMPTY = ScoreTable.from_any({name: [] for name in COLUMNS})
 
 
 @dataclass(frozen=True)
 class BranchScores:
-    """Scores of the test clips and of the normal training clips of one machine, and what had to be reduced for them."""
+    """Scores of the test clips and of the normal training clips of one machine, with notes on reduced settings."""
 
     table: ScoreTable
     normal: ScoreTable  # without a row where the branch can score no normal clip
@@ -96,24 +97,24 @@ def score_branches(source: str, branches: Mapping[str, Mapping[str, Any]]) -> It
 def _tables(
     source: str,
     clips: StoredClips,
-    score: NDArray[np.float64],
+    score: NDArray[np.floating],
     own: bool,
     notes: list[str],
     provenance: dict[str, str],
 ) -> BranchScores:
     """Scores (clips,) as tables of the test and the normal training clips; own: these were scored with themselves."""
-    test, normal = clips.split == "test", clips.training("source") | clips.training("target")
-    if normal.sum() == 1 and not own:
-        normal &= np.isfinite(score)  # the only clip of a machine has no other to be scored against
-    for mask, what in ((test, "test"), (normal, "normal training")):
+    test, trained = clips.split == "test", clips.training("source") | clips.training("target")
+    if trained.sum() == 1 and not own:
+        trained &= np.isfinite(score)  # the only clip of a machine has no other to be scored against
+    for mask, what in ((test, "test"), (trained, "normal training")):
         if not np.isfinite(score[mask]).all():
             infinite = int((~np.isfinite(score[mask])).sum())
             raise UserError(f"{source}: {infinite} {what} clips have no finite score: check the recordings")
-    table, normal_table = (stored_scores(clips, mask, score) for mask in (test, normal))
-    return BranchScores(table, normal_table, OWN_SCORE if own else SELF_EXCLUDED, notes, provenance)
+    table, normal = stored_scores(clips, test, score), stored_scores(clips, trained, score)
+    return BranchScores(table, normal, OWN_SCORE if own else SELF_EXCLUDED, notes, provenance)
 
 
-def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], tuple[NDArray[np.float64], list[str]]]:
+def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], tuple[NDArray[np.floating], list[str]]]:
     """What scores a branch (its settings) from a store: the scores (clips,) and notes; data are read once."""
     if "residuals" in store:
         return partial(_score_residuals, read_residuals(store), store.attrs["notes"].splitlines())
@@ -132,26 +133,27 @@ def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], tup
 
 def _score_vectors(
     vectors: NDArray[np.float64], clips: StoredClips, branch: Mapping[str, Any]
-) -> tuple[NDArray[np.float64], list[str]]:
+) -> tuple[NDArray[np.floating], list[str]]:
     """Local-density scores (clips,) of a view (clips, dimensions) (Eq. 2 and 3); NaN for clips not scored."""
     source, target = clips.training("source"), clips.training("target")
     conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
     options = {key: value for key, value in branch["scorer"].items() if key != "kind"}
     notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options["k"])
-    full_rank = conditioner.components_ is not None and conditioner.n_components_ >= int((source | target).sum()) - 1
+    axes = conditioner.components_
+    full_rank = axes is not None and len(axes) >= int((source | target).sum()) - 1
     if branch["conditioning"]["whiten"] and full_rank:
         notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
     test = clips.split == "test"
-    query, *banks = (conditioner.transform(vectors[mask]) for mask in (test, source, target))
+    query, source_bank, target_bank = (conditioner.transform(vectors[mask]) for mask in (test, source, target))
     score = np.full(len(test), np.nan)
-    score[test] = domain_conditioned_score(query, *banks, **options)
-    score[source], score[target] = self_excluded_scores(*banks, **options)
+    score[test] = domain_conditioned_score(query, source_bank, target_bank, **options)
+    score[source], score[target] = self_excluded_scores(source_bank, target_bank, **options)
     return score, notes
 
 
 def _score_residuals(
     residuals: Mapping[str, NDArray[np.floating]], store_notes: list[str], branch: Mapping[str, Any]
-) -> tuple[NDArray[np.float64], list[str]]:
+) -> tuple[NDArray[np.floating], list[str]]:
     """Reconstruction scores (clips,): mean squared error or selective Mahalanobis (paper, section 2.1)."""
     scorer = branch["scorer"]
     if scorer["kind"] == "mse":

@@ -8,18 +8,7 @@ from scipy.spatial.distance import cdist
 
 from workflow_lib.errors import UserError
 from workflow_lib.metrics import blocks
-from workflow_lib.scoring.conditioning import Conditioner, as_vectors, is_count, view_matrix
-
-__all__ = [
-    "Conditioner",
-    "check_density_options",
-    "distances",
-    "domain_conditioned_score",
-    "local_density_score",
-    "neighbourhood_notes",
-    "prepare_vectors",
-    "view_matrix",
-]
+from workflow_lib.scoring.conditioning import as_vectors, is_count
 
 METRICS = ("euclidean", "cosine")
 MATCHES = ("nearest", "ratio")
@@ -51,7 +40,10 @@ def local_density_score(
     query, bank = prepare_vectors(query, metric), prepare_vectors(bank, metric)
     if match == "ratio":
         density = _neighbourhood_scale(bank, np.arange(len(bank)), k, metric, scale) + eps
-        return _smallest_ratio(query, bank, density, metric)
+        ratio = np.empty(len(query))
+        for rows in blocks(len(query), len(bank)):
+            ratio[rows] = (distances(query[rows], bank, metric) / density).min(axis=1)
+        return ratio
     distance, nearest = _nearest_reference(query, bank, metric)
     matched, position = np.unique(nearest, return_inverse=True)
     return distance / (_neighbourhood_scale(bank, matched, k, metric, scale)[position] + eps)
@@ -75,11 +67,11 @@ def domain_conditioned_score(
     if np.ndim(k) != 1 or len(k) != 2:
         raise UserError(f"k is {k!r}: give two numbers of neighbours, for the source and for the target")
     for k_domain in k:  # also of a domain without normals: the same setting serves machines that have some
-        _check_count(k_domain)
+        check_neighbours(k_domain)
     banks = [
         (bank, k_domain)
         for bank, k_domain in zip((source_bank, target_bank), k, strict=True)
-        if bank is not None and len(bank)
+        if bank is not None and len(np.asarray(bank))
     ]
     if not banks:
         raise UserError("neither source nor target has a normal training clip: a score needs at least one")
@@ -89,7 +81,7 @@ def domain_conditioned_score(
 
 
 def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5)) -> list[str]:
-    """One line for each way in which banks fall short of k = (K_s, K_t), as 'K_t 5 -> 3: 4 target normals'."""
+    """One line for each bank with fewer others than k = (K_s, K_t) asks, as 'K_t 5 -> 3: 4 target normals'."""
     notes = []
     for domain, size, k_domain in (("source", n_source, k[0]), ("target", n_target, k[1])):
         normals = f"{size} {domain} normal" + ("" if size == 1 else "s")
@@ -104,14 +96,14 @@ def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5))
 def check_density_options(
     query: NDArray, bank: NDArray, k: int, metric: str, match: str, scale: str, eps: float
 ) -> None:
-    """UserError for what `local_density_score` cannot use."""
+    """UserError for arguments that `local_density_score` cannot use."""
     if not len(bank):
         raise UserError("the bank is empty: a local-density score needs at least one normal reference")
     if query.shape[1] != bank.shape[1]:
         raise UserError(
             f"query vectors have {query.shape[1]} features, reference vectors {bank.shape[1]}: condition both alike"
         )
-    _check_count(k)
+    check_neighbours(k)
     if not eps > 0:
         raise UserError(f"eps is {eps!r}: it must be above 0, it keeps a scale of 0 from dividing")
     for what, value, known in (("metric", metric, METRICS), ("match", match, MATCHES), ("scale", scale, SCALES)):
@@ -119,14 +111,14 @@ def check_density_options(
             raise UserError(f"{what} {value!r} is unknown: use {' or '.join(known)}")
 
 
-def _check_count(k: object) -> None:
+def check_neighbours(k: object) -> None:
     """UserError unless K is a whole number from 1."""
     if not is_count(k):
         raise UserError(f"K is {k!r}: give a whole number of neighbours from 1")
 
 
 def prepare_vectors(x: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
-    """Vectors whose half squared distance is 1 - cos: unit vectors, in one dimension more where all zero vectors point.
+    """Vectors whose half squared distance is 1 - cos: unit vectors, with one more dimension for zero vectors.
 
     1 - cos computed so has no cancellation for vectors that nearly coincide, and is exactly 0 for equal ones.
     """
@@ -144,6 +136,13 @@ def distances(a: NDArray[np.float64], b: NDArray[np.float64], metric: str) -> ND
     return cdist(a, b) if metric == "euclidean" else 0.5 * cdist(a, b, "sqeuclidean")
 
 
+def distances_to_others(bank: NDArray[np.float64], rows: NDArray[np.intp], metric: str) -> NDArray[np.float64]:
+    """Distances of some rows of a bank to all its rows (rows, m); infinite to themselves, not to identical copies."""
+    others = distances(bank[rows], bank, metric)
+    np.put_along_axis(others, rows[:, None], np.inf, axis=1)
+    return others
+
+
 def _nearest_reference(query: NDArray, bank: NDArray, metric: str) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Distance to and index of the nearest reference, each (n,); on a tie the lowest index."""
     distance, index = np.empty(len(query)), np.empty(len(query), dtype=np.intp)
@@ -154,14 +153,6 @@ def _nearest_reference(query: NDArray, bank: NDArray, metric: str) -> tuple[NDAr
     return distance, index
 
 
-def _smallest_ratio(query: NDArray, bank: NDArray, density: NDArray, metric: str) -> NDArray[np.float64]:
-    """Minimum over the references of distance / density (m,): (n,)."""
-    ratio = np.empty(len(query))
-    for rows in blocks(len(query), len(bank)):
-        ratio[rows] = (distances(query[rows], bank, metric) / density).min(axis=1)
-    return ratio
-
-
 def _neighbourhood_scale(bank: NDArray, rows: NDArray[np.intp], k: int, metric: str, scale: str) -> NDArray[np.float64]:
     """S of the references `rows`: their k smallest distances to others, added in ascending order."""
     n_neighbours = min(k, len(bank) - 1)
@@ -169,8 +160,7 @@ def _neighbourhood_scale(bank: NDArray, rows: NDArray[np.intp], k: int, metric: 
     if not n_neighbours:
         return sums
     for block in blocks(len(rows), len(bank)):
-        others = distances(bank[rows[block]], bank, metric)
-        np.put_along_axis(others, rows[block, None], np.inf, axis=1)  # by index: an identical copy is a neighbour
+        others = distances_to_others(bank, rows[block], metric)
         nearest = np.sort(np.partition(others, n_neighbours - 1, axis=1)[:, :n_neighbours], axis=1)
         sums[block] = np.cumsum(nearest, axis=1)[:, -1]
     return sums / n_neighbours if scale == "mean" else sums

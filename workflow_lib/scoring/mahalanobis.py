@@ -1,4 +1,4 @@
-"""Selective Mahalanobis scores of reconstruction residuals (paper, section 2.1), in both readings, on plain arrays.
+"""Selective Mahalanobis scores of reconstruction residuals (paper, section 2.1), in both readings. No torch.
 
 A clip of n five-frame vectors leaves 5 n residual blocks r_j of 128 values (reconstruction minus input). With P = C^-1
 of one domain's covariance, the distance of the clip is, by reading,
@@ -23,14 +23,14 @@ from workflow_lib.errors import UserError
 Reading = Literal["official", "per_block"]
 READINGS = ("official", "per_block")
 FALLBACK_SHRINKAGE = 0.1  # scikit-learn's default for shrunk_covariance
-SINGULAR = 1e-6  # smallest / largest eigenvalue below which a single-precision covariance says nothing
+SINGULAR = 1e-6  # smallest / largest eigenvalue below which a single-precision covariance counts as singular
 
 
 class Precisions(NamedTuple):
-    """Inverse covariances (128, 128) float64 of the two domains, and what had to be changed to invert them."""
+    """Inverse covariances (128, 128) float64 of the two domains, and a note for each that was shrunk to be inverted."""
 
-    source: NDArray[np.float64]
-    target: NDArray[np.float64]
+    source: NDArray[np.floating]
+    target: NDArray[np.floating]
     notes: tuple[str, ...]
 
 
@@ -46,7 +46,7 @@ def invert_covariances(source: ArrayLike, target: ArrayLike, shrinkage: float = 
 
 def invert_covariance(
     covariance: ArrayLike, domain: str, shrinkage: float = 0.0
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+) -> tuple[NDArray[np.floating], tuple[str, ...]]:
     """Precision (128, 128) float64 and notes; UserError for a covariance that is not finite or zero."""
     if not 0.0 <= shrinkage <= 1.0:
         raise UserError(f"shrinkage {shrinkage} of the {domain} covariance: write a number from 0 to 1")
@@ -66,7 +66,7 @@ def shrink(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.floa
     """(1 - s) C + s tr(C) / n I: towards equal, uncorrelated variances (scikit-learn's shrunk_covariance)."""
     if not shrinkage:
         return covariance
-    from sklearn.covariance import shrunk_covariance  # takes a second, which most scoring jobs need not spend
+    from sklearn.covariance import shrunk_covariance  # a second to import, which most scoring jobs need not spend
 
     return shrunk_covariance(covariance, shrinkage=shrinkage)
 
@@ -79,7 +79,11 @@ def official_distance(mean_residual: ArrayLike, precision: ArrayLike) -> NDArray
 
 def block_distance(second_moment: ArrayLike, precision: ArrayLike) -> NDArray[np.float64]:
     """tr(P M), the mean of r P r' over a clip's blocks, of packed second moments (..., 8256): (...,) float64."""
-    return np.asarray(second_moment, dtype=np.float64) @ _packed_weights(np.asarray(precision, dtype=np.float64))
+    matrix = np.asarray(precision, dtype=np.float64)
+    symmetric = (matrix + matrix.T) / 2.0
+    # Entries off the diagonal count twice: the packed M has them once.
+    weights = pack_symmetric(2.0 * symmetric - np.diag(np.diag(symmetric)))
+    return np.asarray(second_moment, dtype=np.float64) @ weights
 
 
 def pack_symmetric(matrix: NDArray) -> NDArray:
@@ -88,34 +92,32 @@ def pack_symmetric(matrix: NDArray) -> NDArray:
     return matrix.reshape(*matrix.shape[:-2], size * size)[..., _upper_triangle(size)]
 
 
-def selective_minimum(source_distance: ArrayLike, target_distance: ArrayLike) -> NDArray[np.float64]:
-    """The smaller of a clip's two distances: a clip is normal if it is so for one of the domains."""
-    return np.minimum(np.asarray(source_distance, dtype=np.float64), np.asarray(target_distance, dtype=np.float64))
-
-
 def mahalanobis_scores(
     mean_residual: ArrayLike, second_moment: ArrayLike | None, source: ArrayLike, target: ArrayLike, reading: Reading
 ) -> NDArray[np.float64]:
     """Scores (clips,) of residual summaries (clips, 128) and (clips, 8256) with two precisions (128, 128).
 
-    The second moments are needed by the reading `per_block` only; any other name of a reading is a UserError.
+    The smaller of a clip's two distances: it is normal if it is so for one of the domains. The second moments are
+    needed by the reading `per_block` only; any other name of a reading is a UserError.
     """
     if reading not in READINGS:
         raise UserError(f"Mahalanobis reading {reading!r}: write one of {', '.join(READINGS)}")
     if reading == "official":
-        return selective_minimum(official_distance(mean_residual, source), official_distance(mean_residual, target))
+        return np.minimum(official_distance(mean_residual, source), official_distance(mean_residual, target))
     if second_moment is None:
         raise UserError(
             "Mahalanobis reading 'per_block' needs the second moments of the residuals: apply the autoencoder again"
         )
-    return selective_minimum(block_distance(second_moment, source), block_distance(second_moment, target))
+    return np.minimum(block_distance(second_moment, source), block_distance(second_moment, target))
 
 
 def score_residuals(
     residuals: Mapping[str, NDArray], reading: Reading = "official", shrinkage: float = 0.0
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Scores (clips,) and notes from the columns `mean_residual` and `second_moment` of a machine's clips and the
-    matrices `covariance_source` and `covariance_target` of its autoencoder."""
+    """Scores (clips,) and notes from the residual summaries of a machine's clips and its autoencoder's covariances.
+
+    residuals: `mean_residual`, `second_moment`, `covariance_source`, `covariance_target`.
+    """
     precision = invert_covariances(residuals["covariance_source"], residuals["covariance_target"], shrinkage)
     moments = residuals.get("second_moment") if reading == "per_block" else None
     scores = mahalanobis_scores(residuals["mean_residual"], moments, precision.source, precision.target, reading)
@@ -140,9 +142,3 @@ def _checked(covariance: ArrayLike, domain: str) -> NDArray[np.float64]:
     if np.trace(matrix) <= 0.0:
         raise UserError(f"{domain} covariance of the residuals is zero: are the training clips silent?")
     return (matrix + matrix.T) / 2.0
-
-
-def _packed_weights(precision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights (8256,) that turn the packed M into tr(P M): entries off the diagonal count twice."""
-    symmetric = (precision + precision.T) / 2.0
-    return pack_symmetric(2.0 * symmetric - np.diag(np.diag(symmetric)))

@@ -1,8 +1,8 @@
 """Local-density scores of the normal training clips themselves, each against the banks without it (Eq. 2 and 3).
 
-A threshold must not stand on clips that are their own nearest neighbour. Row i of a bank is scored as if the bank had
-been made without it: it is no reference of its own score, and it is no neighbour of the reference that it meets, whose
-scale then counts the next one. It is left out by index: an identical copy stays in the bank.
+A threshold must not come from clips that are their own nearest neighbour. Row i of a bank is scored as if the bank had
+been made without it: it is no reference of its own score and no neighbour of its nearest reference, whose scale then
+counts the next one. It is left out by index: an identical copy stays in the bank.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from workflow_lib.scoring.conditioning import as_vectors
 from workflow_lib.scoring.local_density import (
     EPS,
     check_density_options,
-    distances,
+    distances_to_others,
     local_density_score,
     prepare_vectors,
 )
@@ -32,8 +32,8 @@ def self_excluded_scores(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of all clips of the source (m_s, d) and the target bank (m_t, d) by Eq. 3, each without itself.
 
-    Both (m_s,) and (m_t,) float64; NaN for a clip that has no other to be scored against. Options as in
-    `domain_conditioned_score`, whose value for a bank from which the clip was really removed this equals to the byte.
+    Returns (m_s,) and (m_t,) float64; NaN for a clip without another to be scored against. Options as in
+    `domain_conditioned_score`; the bytes are those of its score with a bank from which the clip was removed.
     """
     options = (metric, match, scale, eps)
     source, target = np.asarray(source_bank, np.float64), np.asarray(target_bank, np.float64)
@@ -47,8 +47,9 @@ def self_excluded_density_score(
     bank: ArrayLike, k: int, metric: str = "euclidean", match: str = "nearest", scale: str = "sum", eps: float = EPS
 ) -> NDArray[np.float64]:
     """Eq. 2 of every row of a bank (m, d) against the bank without it: (m,) float64; NaN for an only row."""
-    if len(np.asarray(bank)) < 2:
-        return np.full(len(np.asarray(bank)), np.nan)
+    bank = np.asarray(bank)
+    if len(bank) < 2:
+        return np.full(len(bank), np.nan)
     bank = as_vectors(bank, "reference vectors")
     check_density_options(bank, bank, k, metric, match, scale, eps)
     bank = prepare_vectors(bank, metric)
@@ -61,7 +62,7 @@ def self_excluded_density_score(
     references = np.arange(len(bank))
     ratio = np.empty(len(bank))
     for rows in blocks(len(bank), len(bank)):
-        others = _to_others(bank, references[rows], metric)
+        others = distances_to_others(bank, references[rows], metric)
         ratio[rows] = (others / (_sums_without(sums, neighbours, others, references) / divisor + eps)).min(axis=1)
     return ratio
 
@@ -69,17 +70,10 @@ def self_excluded_density_score(
 def _smaller(
     own: NDArray[np.float64], bank: NDArray, other_bank: NDArray, k_other: int, options: tuple[str, str, str, float]
 ) -> NDArray[np.float64]:
-    """The smaller of the clips' scores in their own domain and in the other: (m,); a score that is not there is NaN."""
+    """The smaller of the clips' scores in their own domain and in the other: (m,); NaN counts as no score."""
     if not len(bank) or not len(other_bank):
         return own
     return np.fmin(own, local_density_score(bank, other_bank, k_other, *options))
-
-
-def _to_others(bank: NDArray[np.float64], rows: NDArray[np.intp], metric: str) -> NDArray[np.float64]:
-    """Distances of some rows to all rows (rows, m), infinite to themselves."""
-    others = distances(bank[rows], bank, metric)
-    np.put_along_axis(others, rows[:, None], np.inf, axis=1)
-    return others
 
 
 def _neighbourhoods(
@@ -90,7 +84,7 @@ def _neighbourhoods(
     distance, nearest = np.empty(len(bank)), np.empty(len(bank), dtype=np.intp)
     neighbours = np.empty((len(bank), n_neighbours + 1))
     for rows in blocks(len(bank), len(bank)):
-        others = _to_others(bank, rows_of_bank[rows], metric)
+        others = distances_to_others(bank, rows_of_bank[rows], metric)
         nearest[rows], distance[rows] = others.argmin(axis=1), others.min(axis=1)
         smallest = np.partition(others, n_neighbours, axis=1)[:, : n_neighbours + 1]
         neighbours[rows] = np.sort(smallest, axis=1)

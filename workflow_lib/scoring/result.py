@@ -1,4 +1,4 @@
-"""Protocols: which machines chose what. A result carries its protocol, and results of two protocols never mix."""
+"""Results: scores of a branch or system with their protocol; results of two protocols are never compared."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,6 @@ from workflow_lib.metrics import MachineMetrics, official_score
 from workflow_lib.protocols import PROTOCOLS
 from workflow_lib.scoring.score_table import ScoreTable
 
-__all__ = ["PROTOCOLS", "WHO_CHOSE", "Result", "known_protocol", "one_protocol"]
-
-WHO_CHOSE = {
-    "complete_dev": "all machines trained the adapted model and chose calibration and weights: an optimistic figure",
-    "fixed_lomo": "the adapted model that scores a machine was trained without it; weights are the configuration's, "
-    "calibration comes from the other machines",
-    "cross_fitted": "calibration and weights for a machine were chosen on the other machines, each of these scored by "
-    "the adapted model that was trained without it",
-    "nested_lomo": "as cross_fitted, and a branch's own settings too were chosen on the other machines, with models "
-    "that heard neither the held-out machine nor the one being scored",
-}
 KINDS = ("branch", "system")
 
 
@@ -34,17 +23,16 @@ def one_protocol(protocols: Iterable[str]) -> str:
     """The single protocol of figures that are to be compared; UserError where there are several or none."""
     found = sorted(set(protocols))
     if len(found) != 1:
-        told = " and ".join(found) or "none"
         raise UserError(
-            f"one comparison holds one protocol, not {told}: their figures answer different questions; compare "
-            "figures of the same protocol"
+            f"one comparison holds one protocol, not {' and '.join(found) or 'none'}: their figures answer different "
+            "questions; compare figures of the same protocol"
         )
     return known_protocol(found[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Scores of one branch or system under one protocol and seed; `seed` is "" where none was drawn.
+    """Scores of one branch or system under one protocol and seed; `seed` is "" for results without a random seed.
 
     tables: machine -> score table of its test clips, sorted by machine.
     """
@@ -62,7 +50,7 @@ class Result:
             raise UserError(f"{self.name}: a result is of a {' or '.join(KINDS)}, not {self.kind!r}")
         if not self.tables:
             raise UserError(f"{self.label}: there is no score table: give those of at least one machine")
-        # By name, so that no figure depends on the order in which machines were given, not even in its last bit.
+        # By name, so that no figure depends on the order of the machines, not even in its last bit.
         object.__setattr__(self, "tables", dict(sorted(self.tables.items())))
 
     @property

@@ -5,10 +5,12 @@ import math
 from collections.abc import Iterable, Set
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from workflow_lib.dataset.clip_name import fold
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
 from workflow_lib.files import write_csv
-from workflow_lib.scoring.score_table import COLUMNS, SHOWN, ScoreTable
+from workflow_lib.scoring.score_table import COLUMNS, ScoreTable
 
 
 def write_scores(path: Path, table: ScoreTable) -> None:
@@ -20,7 +22,7 @@ def write_scores(path: Path, table: ScoreTable) -> None:
 
 
 def read_scores(path: str | Path) -> ScoreTable:
-    """Read a score table, ours or another's; UserError that says what is wrong with which clips."""
+    """Read a score table, ours or another program's; UserError that says what is wrong with which clips."""
     rows = _rows(Path(path))
     if not rows:
         raise UserError(f"{path}: no clips: write a header {','.join(COLUMNS)} and one line per test clip")
@@ -28,18 +30,19 @@ def read_scores(path: str | Path) -> ScoreTable:
 
 
 def read_normal_scores(path: str | Path, tested: Iterable[str] = ()) -> ScoreTable:
-    """Read scores of normal training clips, which may be none; UserError that names those that are something else.
+    """Read scores of normal training clips, which may be none; UserError that names clips of any other kind.
 
-    tested: names of the machine's test clips. A label that is empty is taken for normal, because the file says so.
+    tested: names of the machine's test clips. An empty label counts as normal, because of the file's purpose.
     """
     table = ScoreTable.from_any(_rows(Path(path)) or {name: [] for name in COLUMNS}, str(path))
     keys = set(map(_clip_key, tested))
     reasons = {c: _no_normal_clip(c, label, keys) for c, label in zip(table.clip.tolist(), table.anomaly, strict=True)}
     wrong = [f"{clip} ({reason})" for clip, reason in reasons.items() if reason]
     if wrong:
-        named = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
-        raise UserError(f"{path}: only normal training clips belong there, a threshold comes from them: remove {named}")
-    return ScoreTable(table.clip, table.domain, [0] * len(table.clip), table.score)
+        raise UserError(
+            f"{path}: only normal training clips belong there, a threshold comes from them: remove {and_more(wrong)}"
+        )
+    return ScoreTable(table.clip, table.domain, np.zeros(len(table.clip)), table.score)
 
 
 def _no_normal_clip(clip: str, label: float, tested: Set[str]) -> str:

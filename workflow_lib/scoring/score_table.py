@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workflow_lib.embedding.store import StoredClips
-from workflow_lib.errors import UserError
+from workflow_lib.errors import UserError, and_more
 from workflow_lib.metrics import MachineMetrics, machine_metrics
 
 COLUMNS = ("clip", "domain", "anomaly", "score")
 DOMAINS = ("source", "target", "")
-SHOWN = 3  # clips named in a message before it says how many more there are
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +26,10 @@ class ScoreTable:
     clip: NDArray[np.str_]
     domain: NDArray[np.str_]
     anomaly: NDArray[np.float64]
-    score: NDArray[np.float64]
+    score: NDArray[np.floating]
 
     def __post_init__(self) -> None:
-        """Convert, check and sort the columns, whatever sequences they were given as."""
+        """Convert, check and sort the columns, which may be given as any sequences."""
         columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
         if len({column.shape for column in columns.values()}) != 1 or columns["clip"].ndim != 1:
             sizes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
@@ -61,10 +60,14 @@ class ScoreTable:
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
 
-    def metrics(self) -> MachineMetrics:
-        """The official figures of the table; UserError where a label or domain is unknown."""
+    def check_labels(self) -> None:
+        """UserError that names clips whose label or domain is unknown."""
         _forbid(self.clip[_unknown(self.anomaly)], "the metrics need every clip's label; clips without one")
         _forbid(self.clip[_unknown(self.domain)], "the metrics need every clip's domain; clips without one")
+
+    def metrics(self) -> MachineMetrics:
+        """The official figures of the table; UserError where a label or domain is unknown."""
+        self.check_labels()
         return machine_metrics(self.score, self.anomaly, self.domain)
 
     def defined_metrics(self) -> MachineMetrics:
@@ -75,14 +78,13 @@ class ScoreTable:
         somewhere = _unknown(self.domain)
         metrics = machine_metrics(self.score, self.anomaly, np.where(somewhere, "source", self.domain))
         if (somewhere & (self.anomaly == 0)).any():
-            return MachineMetrics(
-                undefined, undefined, metrics.pauc
-            )  # both AUCs share all anomalies, the pAUC all clips
+            # Both AUCs share all anomalies, the pAUC all clips.
+            return MachineMetrics(undefined, undefined, metrics.pauc)
         return metrics
 
 
 @dataclass(frozen=True, eq=False)
-class BranchScores:
+class AlignedScores:
     """Several branches' scores of the same clips of one machine, sorted by clip name: score is (branches, n)."""
 
     clip: NDArray[np.str_]
@@ -96,10 +98,10 @@ class BranchScores:
         return ScoreTable(self.clip, self.domain, self.anomaly, score)
 
 
-def align_branches(tables: Mapping[str, Any], branches: Sequence[str], machine: str) -> BranchScores:
+def align_branches(tables: Mapping[str, Any], branches: Sequence[str], machine: str) -> AlignedScores:
     """Put the branches of one machine side by side, matched by clip name; tables: branch -> anything `from_any` takes.
 
-    A domain or label that one branch knows and another does not is taken over. UserError: a branch without a table,
+    A domain or label that one branch lacks comes from another. UserError: a branch without a table,
     clips that only some branches have, domains or labels that contradict each other.
     """
     missing = [branch for branch in branches if branch not in tables]
@@ -113,7 +115,7 @@ def align_branches(tables: Mapping[str, Any], branches: Sequence[str], machine: 
         _forbid(np.setxor1d(clip, table.clip), f"{pair} must score the same clips; only one of them has")
         domain = _merge(clip, domain, table.domain, f"{pair} differ in the domain of")
         anomaly = _merge(clip, anomaly, table.anomaly, f"{pair} differ in the label of")
-    return BranchScores(clip, domain, anomaly, tuple(branches), np.stack([t.score for t in aligned.values()]))
+    return AlignedScores(clip, domain, anomaly, tuple(branches), np.stack([t.score for t in aligned.values()]))
 
 
 def _merge(clip: NDArray[np.str_], a: NDArray, b: NDArray, what: str) -> NDArray:
@@ -161,11 +163,10 @@ def _number(value: Any) -> float:
 def _forbid(clips: NDArray[np.str_], what: str) -> None:
     """UserError that names the clips, if there are any."""
     if len(clips):
-        more = f" and {len(clips) - SHOWN} more" if len(clips) > SHOWN else ""
-        raise UserError(f"{what}: {', '.join(clips[:SHOWN])}{more}")
+        raise UserError(f"{what}: {and_more(clips)}")
 
 
-def stored_scores(clips: StoredClips, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> ScoreTable:
+def stored_scores(clips: StoredClips, rows: NDArray[np.bool_], score: NDArray[np.floating]) -> ScoreTable:
     """The score table of some clips of a store, from the scores (clips,) of all."""
     label = clips.label[rows]
     anomaly = np.where(label == "", np.nan, (label == "anomaly").astype(float))

@@ -1,7 +1,7 @@
 """Decision thresholds from the scores of normal clips: a quantile of a gamma fit, or of the scores themselves.
 
 A clip is decided anomalous if its score is above the threshold. A gamma fit with a free location is unstable, so each
-one is judged; one that failed gives no threshold and says why, and nothing is put in its place.
+fit is checked; a failed one gives no threshold but a note with the reason, and nothing replaces it.
 """
 
 import math
@@ -15,20 +15,20 @@ from scipy.stats import FitError, binom, binomtest, gamma, kstest
 from workflow_lib.errors import UserError
 
 METHODS = ("gamma", "quantile")
-LEAST_FITTED = 10  # normal clips: three parameters from fewer say nothing
-FAR_OUT = 1  # ranges of the scores beyond their ends
+LEAST_FITTED = 10  # normal clips: too few for three parameters below
+FAR_OUT = 1  # how far beyond the scores a threshold may lie, in ranges of the scores
 SHARE_LEVEL = 0.01  # two-sided binomial test of how many normal clips are flagged
-NONE_LEVEL = 0.05  # chance that none is, above which a threshold over all normal clips is still believed
-# Kolmogorov's critical value at 0.1 %, times the root of the clips: lenient, for the parameters come from the same
-# scores. A distance up to CLOSE is no fault, however many clips show it.
+NONE_LEVEL = 0.05  # chance that none is flagged, above which a threshold over all normal clips is accepted
+# Kolmogorov's critical value at 0.1 %, times the root of the number of clips: lenient, because the parameters come from
+# the same scores. A distance up to CLOSE is accepted for any number of clips.
 KOLMOGOROV, CLOSE = 1.95, 0.1
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """What a score has to exceed; NaN where none could be had, and then the note says why.
+    """The score above which a clip is anomalous; NaN where there is none, and then the note gives the reason.
 
-    A note beside a number says what is odd about it.
+    A note beside a number says what is unusual about it.
     """
 
     value: float
@@ -61,14 +61,19 @@ def decision_threshold(normal: ArrayLike, method: str = "gamma", quantile: float
     value, fault = _fit_gamma(normal, quantile) if method == "gamma" else (float(np.quantile(normal, quantile)), "")
     if fault:
         return Threshold(math.nan, len(normal), f"gamma fit failed: {fault}")
-    return Threshold(value, len(normal), "" if (normal > value).any() else _flags_none(normal, value))
+    if (normal > value).any():
+        return Threshold(value, len(normal))
+    # With ties at the top, a clip there counts as normal.
+    ties = int((normal == normal.max()).sum())
+    tied = f": {ties} of them tie at the highest score, {value:.4g}" if value == normal.max() and ties > 1 else ""
+    return Threshold(value, len(normal), f"flags none of the {len(normal)} normal clips{tied}")
 
 
 def baseline_threshold(sample: ArrayLike, quantile: float = 0.9) -> Threshold:
     """The challenge baseline's own threshold: the quantile of a gamma distribution fitted to its batch values (n,).
 
-    The baseline fits averages over whole batches and takes what comes out; so does this, for equality, and the note
-    says what `decision_threshold` would have held against it. A fit that gives no number gives no threshold.
+    The baseline fits averages over whole batches and accepts any result; so does this, for equality, and the note gives
+    the fault that `decision_threshold` would have found. A fit that gives no number gives no threshold.
     """
     sample = np.asarray(sample, dtype=np.float64).ravel()
     if not np.isfinite(sample).all():
@@ -78,22 +83,15 @@ def baseline_threshold(sample: ArrayLike, quantile: float = 0.9) -> Threshold:
     return Threshold(value, len(sample), note if math.isfinite(value) else f"gamma fit failed: {fault}")
 
 
-def _flags_none(normal: NDArray[np.float64], value: float) -> str:
-    """What to know of a threshold that no normal score exceeds: with ties at the top, a clip there counts as normal."""
-    ties = int((normal == normal.max()).sum())
-    tied = f": {ties} of them tie at the highest score, {value:.4g}" if value == normal.max() and ties > 1 else ""
-    return f"flags none of the {len(normal)} normal clips{tied}"
-
-
 def _fit_gamma(normal: NDArray[np.float64], quantile: float, least: int = LEAST_FITTED) -> tuple[float, str]:
-    """The fitted quantile and what is wrong with the fit, empty if nothing is."""
+    """The fitted quantile, and the fault of the fit or an empty text."""
     if len(normal) < least:
         return math.nan, f"{len(normal)} normal clips, it needs {least}"
     if normal.min() == normal.max():
         return math.nan, "all normal clips have the same score"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of steps on the way; the result is judged
+            warnings.simplefilter("ignore")  # about intermediate steps; the result is checked below
             shape, location, scale = gamma.fit(normal)
             value = float(gamma.ppf(quantile, shape, location, scale))
     except (FitError, ValueError, ArithmeticError) as error:
@@ -102,7 +100,7 @@ def _fit_gamma(normal: NDArray[np.float64], quantile: float, least: int = LEAST_
 
 
 def _misfit(value: float, parameters: tuple[float, ...], normal: NDArray[np.float64], quantile: float) -> str:
-    """Why a fitted quantile cannot be the scores' own, or nothing."""
+    """Why a fitted quantile does not describe the scores, or an empty text."""
     shown = "shape {:.4g}, location {:.4g}, scale {:.4g}".format(*parameters)
     if not np.isfinite([value, *parameters]).all():
         return f"not finite ({shown})"

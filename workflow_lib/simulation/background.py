@@ -1,4 +1,4 @@
-"""What else is heard in the room: noise sources of RMS about 1, each at a place of its own, different in every clip."""
+"""Background noise sources of RMS about 1, each at a place of its own in the room, different in every clip."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

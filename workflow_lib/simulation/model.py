@@ -1,4 +1,4 @@
-"""What a simulated machine is: operating conditions of both domains, graded faults, and the sound it radiates."""
+"""A simulated machine: operating conditions of both domains, graded faults, and the sound that it radiates."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,7 +15,7 @@ SAMPLE_RATE_HZ = 16000
 
 @dataclass(frozen=True)
 class Condition:
-    """One operating condition: the attribute part of the clip name and what it means for machine and surroundings.
+    """One operating condition: the attribute part of the clip name, and its effect on machine and background.
 
     `speed` and `load` are relative to the machine's rated values, `background_db` raises (or lowers) the background,
     `background` names the noise sources that run (workflow_lib.simulation.background).
@@ -30,7 +30,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Operation:
-    """One clip's worth of running: what a machine model needs to make its sound.
+    """The running of a machine during one clip: inputs of its model.
 
     Normal sound is drawn from `rng` and a fault's own sound from `fault_rng`, so that the same clip with and without a
     fault, or with a heavier one, differs by the fault alone.
@@ -43,11 +43,6 @@ class Operation:
     fault: str | None = None
     severity: float = 0.0
     sample_rate_hz: int = SAMPLE_RATE_HZ
-
-    @property
-    def seconds(self) -> float:
-        """Length of the clip in seconds."""
-        return self.samples / self.sample_rate_hz
 
     def grade(self, fault: str) -> float:
         """Severity of this fault, 0 for a machine that does not have it."""

@@ -101,16 +101,13 @@ class Acoustics:
 
     def __init__(self, room: Room, clip_samples: int, sample_rate_hz: int):
         self.clip_samples = clip_samples
-        self._taps = response_length(room, sample_rate_hz)
-        self.source_samples = next_fast_len(clip_samples + self._taps, real=True)
-        places_m = {"machine": room.machine_m, **room.background_m}
-        self._paths = {name: self._transfer(room, place, sample_rate_hz) for name, place in places_m.items()}
-
-    def _transfer(self, room: Room, place_m: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-        responses = np.stack(
-            [impulse_response(room, place_m, room.microphones_m[m], sample_rate_hz, self._taps) for m in MICROPHONES]
-        )
-        return rfft(responses / np.linalg.norm(responses[0]), self.source_samples).astype(np.complex64)
+        taps = response_length(room, sample_rate_hz)
+        self.source_samples = next_fast_len(clip_samples + taps, real=True)
+        self._paths = {}
+        for name, place_m in {"machine": room.machine_m, **room.background_m}.items():
+            microphones_m = [room.microphones_m[name] for name in MICROPHONES]
+            paths = np.stack([impulse_response(room, place_m, at, sample_rate_hz, taps) for at in microphones_m])
+            self._paths[name] = rfft(paths / np.linalg.norm(paths[0]), self.source_samples).astype(np.complex64)
 
     def record(self, sounds: Mapping[str, np.ndarray]) -> np.ndarray:
         """Both microphones' signals (2, clip_samples) float32 of the sounds {source: (source_samples,)}."""

@@ -70,13 +70,13 @@ def impulses(times_s: np.ndarray, heights: np.ndarray, samples: int, sample_rate
 
 def ring(excitation: np.ndarray, modes: Sequence[Mode], sample_rate_hz: int) -> np.ndarray:
     """Structure of damped resonances driven by `excitation`: impulse response sum gain exp(-t/decay) sin(2 pi f t)."""
-    return sum(_ring_mode(excitation, mode, sample_rate_hz) for mode in modes)
-
-
-def _ring_mode(excitation: np.ndarray, mode: Mode, sample_rate_hz: int) -> np.ndarray:
-    radius = np.exp(-1 / (mode.decay_s * sample_rate_hz))
-    angle = 2 * np.pi * mode.frequency_hz / sample_rate_hz
-    return lfilter([0.0, mode.gain * radius * np.sin(angle)], [1.0, -2 * radius * np.cos(angle), radius**2], excitation)
+    total = np.zeros(len(excitation))
+    for mode in modes:
+        radius = np.exp(-1 / (mode.decay_s * sample_rate_hz))
+        angle = 2 * np.pi * mode.frequency_hz / sample_rate_hz
+        denominator = [1.0, -2 * radius * np.cos(angle), radius**2]
+        total += lfilter([0.0, mode.gain * radius * np.sin(angle)], denominator, excitation)
+    return total
 
 
 def coloured_noise(

@@ -1,1 +1,1 @@
-"""Studies: tables and figures that are declared in the configuration, with the paper's published values beside ours."""
+"""Studies: tables and figures that are declared in the configuration, with this run's values and the paper's."""

@@ -4,60 +4,60 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.scoring.result import one_protocol
-from workflow_lib.studies.lookup import Figure, SuiteTables
-from workflow_lib.studies.study_row import StudyRow, first_row
+from workflow_lib.studies.lookup import Estimate, EvidenceLookup
+from workflow_lib.studies.study_row import first_row
 
 Pair = tuple[StudyRow, Mapping[str, Any]]  # a row and its settings
 
 
-def comparison_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
+def comparison_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
     """Ω of every row, then where it is asked for the difference to the row `against`; UserError for two protocols."""
     one_protocol(row["protocol"] for row in settings["rows"])
     rows = scope_rows(settings, tables)
     return [*rows, *_changes(settings, rows, tables)] if "against" in settings else rows
 
 
-def scope_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
+def scope_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
     """Ω of every row under its own protocol: nothing is compared."""
     return [_measured(settings, number, row, tables) for number, row in enumerate(settings["rows"], 1)]
 
 
-def _measured(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], tables: SuiteTables) -> StudyRow:
+def _measured(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], tables: EvidenceLookup) -> StudyRow:
     first = first_row(settings, number, row)
     if row["absent"]:
         return first
     return filled(first, tables.omega(row["protocol"], row["kind"], row["entry"], row["seed"], settings["seeds"]))
 
 
-def filled(row: StudyRow, figure: Figure) -> StudyRow:
+def filled(row: StudyRow, found: Estimate) -> StudyRow:
     """The row with our number, or the remark that it is undefined."""
-    shown = ("value", "sd", "low", "high", "same_sign")
-    told = {key: "" if getattr(figure, key) is None else getattr(figure, key) for key in shown}
-    row = replace(row, **told, seeds=str(figure.seeds), untrained="yes" if figure.untrained else "no")
-    if figure.value is None:
+    names = ("value", "sd", "low", "high", "same_sign", "seeds", "untrained")
+    row = replace(row, **{name: getattr(found, name) for name in names})
+    if found.value is None:
         return row.with_remark("undefined: its test clips lack a label, a domain or a class")
-    several = figure.interval_seed and figure.low is not None
-    row = row.with_remark(f"interval of seed {figure.interval_seed}" if several else "")
-    held = figure.same_sign
-    return row if held is None else row.with_remark(f"the sign holds in {100 * held:.1f} % of the replicates")
+    several = found.interval_seed and found.low is not None
+    row = row.with_remark(f"interval of seed {found.interval_seed}" if several else "")
+    sign = found.same_sign
+    return row if sign is None else row.with_remark(f"the sign holds in {100 * sign:.1f} % of the replicates")
 
 
-def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: SuiteTables) -> list[StudyRow]:
+def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: EvidenceLookup) -> list[StudyRow]:
     """Ω minus that of the row `against`, for all other rows that this run has; none is derived for the paper."""
     shown = list(zip(rows, settings["rows"], strict=True))
     base = next(pair for pair in shown if pair[0].label == settings["against"])
     others = [pair for pair in shown if pair[0] is not base[0]]
-    return [_change(settings, pair, base, tables) for pair in others if "" not in (pair[0].value, base[0].value)]
+    return [_change(settings, pair, base, tables) for pair in others if None not in (pair[0].value, base[0].value)]
 
 
-def _change(settings: Mapping[str, Any], ours: Pair, other: Pair, tables: SuiteTables) -> StudyRow:
+def _change(settings: Mapping[str, Any], ours: Pair, other: Pair, tables: EvidenceLookup) -> StudyRow:
     row, base = ours[0], other[0]
     change = replace(
         row,
         metric="change",
         detail=f"against {base.label}",
-        published="",
+        published=None,
         remark="; ".join(part for part in row.remark.split("; ") if part.startswith("stand-in")),
     )
     one, another = ours[1]["seed"], other[1]["seed"]

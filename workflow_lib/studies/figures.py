@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from workflow_lib.report.drawing import figure_style, to_png, to_svg
-from workflow_lib.report.figures import Change, change_marks, changes
-from workflow_lib.report.figures import heat_map as cells_of
-from workflow_lib.report.title import headed
+from workflow_lib.evaluation.evidence_rows import StudyRow
+from workflow_lib.report.charts.drawing import figure_style, to_png, to_svg
+from workflow_lib.report.charts.plots import Change, change_marks, changes
+from workflow_lib.report.charts.plots import heat_map as cells_of
+from workflow_lib.report.charts.title import headed
 from workflow_lib.scoring.result import one_protocol
 from workflow_lib.studies.latex import header
-from workflow_lib.studies.study_row import METRICS, StudyRow, file_stem
+from workflow_lib.studies.study_row import METRICS, file_stem
 
 
 def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
@@ -27,13 +28,14 @@ def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
 @figure_style()
 def heat_map(rows: Sequence[StudyRow]) -> Figure:
     """Machines by figure: ours in colour, the published number below it where the paper names one."""
-    machines: dict[str, dict[str, StudyRow]] = {}
-    for row in rows:
-        machines.setdefault(row.label, {})[row.metric] = row
     metrics = [metric for metric in METRICS if any(row.metric == metric for row in rows)]
-    values = [{metric: _value(cells.get(metric)) for metric in metrics} for cells in machines.values()]
-    notes = [{metric: _note(cells.get(metric)) for metric in metrics} for cells in machines.values()]
-    figure = cells_of(list(machines), values, metrics, notes=notes, missing="none here")
+    values: dict[str, dict[str, float | None]] = {row.label: dict.fromkeys(metrics) for row in rows}
+    notes: dict[str, dict[str, str]] = {row.label: {} for row in rows}
+    for row in rows:
+        values[row.label][row.metric] = row.number
+        paper = row.published_number
+        notes[row.label][row.metric] = "" if paper is None else f"paper {paper:.3f}"
+    figure = cells_of(list(values), list(values.values()), metrics, notes=list(notes.values()), missing="none here")
     return headed(figure, _title(rows))
 
 
@@ -45,26 +47,14 @@ def removal_chart(rows: Sequence[StudyRow]) -> Figure:
 
 
 def _change(row: StudyRow) -> Change:
-    interval = None if row.low == "" or row.high == "" else (row.low, row.high)
-    return Change(row.label, _value(row), interval, _known(row.published), row.untrained == "yes")
-
-
-def _value(row: StudyRow | None) -> float | None:
-    return None if row is None else _known(row.value)
-
-
-def _known(value: float | str) -> float | None:
-    return None if value == "" else value
-
-
-def _note(row: StudyRow | None) -> str:
-    return "" if row is None or row.published == "" else f"paper {row.published:.3f}"
+    interval = None if row.low is None or row.high is None else (row.low, row.high)
+    return Change(row.label, row.number, interval, row.published_number, row.untrained)
 
 
 def _title(rows: Sequence[StudyRow]) -> str:
     """Title of the study with system, protocol and what our numbers were made with."""
     first = rows[0]
-    several = max((int(row.seeds) for row in rows if row.seeds), default=1)
-    interval = ", interval of the first" if any(row.low != "" for row in rows) else ""
+    several = max((row.seeds for row in rows if row.seeds), default=1)
+    interval = ", interval of the first" if any(row.low is not None for row in rows) else ""
     over = f", mean over {several} seeds{interval}" if several > 1 else ""
     return f"{first.title}: {first.entry}, protocol {first.protocol}; {header(rows)}{over}"

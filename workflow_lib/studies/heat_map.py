@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.studies.comparison import filled
-from workflow_lib.studies.lookup import SuiteTables
-from workflow_lib.studies.study_row import StudyRow, first_row
+from workflow_lib.studies.lookup import EvidenceLookup
+from workflow_lib.studies.study_row import first_row
 
 SHOWN = ("source_auc", "target_auc", "pauc")
 
 
-def heat_map_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
+def heat_map_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
     """Three rows for each machine of the suite, then those of published machines that it does not have."""
     (entry,), published = settings["rows"], settings["published"]
     found = {} if entry["absent"] else _figures(entry, tables)
@@ -19,15 +20,15 @@ def heat_map_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[Stud
     for number, machine in enumerate(dict.fromkeys([*found, *published]), 1):
         first = first_row(settings, number, {**entry, "label": machine, "published": None})
         for metric in SHOWN:
-            row = replace(first, metric=metric, published=published.get(machine, {}).get(metric, ""))
+            row = replace(first, metric=metric, published=published.get(machine, {}).get(metric))
             if machine in found:
                 rows.append(filled(row, found[machine][metric]))
-            elif row.published != "":
+            elif row.published is not None:
                 rows.append(row if entry["absent"] else row.with_remark(f"not part of this run: machine {machine}"))
     return rows or [first_row(settings, 1, entry, metric="source_auc")]
 
 
-def _figures(entry: Mapping[str, Any], tables: SuiteTables) -> dict[str, dict[str, Any]]:
+def _figures(entry: Mapping[str, Any], tables: EvidenceLookup) -> dict[str, dict[str, Any]]:
     """{machine: {metric: figure}} in the order of the table."""
     by_metric = {m: tables.machine_figures(entry["protocol"], entry["kind"], entry["entry"], m) for m in SHOWN}
     return {machine: {metric: by_metric[metric][machine] for metric in SHOWN} for machine in by_metric[SHOWN[0]]}

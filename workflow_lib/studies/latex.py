@@ -3,7 +3,8 @@ r"""A study as a LaTeX tabular with rules of booktabs: complete, escaped, and ne
 import re
 from collections.abc import Sequence
 
-from workflow_lib.studies.study_row import METRICS, StudyRow
+from workflow_lib.evaluation.evidence_rows import StudyRow
+from workflow_lib.studies.study_row import METRICS
 
 # What LaTeX would take as a command, and signs that pdflatex does not know; one pass, so that nothing is escaped twice.
 _SPECIAL = {
@@ -51,8 +52,8 @@ def latex_table(rows: Sequence[StudyRow]) -> str:
 
 def header(rows: Sequence[StudyRow]) -> str:
     """What stands above our numbers: the suite where it is not the paper's, and whether models were untrained."""
-    shown = [row for row in rows if row.value != ""]
-    untrained = [row.untrained == "yes" for row in shown]
+    shown = [row for row in rows if row.value is not None]
+    untrained = [row.untrained for row in shown]
     told = [shown[0].suite] if shown else []
     if any(untrained):
         told.append("untrained" if all(untrained) else "* untrained")
@@ -61,7 +62,7 @@ def header(rows: Sequence[StudyRow]) -> str:
 
 def _columns(rows: Sequence[StudyRow]) -> list[tuple[str, list[str]]]:
     """(head, cells) of every column there can be."""
-    mixed = {row.untrained for row in rows if row.value != ""} == {"yes", "no"}
+    mixed = {row.untrained for row in rows if row.value is not None} == {True, False}
     metrics = {row.metric for row in rows}
     return [
         ("", [_once(rows, number) for number in range(len(rows))]),
@@ -97,28 +98,25 @@ def _body(rows: Sequence[StudyRow], cells: Sequence[Sequence[str]]) -> list[str]
 
 
 def _ours(row: StudyRow, mixed: bool) -> str:
-    if isinstance(row.value, str):
-        return escape(row.value)
-    text = _number(row, row.value)
-    if row.sd != "":
+    if row.value is None or isinstance(row.value, str):
+        return escape(row.value or "")
+    text = _signed(row, f"{row.value:.4f}")
+    if row.sd is not None:
         text += rf" $\pm$ {row.sd:.4f} ({row.seeds} seeds)"
-    return f"{text}*" if mixed and row.untrained == "yes" else text
+    return f"{text}*" if mixed and row.untrained else text
 
 
 def _interval(row: StudyRow) -> str:
-    return "" if row.low == "" or row.high == "" else f"[{_number(row, row.low)}, {_number(row, row.high)}]"
+    ends = [_signed(row, f"{end:.4f}") for end in (row.low, row.high) if end is not None]
+    return f"[{', '.join(ends)}]" if len(ends) == 2 else ""
 
 
 def _published(row: StudyRow) -> str:
     """As the paper writes it, so far as a number in YAML keeps that."""
-    if isinstance(row.published, str):
-        return escape(row.published)
+    if row.published is None or isinstance(row.published, str):
+        return escape(row.published or "")
     digits = max(3, len(repr(float(row.published)).partition(".")[2]))
     return _signed(row, f"{row.published:.{digits}f}")
-
-
-def _number(row: StudyRow, value: float) -> str:
-    return _signed(row, f"{value:.4f}")
 
 
 def _signed(row: StudyRow, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Leave one branch out: what removing each branch of a system changes (Figure 3a)."""
+"""Leave one branch out: what removing each branch of a system changes (Estimate 3a)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,14 +6,15 @@ from typing import Any
 
 from workflow_lib.evaluation.ablation import Ablation, leave_one_branch_out
 from workflow_lib.evaluation.bootstrap import Difference, Interval, Resampling
+from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.evaluation.seeds import over_seeds
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.studies.comparison import filled
-from workflow_lib.studies.lookup import Figure, SuiteTables, defined
-from workflow_lib.studies.study_row import StudyRow, first_row
+from workflow_lib.studies.lookup import Estimate, EvidenceLookup, defined
+from workflow_lib.studies.study_row import first_row
 
 
-def removal_rows(settings: Mapping[str, Any], tables: SuiteTables) -> list[StudyRow]:
+def removal_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
     """Ω of the whole system, then for each branch Ω without it and the change; mean and deviation over seeds."""
     (whole,), removal = settings["rows"], settings["removal"]
     first, ablations = first_row(settings, 1, whole), {}
@@ -51,15 +52,15 @@ def _branch_rows(row: StudyRow, branch: str, ablations: Mapping[str, Ablation], 
     if not without:
         absent = bool(ablations)
         return [change.with_remark(f"not part of this run: {row.entry} has no branch {branch}" if absent else "")]
-    seed, untrained = next(iter(ablations)), whole.untrained == "yes"
+    seed, untrained = next(iter(ablations)), whole.untrained
     omega = _figure([(one.interval.omega, one.interval) for one in without], seed, untrained)
     changed = _figure([(one.change.difference, one.change) for one in without], seed, untrained)
     changed = replace(changed, same_sign=defined(without[0].change.same_sign))
-    return [filled(replace(change, metric="omega", published=""), omega), filled(change, changed)]
+    return [filled(replace(change, metric="omega", published=None), omega), filled(change, changed)]
 
 
-def _figure(pairs: Sequence[tuple[float, Interval | Difference]], first_seed: str, untrained: bool) -> Figure:
+def _figure(pairs: Sequence[tuple[float, Interval | Difference]], first_seed: str, untrained: bool) -> Estimate:
     """Mean and sample deviation over seeds, with the interval of the first."""
     over, first = over_seeds([value for value, _ in pairs]), pairs[0][1]
-    numbers = map(defined, (over.mean, over.sd, first.low, first.high))
-    return Figure(*numbers, over.seeds, first_seed if over.seeds > 1 else "", untrained)
+    mean, sd, low, high = map(defined, (over.mean, over.sd, first.low, first.high))
+    return Estimate(mean, sd, low, high, over.seeds, first_seed if over.seeds > 1 else "", untrained)

@@ -4,22 +4,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from workflow_lib.studies.lookup import SuiteTables
-from workflow_lib.studies.study_row import StudyRow, first_row
+from workflow_lib.evaluation.evidence_rows import StudyRow
+from workflow_lib.studies.lookup import EvidenceLookup
+from workflow_lib.studies.study_row import first_row
 
 ASPECTS = ("evidence", "microphones", "conditioning", "score")
 ENCODERS = {"eat": "EAT", "ced": "CED", "m2d": "M2D"}
 INPUTS = {"near": "near", "far": "far", "near-far": "near minus far"}
 
 
-def role_rows(settings: Mapping[str, Any], _tables: SuiteTables) -> list[StudyRow]:
+def role_rows(settings: Mapping[str, Any], _tables: EvidenceLookup) -> list[StudyRow]:
     """Four rows of words for each branch: evidence, microphones, conditioning and score."""
     rows = []
     for number, row in enumerate(settings["rows"], 1):
         first = first_row(settings, number, {**row, "published": None}, metric="text")
         told = branch_role(row["branch"], row["model"], row["encoder"])
         for aspect in ASPECTS:
-            published, untrained = row["published"].get(aspect, ""), "yes" if row["untrained"] else "no"
+            published, untrained = row["published"].get(aspect), row["untrained"]
             rows.append(replace(first, detail=aspect, value=told[aspect], published=published, untrained=untrained))
     return rows
 

@@ -12,7 +12,7 @@ from workflow_lib.files import write_csv
 from workflow_lib.scoring.mahalanobis import score_residuals
 from workflow_lib.scoring.score_table import ScoreTable, stored_scores
 from workflow_lib.scoring.thresholds import baseline_threshold
-from workflow_lib.submission.baseline_files import MachineScores, Score, write_baseline_files
+from workflow_lib.submission.baseline_files import MachineScores, Score, baseline_files, baseline_folder
 
 log = logging.getLogger(__name__)
 KINDS: dict[Score, str] = {"MSE": "mse", "MAHALA": "mahalanobis"}  # the baseline's words and ours
@@ -30,7 +30,7 @@ def write_baseline_suite(
 ) -> None:
     """Write scores, decisions and figures of all machines, and thresholds.csv, into a new folder.
 
-    residuals: HDF5 stores, batch_values: CSV files of `reconstruction.train_on_machine`, both in the machines' order.
+    residuals: HDF5 stores, batch_values: CSV files of `train_on_machine`, both in the order of the machines.
     """
     folder.mkdir(parents=True)
     rows = []
@@ -38,8 +38,10 @@ def write_baseline_suite(
         samples = _samples(values)
         for score, table in _tables(store).items():
             threshold = baseline_threshold(samples[KINDS[score]])
-            scores = MachineScores(machine, seed, table, threshold, evaluation)
-            write_baseline_files(folder, scores, score)
+            of_score = folder / baseline_folder(score, evaluation)
+            of_score.mkdir(parents=True, exist_ok=True)
+            for name, content in baseline_files(MachineScores(machine, seed, table, threshold, evaluation)).items():
+                (of_score / name).write_bytes(content)
             cell = "" if np.isnan(threshold.value) else repr(threshold.value)
             rows.append((machine, KINDS[score], cell, threshold.normal_clips, threshold.note))
             if threshold.note:

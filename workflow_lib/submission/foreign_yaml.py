@@ -1,7 +1,7 @@
-"""Reading YAML of other people: only plain data, and whatever is wrong with it is one exception.
+"""Reading YAML from unknown sources: plain data only, and one exception for any fault.
 
-PyYAML's safe loader runs no code, but expands merge keys without end, keeps the last of two equal keys and lets its
-constructors raise whatever they like.
+PyYAML's safe loader runs no code, but expands merge keys without end, keeps the last of two equal keys, and its
+constructors raise any exception.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from yaml.constructor import ConstructorError
 
 from workflow_lib.files import MERGE, repeated_keys
 
-LONGEST_NUMBER = 40  # characters: Python needs very long for long ones, and cannot print them
+LONGEST_NUMBER = 40  # characters: Python is slow with long ones, and cannot print them
 
 
 class ForeignYamlError(Exception):
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Instead of merging: say that it is not read."""
+        """Refuse merge keys instead of merging."""
         for key, _ in node.value:
             if key.tag == MERGE:
                 raise ConstructorError(None, None, "merge keys (<<) are not read: write the fields out", key.start_mark)

@@ -1,15 +1,15 @@
 """From the tables of a suite to its submission: decisions, meta files, the zip, and afterwards the figures."""
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workflow_lib.config.submission_form import FOLDER, META, REPORT, expected_of
+from workflow_lib.csv_rows import Share, read_rows, write_rows
 from workflow_lib.errors import UserError
-from workflow_lib.files import write_csv
+from workflow_lib.evaluation.evidence_rows import TABLES, EntryRow, MachineRow, OfficialRow, ThresholdRow
 from workflow_lib.plan.submission import PROTOCOL
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.scoring.score_table import ScoreTable
@@ -21,12 +21,27 @@ from workflow_lib.submission.validation import package_faults
 
 AFTERWARDS = "scores_after_the_fact.csv"
 REMARK = "after the fact: the labels were published with the results and had no part in what was submitted"
-AFTERWARDS_HEADER = (
-    *("suite", "protocol", "system", "label", "seed", "untrained", "machine"),
-    *("source_auc", "target_auc", "pauc", "harmonic_mean", "omega", "remark"),
-)
 NOT_EVALUATED = f"the suite is not evaluated under {PROTOCOL}"
-Row = Mapping[str, str]
+Row = TypeVar("Row", bound=EntryRow)
+
+
+@dataclass(frozen=True)
+class AfterwardsRow:
+    """One row of the figures after the fact: of one machine, or Omega of all; None where it is not of that kind."""
+
+    suite: str
+    protocol: str
+    system: str
+    label: str
+    seed: str
+    untrained: bool
+    machine: str
+    source_auc: Share | None
+    target_auc: Share | None
+    pauc: Share | None
+    harmonic_mean: Share | None
+    omega: Share | None
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,7 @@ class Submission:
 
 def write_submission(submission: Submission, folder: Path) -> None:
     """Write a package into a new folder; UserError, and nothing written, where a threshold is missing."""
-    rows = _read(submission.tables / "thresholds.csv")
+    rows = _read(submission.tables, "thresholds")
     thresholds = {system["system"]: _thresholds(rows, system) for system in submission.systems}
     faults = [line for system in submission.systems for line in _faults(submission.suite, system, thresholds)]
     if faults:
@@ -64,23 +79,22 @@ def write_submission(submission: Submission, folder: Path) -> None:
     zipped = write_package(folder, submission.systems[0]["label"].rpartition("_")[0] + ".zip", files)
     _check(zipped, next(iter(tables.values())))
     if submission.afterwards:
-        write_csv(folder / AFTERWARDS, AFTERWARDS_HEADER, _afterwards(submission))
+        write_rows(folder / AFTERWARDS, AfterwardsRow, _afterwards(submission))
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def _read(tables: Path, name: str) -> tuple[Any, ...]:
+    return read_rows(tables / f"{name}.csv", TABLES[name], "evaluate the suite again")
 
 
 def _of(rows: Sequence[Row], system: Mapping[str, Any]) -> list[Row]:
     """Rows of a table that are about a submitted system."""
-    wanted = {"protocol": PROTOCOL, "kind": "system", "name": system["system"], "seed": system["seed"]}
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    wanted = (PROTOCOL, ("system", system["system"], system["seed"]))
+    return [row for row in rows if (row.protocol, row.entry) == wanted]
 
 
-def _thresholds(rows: Sequence[Row], system: Mapping[str, Any]) -> dict[str, Threshold]:
+def _thresholds(rows: Sequence[ThresholdRow], system: Mapping[str, Any]) -> dict[str, Threshold]:
     return {
-        row["machine"]: Threshold(float(row["threshold"] or "nan"), int(row["normal_clips"]), row["note"])
+        row.machine: Threshold(math.nan if row.threshold is None else row.threshold, row.normal_clips or 0, row.note)
         for row in _of(rows, system)
     }
 
@@ -104,8 +118,8 @@ def _advice(threshold: Threshold) -> str:
 def _facts(submission: Submission, system: Mapping[str, Any]) -> SystemFacts:
     countable = [file for file in system["weights"] if file.endswith(SUFFIX)]
     others = [file for file in system["weights"] if not file.endswith(SUFFIX)]
-    development = _read(submission.development_tables / "machines.csv") if submission.development_tables else []
-    thresholds = _of(_read(submission.tables / "thresholds.csv"), system)
+    development = _read(submission.development_tables, "machines") if submission.development_tables else ()
+    thresholds = _of(_read(submission.tables, "thresholds"), system)
     return SystemFacts(
         label=system["label"],
         system=system["system"],
@@ -116,8 +130,8 @@ def _facts(submission: Submission, system: Mapping[str, Any]) -> SystemFacts:
         sample_rate=submission.sample_rate,
         parameters=count_parameters(countable) if countable and not others else None,
         not_counted=others,
-        results={row["machine"]: percent(row) for row in _of(development, system)},
-        untrained=any(row["untrained"] == "yes" for row in thresholds),
+        results={row.machine: percent(row) for row in _of(development, system)},
+        untrained=any(row.untrained for row in thresholds),
     )
 
 
@@ -128,16 +142,18 @@ def _check(zipped: Path, tables: Mapping[str, ScoreTable]) -> None:
         raise UserError("\n".join(f"submission: {fault}" for fault in faults))
 
 
-def _afterwards(submission: Submission) -> Iterator[tuple[object, ...]]:
+def _afterwards(submission: Submission) -> Iterator[AfterwardsRow]:
     """Figures of each machine, then Omega, of each system; every row says what it is."""
-    machines, official = (_read(submission.tables / f"{name}.csv") for name in ("machines", "official"))
-    figures = ("source_auc", "target_auc", "pauc", "harmonic_mean")
+    machines: Sequence[MachineRow] = _read(submission.tables, "machines")
+    official: Sequence[OfficialRow] = _read(submission.tables, "official")
     for system in submission.systems:
         for row in _of(machines, system):
-            yield (*_who(system, row), row["machine"], *(row[name] for name in figures), "", REMARK)
-        for row in _of(official, system):
-            yield (*_who(system, row), f"all {row['machines']}", "", "", "", "", row["omega"], REMARK)
+            figures = (row.source_auc, row.target_auc, row.pauc, row.harmonic_mean)
+            yield AfterwardsRow(*_who(system, row), row.machine, *figures, None, REMARK)
+        for total in _of(official, system):
+            omega = (None, None, None, None, total.omega)
+            yield AfterwardsRow(*_who(system, total), f"all {total.machines}", *omega, REMARK)
 
 
-def _who(system: Mapping[str, Any], row: Row) -> tuple[str, ...]:
-    return row["suite"], row["protocol"], system["system"], system["label"], row["seed"], row["untrained"]
+def _who(system: Mapping[str, Any], row: EntryRow) -> tuple[str, str, str, str, str, bool]:
+    return row.suite, row.protocol, system["system"], system["label"], row.seed, row.untrained

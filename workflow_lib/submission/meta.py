@@ -1,6 +1,6 @@
-"""The meta file of one system: what the configuration and the run say of it, in the fields of 2026.
+"""The meta file of one system, from the configuration and the run, in the fields of 2026.
 
-What neither says is null, or comes from `submission.meta` of the configuration; nothing is made up.
+What is known from neither is null, or comes from `submission.meta` of the configuration.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 
 from workflow_lib.config.submission_form import DESCRIPTION, FIGURES
+from workflow_lib.evaluation.evidence_rows import MachineRow
 
+METHODS = {"mse": "AE", "mahalanobis": "AE, Mahalanobis distance", "local_density": "k-NN, local density"}
 EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
 RESULTS = """# Official figures on the development set, in percent, under the protocol complete_dev: calibration,
 # weights and adaptation were chosen on these same machines, so they are no estimate for new ones."""
@@ -20,7 +22,7 @@ UNTRAINED = "# A model with random weights takes part: this is a test of the wor
 
 @dataclass(frozen=True)
 class SystemFacts:
-    """What a meta file is made of."""
+    """Contents of a meta file."""
 
     label: str
     system: str
@@ -46,7 +48,13 @@ def meta_text(facts: SystemFacts) -> str:
         "external_datasets": facts.settings["external_datasets"] or [{"name": None, "url": None}],
         "source_code": facts.settings["source_code"],
     }
-    lines = ["# Submission information", _yaml("submission", _submission(facts, own)), "# System information"]
+    submission = {
+        "label": facts.label,
+        "name": own["name"],
+        "abbreviation": own["abbreviation"],
+        "authors": [_author(author) for author in facts.settings["authors"]],
+    }
+    lines = ["# Submission information", _yaml("submission", submission), "# System information"]
     lines += [UNTRAINED] if facts.untrained else []
     if facts.not_counted and "total_parameters" not in given:
         counted = f"# total_parameters: not counted, {', '.join(facts.not_counted)} cannot be read as safetensors."
@@ -58,15 +66,6 @@ def meta_text(facts: SystemFacts) -> str:
 
 def _yaml(name: str, section: Mapping[str, Any]) -> str:
     return yaml.safe_dump({name: section}, sort_keys=False, allow_unicode=True, width=1000)
-
-
-def _submission(facts: SystemFacts, own: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "label": facts.label,
-        "name": own["name"],
-        "abbreviation": own["abbreviation"],
-        "authors": [_author(author) for author in facts.settings["authors"]],
-    }
 
 
 def _author(author: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +82,12 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
     bases = [facts.models[model["base"]] if model["kind"] == "adapted" else model for model in models]
     encoders = [base for base in bases if base["kind"] == "frozen"]
     adapted = any(model["kind"] == "adapted" for model in models)
+    scorers = [branch["scorer"]["kind"] for branch in facts.branches.values() if "scorer" in branch]
+    methods = [METHODS[kind] for kind in scorers] + (["LoRA", "ArcFace"] if adapted else [])
+    averages = ["average" if model["kind"] == "autoencoder" else "average, standard deviation" for model in models]
+    quantile = f"{100 * facts.threshold['quantile']:g} %"
+    fitted = "of a gamma distribution fitted to" if facts.threshold["method"] == "gamma" else "of"
+    threshold = f"threshold at the {quantile} quantile {fitted} the scores of normal training clips"
     several = len(facts.branches) > 1
     known = all("model" in branch for branch in facts.branches.values()) and all(
         base["kind"] == "autoencoder" or base["encoder"] in EMBEDDED_LOG_MEL for base in bases
@@ -92,11 +97,13 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
         "data_augmentation": "time masking, frequency masking" if adapted else None,
         "acoustic_features": "log-mel energies" if known else None,
         "embeddings": ", ".join(dict.fromkeys(base["encoder"].upper() for base in encoders)) or None,
-        "machine_learning_method": _methods(facts, adapted),
-        "aggregation_method": _aggregations(models),
-        "domain_generalization_method": _domains(facts),
+        "machine_learning_method": ", ".join(dict.fromkeys(methods)) or None,
+        "aggregation_method": max(averages, key=len, default=None),
+        "domain_generalization_method": (
+            "minimum of source and target score" if {"mahalanobis", "local_density"} & set(scorers) else None
+        ),
         "ensemble_method_subsystem_count": len(facts.branches) if several else None,
-        "decision_making": _decision(facts, several),
+        "decision_making": f"weighted average, {threshold}" if several else threshold,
         "attribute_usage": "classes of the adaptation" if adapted else None,
         "external_data_usage": "pre-trained model" if any(e["checkpoint"] != "random" for e in encoders) else None,
         "development_data_usage": "development, training" if adapted else "development",
@@ -104,34 +111,7 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
     return {name: values.get(name) for name in DESCRIPTION}
 
 
-def _methods(facts: SystemFacts, adapted: bool) -> str | None:
-    words = {"mse": "AE", "mahalanobis": "AE, Mahalanobis distance", "local_density": "k-NN, local density"}
-    found = [words[branch["scorer"]["kind"]] for branch in facts.branches.values() if "scorer" in branch]
-    return ", ".join(dict.fromkeys([*found, *(["LoRA", "ArcFace"] if adapted else [])])) or None
-
-
-def _aggregations(models: Sequence[Mapping[str, Any]]) -> str | None:
-    words = ["average" if model["kind"] == "autoencoder" else "average, standard deviation" for model in models]
-    return max(words, key=len, default=None)
-
-
-def _domains(facts: SystemFacts) -> str | None:
-    """Scores that are the smaller of a source and a target score."""
-    scorers = {branch["scorer"]["kind"] for branch in facts.branches.values() if "scorer" in branch}
-    return "minimum of source and target score" if scorers & {"mahalanobis", "local_density"} else None
-
-
-def _decision(facts: SystemFacts, several: bool) -> str:
-    quantile = f"{100 * facts.threshold['quantile']:g} %"
-    fitted = "of a gamma distribution fitted to" if facts.threshold["method"] == "gamma" else "of"
-    threshold = f"threshold at the {quantile} quantile {fitted} the scores of normal training clips"
-    return f"weighted average, {threshold}" if several else threshold
-
-
-def percent(figures: Mapping[str, str]) -> dict[str, float | None]:
-    """Figures of a machine from a row of machines.csv."""
-    columns = ("source_auc", "target_auc", "pauc")
-    return {
-        name: round(100 * float(figures[column]), 4) if figures[column] else None
-        for name, column in zip(FIGURES, columns, strict=True)
-    }
+def percent(row: MachineRow) -> dict[str, float | None]:
+    """Source AUC, target AUC and pAUC of a machine in percent."""
+    figures = zip(FIGURES, (row.source_auc, row.target_auc, row.pauc), strict=True)
+    return {name: None if value is None else round(100 * value, 4) for name, value in figures}

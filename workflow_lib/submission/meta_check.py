@@ -1,4 +1,4 @@
-"""What can be wrong with a meta file: fields of 2026 that are missing or of the wrong type."""
+"""Faults of meta files: fields of 2026 that are missing or of the wrong type."""
 
 import reprlib
 from collections.abc import Callable, Iterator
@@ -7,7 +7,20 @@ from typing import Any
 from workflow_lib.config.submission_form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, EMAIL, FIGURES
 from workflow_lib.submission.foreign_yaml import ForeignYamlError, read_foreign_yaml
 
-Test = Callable[[Any], bool]
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+TEXT, SCALAR, ADDRESS = "text", "text, a number or null", "an address or null"
+COUNT, PERCENT = "a whole number or null", "a number from 0 to 100, or null"
+TESTS: dict[str, Callable[[Any], bool]] = {  # what a field must be -> whether a value is it
+    TEXT: lambda value: isinstance(value, str) and bool(value.strip()),
+    SCALAR: lambda value: value is None or isinstance(value, str) or _is_number(value),
+    ADDRESS: lambda value: value is None or TESTS[TEXT](value),
+    COUNT: lambda value: value is None or (_is_number(value) and isinstance(value, int) and value >= 0),
+    PERCENT: lambda value: value is None or (_is_number(value) and 0 <= value <= 100),
+}
 
 
 def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
@@ -31,9 +44,9 @@ def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
 
 
 def _submission(section: dict) -> Iterator[str]:
-    yield from _wrong(section, ("label", "name", "abbreviation"), _is_text, "text")
+    yield from _wrong(section, ("label", "name", "abbreviation"), TEXT)
     short = section.get("abbreviation")
-    if _is_text(short) and len(short) > ABBREVIATION:
+    if isinstance(short, str) and short.strip() and len(short) > ABBREVIATION:
         yield f"abbreviation: {len(short)} characters, at most {ABBREVIATION}: {reprlib.repr(short)}"
     authors = section.get("authors")
     if not isinstance(authors, list) or not authors:
@@ -50,9 +63,9 @@ def _author(author: Any) -> Iterator[str]:
     if not isinstance(author, dict):
         yield ": no mapping of fields"
         return
-    yield from (f".{fault}" for fault in _wrong(author, AUTHOR, _is_text, "text"))
+    yield from (f".{fault}" for fault in _wrong(author, AUTHOR, TEXT))
     email = author.get("email")
-    if _is_text(email) and not EMAIL.fullmatch(email.strip()):
+    if isinstance(email, str) and email.strip() and not EMAIL.fullmatch(email.strip()):
         yield f".email: {reprlib.repr(email)} is no address: write <name>@<host>"
     places = author.get("affiliation")
     for place in places if isinstance(places, list) and places else [places]:
@@ -61,22 +74,20 @@ def _author(author: Any) -> Iterator[str]:
             continue
         # Older templates say institute.
         place = {"institution": place.get("institute"), **place}
-        yield from (f".affiliation.{fault}" for fault in _wrong(place, AFFILIATION, _is_text, "text"))
+        yield from (f".affiliation.{fault}" for fault in _wrong(place, AFFILIATION, TEXT))
 
 
 def _system(section: dict) -> Iterator[str]:
     description, complexity = section.get("description"), section.get("complexity")
     if isinstance(description, dict):
-        tested = (_is_scalar, "text, a number or null")
-        yield from (f"description.{fault}" for fault in _wrong(description, DESCRIPTION, *tested))
+        yield from (f"description.{fault}" for fault in _wrong(description, DESCRIPTION, SCALAR))
     else:
         yield "description: missing, or no mapping of fields"
     if isinstance(complexity, dict):
-        tested = (_is_count_or_null, "a whole number or null")
-        yield from (f"complexity.{fault}" for fault in _wrong(complexity, ("total_parameters",), *tested))
+        yield from (f"complexity.{fault}" for fault in _wrong(complexity, ("total_parameters",), COUNT))
     else:
         yield "complexity: missing, or no mapping of fields"
-    yield from _wrong(section, ("source_code",), lambda v: v is None or _is_text(v), "an address or null")
+    yield from _wrong(section, ("source_code",), ADDRESS)
     datasets = section.get("external_datasets", "missing")
     if datasets is not None and not (isinstance(datasets, list) and all(isinstance(d, dict) for d in datasets)):
         yield "external_datasets: missing, or no list of data sets with name and url"
@@ -89,38 +100,21 @@ def _results(section: dict) -> Iterator[str]:
     if not isinstance(machines, dict):
         yield "development_dataset: missing, or no mapping of machines"
         return
-    figures = []
+    figures: list[float] = []
     for machine, values in machines.items():
         place = f"development_dataset.{str(machine)[:40]}"
         if not isinstance(values, dict):
             yield f"{place}: no mapping with {', '.join(FIGURES)}"
             continue
-        tested = (_is_percent_or_null, "a number from 0 to 100, or null")
-        yield from (f"{place}.{fault}" for fault in _wrong(values, FIGURES, *tested))
-        figures += [v for v in values.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+        yield from (f"{place}.{fault}" for fault in _wrong(values, FIGURES, PERCENT))
+        figures += filter(_is_number, values.values())
     if figures and max(figures) <= 1:
         yield "development_dataset: all figures are at most 1: they are given in percent"
 
 
-def _wrong(section: dict, names: tuple[str, ...], test: Test, wanted: str) -> Iterator[str]:
+def _wrong(section: dict, names: tuple[str, ...], wanted: str) -> Iterator[str]:
     for name in names:
         if name not in section:
             yield f"{name}: missing: write {wanted}"
-        elif not test(section[name]):
+        elif not TESTS[wanted](section[name]):
             yield f"{name}: {reprlib.repr(section[name])} is not {wanted}"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
-
-
-def _is_count_or_null(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
-
-
-def _is_percent_or_null(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100)

@@ -41,7 +41,7 @@ def clips_of(content: bytes) -> set[str]:
 
 
 def contradiction(scores: bytes, decisions: bytes) -> str:
-    """Two clips of which the one that is decided anomalous has the lower score, in words; empty if there are none."""
+    """Two clips of which the one decided anomalous has the lower score, as a sentence; empty if there are none."""
     decided = dict(row for row in _rows(decisions)[0] if len(row) == 2)
     pairs = (row for row in _rows(scores)[0] if len(row) == 2 and _is_value(row[1], "anomaly_score"))
     places = [(float(value), clip) for clip, value in pairs]
@@ -60,11 +60,11 @@ def _clip_faults(name: str, found: list[str], clips: Collection[str]) -> Iterato
     if missing:
         yield f"{name}: no row for {and_more(missing)}"
     if unknown:
-        yield f"{name}: no such test clip: {and_more([clip[:60] for clip in unknown])}"
+        yield f"{name}: no such test clip: {and_more(clip[:60] for clip in unknown)}"
 
 
 def _rows(content: bytes) -> tuple[list[list[str]], str]:
-    """Rows and, if there are none to be had, why."""
+    """Rows, and the fault of a file that has none."""
     if content.startswith(b"\xef\xbb\xbf"):
         return [], "it begins with a byte order mark: save it as plain UTF-8"
     if b"\r" in content.replace(b"\r\n", b"\n"):

@@ -2,14 +2,15 @@
 
 import io
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from workflow_lib.config.submission_form import FOLDER, output_name, section_of
 from workflow_lib.scoring.score_table import ScoreTable
 from workflow_lib.scoring.thresholds import Threshold
+from workflow_lib.submission.baseline_files import csv_lines
 
-MOMENT = (2026, 1, 1, 0, 0, 0)  # of every file in a zip: its bytes must not depend on when it was packed
+MOMENT = (2026, 1, 1, 0, 0, 0)  # of every file in a zip, whose bytes must not depend on the time
 MODE = 0o100644 << 16
 UNIX = 3
 
@@ -23,7 +24,7 @@ def output_files(label: str, machine: str, table: ScoreTable, threshold: Thresho
     for section in sorted({section_of(clip) for clip in clips}):
         for kind, values in (("anomaly_score", scores), ("decision_result", decisions)):
             rows = [(c, v) for c, v in zip(clips, values, strict=True) if section_of(c) == section]
-            files[f"{FOLDER}/{label}/{output_name(kind, machine, section)}"] = _lines(rows)
+            files[f"{FOLDER}/{label}/{output_name(kind, machine, section)}"] = csv_lines(rows)
     return files
 
 
@@ -46,8 +47,3 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
             entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, MODE, UNIX
             archive.writestr(entry, content, compresslevel=9)
     return buffer.getvalue()
-
-
-def _lines(rows: Iterable[tuple[str, str]]) -> bytes:
-    """`name,value` lines; no clip name has a comma or quote that CSV would have to escape (dataset.py)."""
-    return "".join(f"{clip},{value}\n" for clip, value in rows).encode()

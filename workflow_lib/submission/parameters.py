@@ -1,4 +1,4 @@
-"""How many parameters a system has: counted from its weight files where they say so, never guessed."""
+"""Number of parameters of a system, counted from its weight files, never guessed."""
 
 import json
 import struct
@@ -15,13 +15,9 @@ NOT_PARAMETERS = ("running_mean", "running_var", "num_batches_tracked", "cov_sou
 
 def count_parameters(files: Iterable[str | Path]) -> int:
     """Values of all weights in safetensors files, from their headers alone."""
-    return sum(_count(Path(file)) for file in files)
-
-
-def _count(path: Path) -> int:
-    tensors = {name: entry for name, entry in _header(path).items() if name != "__metadata__"}
-    shapes = [entry["shape"] for name, entry in tensors.items() if name.rpartition(".")[2] not in NOT_PARAMETERS]
-    return sum(map(prod, shapes))
+    left_out = ("__metadata__", *NOT_PARAMETERS)
+    entries = [entry for file in files for entry in _header(Path(file)).items()]
+    return sum(prod(entry["shape"]) for name, entry in entries if name.rpartition(".")[2] not in left_out)
 
 
 def _header(path: Path) -> dict:

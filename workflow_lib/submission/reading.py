@@ -1,7 +1,7 @@
-"""Files of a package in memory, from a zip or a folder; nothing is ever unpacked to disk.
+"""Files of a package in memory, from a zip or a folder; nothing is unpacked to disk.
 
-A zip is somebody else's: names that leave the folder, links, encryption and bombs are faults, and such entries are not
-read.
+A zip may come from anybody: names that leave the folder, links, encryption and bombs are faults, and such entries are
+not read.
 """
 
 import os
@@ -18,16 +18,16 @@ from workflow_lib.dataset.clip_name import one_line
 
 MOST_ENTRIES = 1000
 LARGEST_TABLE = 8 << 20  # bytes; 200 rows have 10 kB
-LARGEST_META = 256 << 10  # bytes; one has 3 kB, and a large one takes minutes to read
+LARGEST_META = 256 << 10  # bytes; a usual one has 3 kB, and a large one takes minutes to read
 LARGEST_PACKAGE = 256 << 20
-MOST_COMPRESSED, SMALL = 200, 1 << 20  # times; a file up to SMALL may be as compressible as it likes
+MOST_COMPRESSED, SMALL = 200, 1 << 20  # times; files up to SMALL bytes may be compressed more
 READ = (".csv", ".yaml", ".yml")
 AT_ONCE = 1 << 20  # bytes that are unpacked at a time
 
 
 @dataclass
 class Package:
-    """Content of the files that matter, by path within the package, None for all others; and what is wrong."""
+    """Content of the checked files by path within the package, None for all others; and the faults."""
 
     files: dict[str, bytes | None] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ def read_package(path: Path) -> Package:
     if path.is_dir():
         return _read_folder(path)
     package = Package()
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if path.exists() and not path.is_file():  # reading a pipe would wait
         return Package(faults=[f"{path}: neither a zip nor a folder"])
     try:
         with zipfile.ZipFile(path) as archive:
@@ -125,9 +125,9 @@ def _entry_faults(entry: zipfile.ZipInfo, name: str) -> Iterator[str]:
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, package: Package) -> bytes | None:
-    """Content of a file that matters, None for others and broken ones; all are unpacked, so that damage is found.
+    """Content of a checked file, None for others and broken ones; all are unpacked, so that damage is found.
 
-    Never more is unpacked than the zip says and allows.
+    Never more than the stated and allowed size is unpacked.
     """
     content, size = bytearray(), 0
     try:

@@ -1,4 +1,4 @@
-"""What `snakemake submission` says at its end: which packages are there, and which systems are not in them."""
+"""The last lines of `snakemake submission`: the packages, and the systems that are not in them."""
 
 from collections.abc import Iterable
 from pathlib import Path

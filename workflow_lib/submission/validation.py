@@ -1,4 +1,4 @@
-"""All that is wrong with a package, one line a fault."""
+"""Faults of a submission package, one line each."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ Files = dict[str, bytes | None]
 
 
 def package_faults(path: Path, expected: Expected | None = None) -> list[str]:
-    """Everything that is wrong with a zip or folder; `expected`: clips it must score, by default those of 2026."""
+    """All faults of a zip or folder; `expected`: clips that it must score, by default those of 2026."""
     package = read_package(path)
     faults = [*package.faults, *_faults(package, expected or expected_2026())]
     return [one_line(fault[:LONGEST_LINE]) for fault in faults]
@@ -52,7 +52,7 @@ def _faults(package: Package, expected: Expected) -> Iterator[str]:
 
 
 def _systems(files: Files) -> dict[str, Files]:
-    """Folders that hold a meta file or outputs, or are called like a system, with their files."""
+    """Folders that hold a meta file or outputs, or have the name of a system, with their files."""
     parents = {PurePosixPath(name).parent for name in files}
     named = {parent for parent in parents if LABEL.fullmatch(parent.name)}
     telling = {PurePosixPath(n).parent for n in files if n.endswith(META) or OUTPUT.fullmatch(PurePosixPath(n).name)}
@@ -85,16 +85,12 @@ def _label_faults(folders: list[str]) -> Iterator[str]:
 
 
 def _stray_faults(files: Files, systems: dict[str, Files]) -> Iterator[str]:
-    beside = _reports_beside(systems)
+    # Technical reports may lie beside the systems' folders: one for each, or one of the team.
+    labels = [PurePosixPath(folder).name for folder in systems]
+    beside = {f"{FOLDER}/{name}{REPORT}" for label in labels for name in (label, label.rpartition("_")[0])}
     for name in sorted(files):
         if PurePosixPath(name).parent.as_posix() not in systems and name not in beside:
             yield f"{name}: not part of a submission: leave it out"
-
-
-def _reports_beside(systems: Iterable[str]) -> set[str]:
-    """Where technical reports may lie outside the systems' folders: beside them, one for each or one of the team."""
-    labels = [PurePosixPath(folder).name for folder in systems]
-    return {f"{FOLDER}/{name}{REPORT}" for label in labels for name in (label, label.rpartition("_")[0])}
 
 
 def _report_faults(package: Package, systems: Iterable[str]) -> Iterator[str]:
@@ -117,7 +113,9 @@ def _system_faults(folder: str, files: Files, expected: Expected) -> Iterator[st
             yield f"{folder}/{name}: missing"
     for name in files:
         if name not in wanted and name != meta and not name.endswith(REPORT):
-            yield f"{folder}/{name}: not part of a submission: {_instead(name, [meta, *wanted])}"
+            advice = nearest(name, [meta, *wanted])
+            instead = "leave it out" if advice.startswith("write one of") else f"leave it out, or {advice}"
+            yield f"{folder}/{name}: not part of a submission: {instead}"
     for name, content in files.items():
         if content is None:
             continue
@@ -130,11 +128,6 @@ def _system_faults(folder: str, files: Files, expected: Expected) -> Iterator[st
         yield from _disagreement(folder, files, place)
 
 
-def _instead(name: str, wanted: list[str]) -> str:
-    advice = nearest(name, wanted)
-    return "leave it out" if advice.startswith("write one of") else f"leave it out, or {advice}"
-
-
 def _disagreement(folder: str, files: Files, place: tuple[str, str]) -> Iterator[str]:
     """Score and decision files of one machine that do not hold the same clips."""
     score, decision = (files.get(output_name(kind, *place)) for kind in KINDS)
@@ -142,7 +135,7 @@ def _disagreement(folder: str, files: Files, place: tuple[str, str]) -> Iterator
         return
     only = sorted(clips_of(score) ^ clips_of(decision))
     if only:
-        named = and_more([clip[:60] for clip in only], 1)
+        named = and_more((clip[:60] for clip in only), shown=1)
         yield f"{folder}: scores and decisions of {place[0]} differ in clips: only one has {named}"
     if clips := contradiction(score, decision):
         yield f"{folder}: decisions of {place[0]} contradict the scores, the more anomalous has 1: {clips}"

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -516,37 +515,29 @@ def test_equal_seeds_give_equal_bytes_in_any_order_of_clips_and_other_seeds_do_n
     assert {"adapter_model.safetensors", "heads.safetensors", "training_log.csv", "provenance.json"} == differing
 
 
-class StopInSecondEpoch(logging.Handler):
+@pytest.fixture
+def interrupt(caplog):
     """Interrupts a training as Ctrl-C would, when it reports from its second epoch."""
+    logger = logging.getLogger("workflow_lib.adaptation.training")
+    caplog.set_level(logging.INFO, logger.name)
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def stop(record: logging.LogRecord) -> bool:
         if record.getMessage().startswith("epoch 2"):
             raise KeyboardInterrupt
+        return True
+
+    def run(*arguments: object, **options: object) -> None:
+        logger.addFilter(stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_adapter(*arguments, **options)
+        logger.removeFilter(stop)
+
+    return run
 
 
-@pytest.fixture
-def training_log() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("workflow_lib.adaptation.training")
-    level, handlers = logger.level, list(logger.handlers)
-    logger.setLevel(logging.INFO)
-    yield logger
-    logger.setLevel(level)
-    logger.handlers = handlers
-
-
-def interrupt(logger: logging.Logger, *arguments: object, **options: object) -> None:
-    handler = StopInSecondEpoch()
-    logger.addHandler(handler)
-    with pytest.raises(KeyboardInterrupt):
-        train_adapter(*arguments, **options)
-    logger.removeHandler(handler)
-
-
-def test_an_interrupted_training_goes_on_to_the_bytes_of_an_uninterrupted_one(
-    clips, trained, tmp_path, training_log, caplog
-):
+def test_an_interrupted_training_goes_on_to_the_same_bytes(clips, trained, tmp_path, interrupt, caplog):
     folder = tmp_path / "model"
-    interrupt(training_log, clips, small_eat, SMALL, SEED, folder)
+    interrupt(clips, small_eat, SMALL, SEED, folder)
     assert not folder.exists(), "the output appears whole"
     assert [path.name for path in (tmp_path / ".model.state").iterdir()] == ["state.safetensors"]
     train_adapter(clips, small_eat, SMALL, SEED, folder)
@@ -555,11 +546,9 @@ def test_an_interrupted_training_goes_on_to_the_bytes_of_an_uninterrupted_one(
     assert [path.name for path in tmp_path.iterdir()] == ["model"], "nothing is left beside the output"
 
 
-def test_the_state_of_another_training_and_a_damaged_one_are_passed_over(
-    clips, trained, tmp_path, training_log, caplog
-):
+def test_the_state_of_another_training_and_a_damaged_one_are_passed_over(clips, trained, tmp_path, interrupt, caplog):
     state = tmp_path / "state"
-    interrupt(training_log, clips, small_eat, SMALL, 2026, tmp_path / "other", state_folder=state)
+    interrupt(clips, small_eat, SMALL, 2026, tmp_path / "other", state_folder=state)
     train_adapter(clips, small_eat, SMALL, SEED, tmp_path / "model", state_folder=state)
     assert "of another training" in caplog.text
     assert files_of(tmp_path / "model") == files_of(trained)
@@ -571,13 +560,11 @@ def test_the_state_of_another_training_and_a_damaged_one_are_passed_over(
     assert load_heads(tmp_path / "few").proxies.shape == (4, 32)
 
 
-def test_recordings_rewritten_after_an_interruption_are_not_mixed_with_the_old(
-    clips, trained, tmp_path, training_log, caplog
-):
+def test_recordings_rewritten_after_an_interruption_are_read_anew(clips, trained, tmp_path, interrupt, caplog):
     few = [replace(clip, path=str(tmp_path / f"{number}.wav")) for number, clip in enumerate(clips[:8])]
     for old, new in zip(clips, few, strict=False):
         Path(new.path).write_bytes(Path(old.path).read_bytes())
-    interrupt(training_log, few, small_eat, SMALL, SEED, tmp_path / "model")
+    interrupt(few, small_eat, SMALL, SEED, tmp_path / "model")
     for old, new in zip(clips[1:], few, strict=False):
         Path(new.path).write_bytes(Path(old.path).read_bytes())
     train_adapter(few, small_eat, SMALL, SEED, tmp_path / "model")
@@ -624,7 +611,7 @@ def test_withheld_clips_are_a_share_of_each_proxy_and_leave_it_something(clips):
     assert withhold(clips, 0.0, SEED) == (clips, [])
 
 
-def test_withheld_clips_are_not_learned_from_and_their_accuracy_is_logged(clips, tmp_path, training_log, caplog):
+def test_withheld_clips_are_not_learned_from_and_their_accuracy_is_logged(clips, tmp_path, interrupt, caplog):
     settings = replace(SMALL, validation_fraction=0.34, lora_dropout=0.1)
     train_adapter(clips, small_eat, settings, SEED, tmp_path / "part")
     rows = list(csv.DictReader((tmp_path / "part" / "validation.csv").open()))
@@ -641,7 +628,7 @@ def test_withheld_clips_are_not_learned_from_and_their_accuracy_is_logged(clips,
     events = EventAccumulator(str(tmp_path / "part"))
     events.Reload()
     assert [event.step for event in events.Scalars("withheld/accuracy_attribute")] == [1, 2]
-    interrupt(training_log, clips, small_eat, settings, SEED, tmp_path / "again")
+    interrupt(clips, small_eat, settings, SEED, tmp_path / "again")
     train_adapter(clips, small_eat, settings, SEED, tmp_path / "again")
     assert files_of(tmp_path / "again") == files_of(tmp_path / "part")
 

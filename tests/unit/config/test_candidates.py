@@ -12,7 +12,8 @@ from workflow_lib.config.candidates import grid_branches, with_candidates
 from workflow_lib.config.checks import check_config
 from workflow_lib.config.schema import with_defaults
 from workflow_lib.errors import UserError
-from workflow_lib.fusion.candidate_choice import choose_candidates, fit_nested_fold
+from workflow_lib.fusion.candidate_choice import choose_candidates
+from workflow_lib.fusion.fold_file import fit_fold
 from workflow_lib.plan.load import load_plan
 from workflow_lib.scoring.score_file import read_scores
 
@@ -137,9 +138,9 @@ def test_nothing_of_the_held_out_machine_reaches_a_nested_choice(tables, machine
     def chosen(held_out, leak=False):
         selection = {other: of_machine for other, of_machine in tables.items() if other != machine}
         selection |= {"leaked": held_out} if leak else {}
-        nested = fit_nested_fold(selection, held_out, machine, CANDIDATES, 0.25)
-        omega = {branch: dict(choice.omega) for branch, choice in nested.choices.items()}
-        return omega, nested.fold.weights, nested.fold.calibration
+        fold = fit_fold(selection, {"branches": list(CANDIDATES), "step": 0.25}, CANDIDATES, "nested_lomo")
+        omega = {branch: dict(choice.omega) for branch, choice in fold.choices.items()}
+        return omega, fold.fusion.weights, fold.fusion.calibration
 
     assert chosen(tables[machine]) == chosen(disturbed)
     assert chosen(tables[machine], leak=True) != chosen(disturbed, leak=True)

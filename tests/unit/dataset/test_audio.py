@@ -38,14 +38,19 @@ def riff(*chunks: bytes, magic: bytes = b"RIFF", order: str = "<") -> bytes:
     return magic + struct.pack(f"{order}I", len(body)) + body
 
 
-def refused(call, *arguments, **options) -> str:
-    with pytest.raises(FaultError) as caught:
-        call(*arguments, **options)
-    text = str(caught.value)
-    assert len(text.splitlines()) == 1
-    assert text.startswith(f"{arguments[0]}: ")
-    assert caught.value.fault.remedy
-    return caught.value.fault.problem
+def refused(path, *calls) -> str:
+    """What is wrong with a file, in the one line that the header's reader and the whole reader refuse it with."""
+    problems = set()
+    for call in calls or (audio_info, read_clip):
+        with pytest.raises(FaultError) as caught:
+            call(path)
+        text = str(caught.value)
+        assert len(text.splitlines()) == 1
+        assert text.startswith(f"{path}: ")
+        assert caught.value.fault.remedy
+        problems.add(caught.value.fault.problem)
+    assert len(problems) == 1, problems
+    return problems.pop()
 
 
 def test_int16_samples_are_divided_by_32768_exactly(tmp_path):
@@ -86,8 +91,7 @@ def test_every_sample_format_gives_the_same_waveform(tmp_path, suffix, options, 
 def test_a_truncated_wav_is_refused(tmp_path, options, missing_bytes):
     path = write(tmp_path / "clip.wav", **options)
     os.truncate(path, path.stat().st_size - missing_bytes)
-    assert "truncated" in refused(audio_info, path)
-    assert "truncated" in refused(read_clip, path)
+    assert "truncated" in refused(path)
 
 
 def test_a_truncated_rf64_and_a_truncated_rifx_are_refused(tmp_path):
@@ -97,16 +101,28 @@ def test_a_truncated_rf64_and_a_truncated_rifx_are_refused(tmp_path):
     assert audio_info(big_endian).frames == audio_info(long_wav).frames == 4000
     for path in (long_wav, big_endian):
         os.truncate(path, path.stat().st_size - 100)
-        assert "truncated" in refused(audio_info, path)
+        assert "truncated" in refused(path, audio_info)
 
 
-def test_a_wav_cut_within_a_trailing_or_before_the_sound_is_told_apart(tmp_path):
-    sound = chunk(b"data", b"\1\2\3\4" * 100)
-    trailing, headless = tmp_path / "trailing.wav", tmp_path / "headless.wav"
-    trailing.write_bytes(riff(fmt(), sound, chunk(b"LIST", b"INFO", declared=400)))
-    headless.write_bytes(riff(fmt(), sound)[:36])
-    assert audio_info(trailing).frames == 100  # all of the sound is there
-    assert "unreadable" in refused(audio_info, headless)
+WHOLE = {
+    "cut within a trailing chunk": riff(fmt(), chunk(b"data", bytes(400)), chunk(b"LIST", b"INFO", declared=400)),
+    "written to a pipe": riff(fmt(), chunk(b"data", bytes(400), declared=0xFFFFFFFF)),
+    "of odd length, not padded": riff(fmt(channels=1, bits=8), chunk(b"data", bytes(100 + 1), pad=False)),
+    "without a whole last frame": riff(fmt(), chunk(b"data", bytes(403))),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_a_wav_with_all_of_its_sound_is_read_to_the_end(tmp_path, case):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(WHOLE[case])
+    assert audio_info(path).frames == read_clip(path).shape[1] == (101 if "odd" in case else 100)
+
+
+def test_a_wav_cut_before_the_sound_is_unreadable(tmp_path):
+    path = tmp_path / "headless.wav"
+    path.write_bytes(riff(fmt(), chunk(b"data", bytes(400)))[:36])
+    assert "unreadable" in refused(path, audio_info)
 
 
 @pytest.mark.parametrize("odd", [3, 4, 4097, 70001])
@@ -116,35 +132,19 @@ def test_chunks_of_any_length_before_the_sound_do_not_hide_a_truncation(tmp_path
     path.write_bytes(whole)
     assert audio_info(path).frames == read_clip(path).shape[1] == 1000
     path.write_bytes(whole[:-10])
-    assert "truncated, 3990 of 4000 bytes" in refused(audio_info, path)
-
-
-def test_a_wav_written_to_a_pipe_is_read_to_the_end_of_the_file(tmp_path):
-    path = tmp_path / "piped.wav"
-    path.write_bytes(riff(fmt(), chunk(b"data", bytes(400), declared=0xFFFFFFFF)))
-    assert audio_info(path).frames == read_clip(path).shape[1] == 100
-
-
-def test_a_sound_of_odd_length_needs_no_padding_and_no_whole_last_frame(tmp_path):
-    path = tmp_path / "clip.wav"
-    path.write_bytes(riff(fmt(channels=1, bits=8), chunk(b"data", bytes(401), pad=False)))
-    assert audio_info(path).frames == 401
-    path.write_bytes(riff(fmt(), chunk(b"data", bytes(403))))
-    assert audio_info(path).frames == 100
+    assert "truncated, 3990 of 4000 bytes" in refused(path, audio_info)
 
 
 def test_a_truncated_flac_is_refused_and_one_without_a_length_too(tmp_path):
     path = write(tmp_path / "clip.flac", noise(40000), subtype="PCM_16")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    for call in (audio_info, read_clip):
-        assert "truncated" in refused(call, path)
+    assert "truncated" in refused(path)
     unknown = bytearray(whole)
     unknown[21] &= 0xF0  # STREAMINFO: the low 36 bits of bytes 18 to 25 are the number of samples, 0 if unknown
     unknown[22:26] = bytes(4)
     path.write_bytes(unknown)
-    for call in (audio_info, read_clip):
-        assert "does not say how long" in refused(call, path)
+    assert "does not say how long" in refused(path)
 
 
 def test_sound_of_another_kind_under_a_wav_name_is_read_whole_or_refused(tmp_path):
@@ -152,8 +152,7 @@ def test_sound_of_another_kind_under_a_wav_name_is_read_whole_or_refused(tmp_pat
     path.write_bytes(sound.read_bytes())
     assert audio_info(path).frames == read_clip(path).shape[1] == 100_000
     path.write_bytes(sound.read_bytes()[: sound.stat().st_size // 2])  # the decoder just ends early
-    for call in (audio_info, read_clip):
-        assert "of 100000 samples are there" in refused(call, path)
+    assert "of 100000 samples are there" in refused(path)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -162,13 +161,12 @@ def test_nan_and_infinity_are_refused_wherever_they_stand(tmp_path, value, subty
     samples = noise(200_000)
     samples[160_000, 1] = value
     path = write(tmp_path / "clip.wav", samples, subtype=subtype)
-    for call in (audio_info, read_clip):
-        assert refused(call, path) == "NaN or infinite sample at 10.000 s"
+    assert refused(path) == "NaN or infinite sample at 10.000 s"
 
 
 def test_a_double_beyond_float32_is_refused_as_infinite(tmp_path):
     path = write(tmp_path / "clip.wav", np.array([[0.1], [1e300]]), subtype="DOUBLE")
-    assert "infinite" in refused(audio_info, path)
+    assert "infinite" in refused(path, audio_info)
 
 
 def test_zero_length_is_refused(tmp_path):
@@ -178,8 +176,7 @@ def test_zero_length_is_refused(tmp_path):
     unfinished = tmp_path / "unfinished.wav"  # a recorder that lost power: sound without its length
     unfinished.write_bytes(riff(fmt(), chunk(b"data", bytes(400), declared=0)))
     for path in (empty, headers_only, unfinished):
-        for call in (audio_info, read_clip):
-            assert "zero length" in refused(call, path)
+        assert "zero length" in refused(path)
 
 
 def test_what_is_no_sound_file_is_refused(tmp_path):
@@ -191,12 +188,11 @@ def test_what_is_no_sound_file_is_refused(tmp_path):
     broken.symlink_to(tmp_path / "gone.wav")
     loop = tmp_path / "loop.wav"
     loop.symlink_to(loop)
-    for call in (audio_info, read_clip):
-        assert "unreadable" in refused(call, text)
-        assert "no regular file" in refused(call, folder)
-        assert "no regular file" in refused(call, pipe)
-        assert "No such file" in refused(call, broken)
-        assert "cannot be read" in refused(call, loop)
+    assert "unreadable" in refused(text)
+    assert "no regular file" in refused(folder)
+    assert "no regular file" in refused(pipe)
+    assert "No such file" in refused(broken)
+    assert "cannot be read" in refused(loop)
 
 
 def test_random_bytes_and_random_damage_never_raise_anything_but_a_fault(tmp_path):

@@ -8,6 +8,7 @@ import soundfile
 from report_example import labelled_example
 from scipy import signal
 
+from workflow_lib.csv_rows import read_rows
 from workflow_lib.dataset.clip_health import (
     check_machine,
     clipped_share,
@@ -17,11 +18,11 @@ from workflow_lib.dataset.clip_health import (
     sample_digest,
 )
 from workflow_lib.dataset.findings import write_health
-from workflow_lib.dataset.health_table import ClipHealth, health_lines, read_health, read_rows
+from workflow_lib.dataset.health_table import REMAKE, ClipHealth, health_lines, read_health
 from workflow_lib.dataset.manifest import Clip, index_machine
 from workflow_lib.errors import UserError
-from workflow_lib.report import Material, build_report
-from workflow_lib.simulation import simulate_machine
+from workflow_lib.report import ReportInputs, build_report
+from workflow_lib.simulation.suite import simulate_machine
 
 RATE = 16000
 SIMULATED = {
@@ -162,7 +163,7 @@ def test_a_clip_of_another_rate_is_measured_as_it_is(tmp_path):
 
 def test_a_sound_machine_has_no_findings(fan, tmp_path):
     rows, findings = read_health(checked(fan, tmp_path / "out", "fan"))
-    assert findings == []
+    assert not findings
     assert [(row.split, row.domain, row.label, row.clips) for row in rows] == [
         ("train", "source", "normal", 8),
         ("train", "target", "normal", 2),
@@ -243,7 +244,7 @@ def test_the_number_of_threads_changes_nothing(fan, tmp_path):
     for workers in (1, 3):
         check_machine(clips, tmp_path / f"{workers}.csv", workers)
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "3.csv").read_bytes()
-    assert [row.clip for row in read_rows(tmp_path / "1.csv", ClipHealth)] == [clip.clip for clip in clips]
+    assert [row.clip for row in read_rows(tmp_path / "1.csv", ClipHealth, REMAKE)] == [clip.clip for clip in clips]
 
 
 def test_lines_for_the_terminal_are_aligned_and_name_three_clips(fan, tmp_path):
@@ -258,7 +259,7 @@ def test_lines_for_the_terminal_are_aligned_and_name_three_clips(fan, tmp_path):
 
 def test_another_table_is_one_line(tmp_path):
     (tmp_path / "health.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"health\.csv: not a health table") as caught:
+    with pytest.raises(UserError, match=r"health\.csv: column suite, .* is missing") as caught:
         read_health(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -271,7 +272,9 @@ def test_the_page_shows_findings_and_figures(fan, tmp_path):
     write_clip(path, np.zeros((2, 2 * RATE), np.float32))
     folder = checked(fan, tmp_path / "out", "fan")
     tables = {"demo": labelled_example().write(tmp_path / "tables")}
-    build_report(tables, tmp_path / "report.html", title="t", provenance={}, material=Material(health={"demo": folder}))
+    build_report(
+        tables, tmp_path / "report.html", title="t", provenance={}, inputs=ReportInputs(health={"demo": folder})
+    )
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Health of the recordings" in page
     table = page.split("What is odd about the recordings of demo", 1)[1].split("</table>", 1)[0]

@@ -19,7 +19,7 @@ import torch
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.inference import Inference, batch_size
 from workflow_lib.embedding.job import embed_machine, fill_store
-from workflow_lib.embedding.store import open_store, provenance_of, statistics_name
+from workflow_lib.embedding.store import open_store, statistics_name
 from workflow_lib.encoders import load_encoder
 from workflow_lib.errors import UserError
 
@@ -84,7 +84,7 @@ def test_bfloat16_stays_within_a_hundredth(tmp_path, clips, encoder):
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
 def test_a_compiled_encoder_computes_the_same(tmp_path, clips):
-    plain, compiled = (filled(tmp_path / "store.h5", clips[:2], "eat", compile=on) for on in (False, True))
+    plain, compiled = (filled(tmp_path / "store.h5", clips[2:4], "eat", compile=on) for on in (False, True))
     for key, values in plain.items():
         np.testing.assert_allclose(compiled[key], values, rtol=0, atol=1e-5)
 
@@ -156,9 +156,9 @@ def test_a_store_says_what_it_was_made_with(tmp_path, clips):
     settings = {"name": "tiny", "model": model, "encoder_settings": model, "adapter": [], "code": "abc"}
     store = tmp_path / "store.h5"
     embed_machine(clips, store, reading={**READING, "channels": 1}, compute=CPU, workers=2, **settings)
-    facts = provenance_of(store)
-    assert (facts["encoder"], facts["trained"], facts["precision"], facts["model"]) == ("ced", "no", "float32", "tiny")
     with open_store(store) as (content, stored):
+        facts = [content.attrs[name] for name in ("encoder", "trained", "precision", "model")]
+        assert facts == ["ced", "no", "float32", "tiny"]
         assert list(stored.name) == [clip.clip for clip in clips]
         assert content[statistics_name(1, "near", "std")].shape == (9, 32)
         assert list(content["statistics/block_01"]) == ["near"]

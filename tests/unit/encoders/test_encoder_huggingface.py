@@ -3,10 +3,9 @@
 import json
 import logging
 
-import numpy as np
 import pytest
 import torch
-from encoder_checks import damage_file, damage_tensors, golden_clip, one_line_error
+from encoder_checks import FILE_DAMAGES, damage_file, damage_tensors, golden_clip, one_line_error
 from safetensors.torch import load_file, save_file
 from transformers import (
     ASTConfig,
@@ -98,38 +97,6 @@ def test_models_of_the_waveform_are_transformers_own(tmp_path, kind):
         torch.testing.assert_close(found[block], expected[block], rtol=0, atol=ATOL * scale)
 
 
-def test_statistics_of_a_clip_do_not_depend_on_its_neighbours(ast):
-    encoder = load_encoder("huggingface", ast[1])
-    clips = torch.cat([golden_clip("10s")[:, start : start + 64000] for start in (0, 20000, 90000)])
-    with torch.inference_mode():
-        together = encoder.statistics(encoder.frontend(clips), [3])[3]
-        alone = [encoder.statistics(encoder.frontend(clip[None]), [3])[3] for clip in clips]
-    for moment, values in enumerate(together):
-        for row, single in zip(values, alone, strict=True):
-            torch.testing.assert_close(row, single[moment][0], rtol=0, atol=2e-6)
-
-
-def test_nothing_behind_the_last_block_is_computed(ast):
-    encoder, ran = load_encoder("huggingface", ast[1]), []
-    for number, layer in enumerate(encoder.model.layers, 1):
-        layer.register_forward_hook(lambda *_, number=number: ran.append(number))
-    with torch.inference_mode():
-        encoder.tokens(encoder.frontend(golden_clip("6s")), [2, 1])
-    assert ran == [1, 2]
-
-
-def test_an_untrained_ast_has_the_same_bytes_each_time_and_leaves_global_randomness_alone():
-    before = torch.get_rng_state()
-    sizes = {"embed_dim": 32, "depth": 2, "num_heads": 2}
-    first, again, other = (load_encoder("huggingface", "random", seed=seed, **sizes) for seed in (7, 7, 8))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert first.weights_digest == again.weights_digest != other.weights_digest
-    assert not first.trained
-    with torch.inference_mode():
-        mean, std = first.statistics(first.frontend(golden_clip("6s")), [2])[2]
-    assert torch.isfinite(mean).all() and (std > 0).all()
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_tensors_that_are_not_the_models_are_named(copy, damage):
     weights = copy / "model.safetensors"
@@ -140,26 +107,40 @@ def test_tensors_that_are_not_the_models_are_named(copy, damage):
     assert "1." in message and "bias" in message
 
 
-@pytest.mark.parametrize("damage", ["truncated", "beheaded", "empty", "text"])
+@pytest.mark.parametrize("damage", FILE_DAMAGES)
 def test_damaged_files_give_one_line(copy, damage):
     damage_file(copy / "model.safetensors", copy / "part", damage).replace(copy / "model.safetensors")
     assert str(copy) in one_line_error(lambda: load_encoder("huggingface", copy))
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "preprocessor_config.json"])
-def test_a_folder_that_lacks_a_file_is_refused(copy, name):
-    (copy / name).unlink()
-    assert f"there is no {name}" in one_line_error(lambda: load_encoder("huggingface", copy))
+def other_type(folder):
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
 
 
-def test_a_pickle_beside_is_never_opened(copy):
-    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    assert "no model.safetensors" in one_line_error(lambda: load_encoder("huggingface", copy))
+WRONG_FOLDERS = {
+    "no config": (lambda f: (f / "config.json").unlink(), "there is no config.json"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "there is no model.safetensors"),
+    "no preprocessor": (lambda f: (f / "preprocessor_config.json").unlink(), "there is no preprocessor_config.json"),
+    # A pickle is never opened, neither beside nor under the name of the weights.
+    "a pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "no model.safetensors"),
+    "a pickle renamed": (
+        lambda f: torch.save({"weight": torch.zeros(2)}, f / "model.safetensors"),
+        "this is a pickle of torch.save",
+    ),
+    "another model": (other_type, "type bert is not known here"),
+    "another rate": (
+        lambda f: ASTFeatureExtractor(sampling_rate=32000).save_pretrained(f),
+        "sampling_rate is 32000, not 16000",
+    ),
+}
 
 
-def test_a_pickle_under_the_name_of_safetensors_is_never_opened(copy):
-    torch.save({"weight": torch.zeros(2)}, copy / "model.safetensors")
-    assert "this is a pickle of torch.save" in one_line_error(lambda: load_encoder("huggingface", copy))
+@pytest.mark.parametrize("fault", WRONG_FOLDERS)
+def test_a_folder_of_another_kind_is_refused(copy, fault):
+    change, message = WRONG_FOLDERS[fault]
+    change(copy)
+    assert message in one_line_error(lambda: load_encoder("huggingface", copy))
 
 
 def test_an_adapter_beside_the_model_is_not_followed(ast, copy):
@@ -169,25 +150,8 @@ def test_an_adapter_beside_the_model_is_not_followed(ast, copy):
     assert len(digests) == 1
 
 
-def test_other_models_and_other_rates_are_refused(copy):
-    settings = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
-    assert "type bert is not known here" in one_line_error(lambda: load_encoder("huggingface", copy))
-    (copy / "config.json").write_text(json.dumps(settings))
-    ASTFeatureExtractor(sampling_rate=32000).save_pretrained(copy)
-    assert "sampling_rate is 32000, not 16000" in one_line_error(lambda: load_encoder("huggingface", copy))
-
-
 def test_loading_is_quiet(ast, capfd, caplog):
     with caplog.at_level(logging.WARNING):
         load_encoder("huggingface", ast[1])
     printed = capfd.readouterr()
     assert (printed.out, printed.err, caplog.records) == ("", "", [])
-
-
-def test_the_front_end_stays_in_float32_under_autocast(ast):
-    encoder, clip = load_encoder("huggingface", ast[1]), golden_clip("6s")
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(encoder.frontend(clip), encoder.frontend(clip.clone()).float())
-        features = encoder.frontend(clip)
-    np.testing.assert_array_equal(features, encoder.frontend(clip))

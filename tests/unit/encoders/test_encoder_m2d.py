@@ -3,55 +3,37 @@
 from __future__ import annotations
 
 import math
-import shutil
 
 import pytest
 import torch
+from encoder_checks import M2D_608 as PRETRAINED
+from encoder_checks import M2D_1001 as FINETUNED
 from encoder_checks import (
-    GOLDEN,
-    RunsCode,
+    M2D_PREFIX,
+    PUBLISHED,
     assert_close,
-    damage_file,
+    assert_statistics,
     damage_tensors,
     golden_clip,
     golden_values,
+    no_grad,  # noqa: F401, a fixture
     one_line_error,
     read_state,
     write_state,
 )
 
-from workflow_lib.encoders import load_encoder
-
-PRETRAINED = GOLDEN / "m2d" / "m2d_as_vit_base-80x608p16x16-240213" / "checkpoint-300.pth"
-FINETUNED = GOLDEN / "m2d" / "m2d_as_vit_base-80x1001p16x16-240213_AS-FT_enconly" / "weights_ep69it3124-0.48494.pth"
 KEY = {PRETRAINED: "pt608", FINETUNED: "ft1001"}
-PREFIX = {PRETRAINED: "", FINETUNED: "module.ar.runtime.backbone."}
 MODELS = pytest.mark.parametrize("model", [PRETRAINED, FINETUNED], ids=["80x608", "80x1001"])
 LENGTHS = pytest.mark.parametrize("length", ["native", "reference"])
-FEATURES_ATOL, TOKENS_ATOL, STATISTICS_ATOL = 5e-4, 1e-4, 2e-5
+FEATURES_ATOL, TOKENS_ATOL = 5e-4, 1e-4
 ALL_BLOCKS = range(1, 13)
-
-
-@pytest.fixture(autouse=True)
-def _no_grad():
-    with torch.no_grad():
-        yield
+pytestmark = pytest.mark.usefixtures("no_grad")
+load = PUBLISHED["m2d_608"].load
 
 
 @pytest.fixture(scope="module")
 def expected():
     return golden_values("m2d")
-
-
-def load(checkpoint=PRETRAINED, length="native", num_heads=4, **options):
-    return load_encoder("m2d", checkpoint, length=length, num_heads=num_heads, **options)
-
-
-def assert_statistics(encoder, waveform, expected, key, blocks):
-    statistics = encoder.statistics(encoder.frontend(waveform), blocks)
-    for block in blocks:
-        for index, kind in enumerate(("mean", "std")):
-            assert_close(statistics[block][index][0], expected[f"{key}_block{block:02d}_{kind}"], STATISTICS_ATOL)
 
 
 def expected_tokens(expected, key):
@@ -74,7 +56,7 @@ def test_silence_is_the_logarithm_of_the_offset():
 @MODELS
 @LENGTHS
 def test_tokens_are_the_references(model, length, expected):
-    encoder = load(model, length)
+    encoder = load(model, length=length)
     tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [10, 1])
     for block in (1, 10):
         assert_close(tokens[block], expected_tokens(expected, f"{KEY[model]}_10s_block{block:02d}"), TOKENS_ATOL)
@@ -82,7 +64,7 @@ def test_tokens_are_the_references(model, length, expected):
 
 @LENGTHS
 def test_tokens_of_a_long_clip_are_the_references(length, expected):
-    encoder = load(FINETUNED, length)
+    encoder = load(FINETUNED, length=length)
     tokens = encoder.tokens(encoder.frontend(golden_clip("16s")), [12])[12]
     assert tokens.shape == (1, 5 * (62 + 38), 36)
     assert_close(tokens, expected_tokens(expected, "ft1001_16s_block12"), TOKENS_ATOL)
@@ -106,7 +88,7 @@ def test_statistics_of_every_block_are_the_references(model, clip, expected):
     [*((PRETRAINED, n) for n in (607, 608, 609, 1216, 1217)), *((FINETUNED, n) for n in (1000, 1001, 1002, 1008))],
 )
 def test_chunks_at_the_edges_are_the_references(model, frames, length, expected):
-    encoder, key = load(model, length), f"{KEY[model]}_edge{frames}frames"
+    encoder, key = load(model, length=length), f"{KEY[model]}_edge{frames}frames"
     waveform = golden_clip("16s")[:, : (frames - 1) * 160]
     chunks = encoder.split(encoder.frontend(waveform))
     assert [encoder.embed(chunk).shape[1] for chunk in chunks] == expected[f"{key}_ntokens"].tolist()
@@ -114,38 +96,12 @@ def test_chunks_at_the_edges_are_the_references(model, frames, length, expected)
 
 
 @MODELS
-def test_a_clip_does_not_depend_on_its_batch(model):
-    encoder = load(model)
-    clip, other = golden_clip("10s")[:, :96000], golden_clip("6s")
-
-    def run(*clips):
-        return torch.cat(encoder.statistics(encoder.frontend(torch.cat(clips)), [12])[12], dim=1)[0]
-
-    assert torch.equal(run(clip, other, other), run(clip, 1e-4 * other, 0 * other))
-    assert_close(run(clip), run(clip, other, 1e-4 * other), 1e-5)
-
-
-def test_nothing_behind_the_last_block_is_computed():
-    encoder = load()
-    computed = []
-    for number, block in enumerate(encoder.blocks, start=1):
-        block.register_forward_hook(lambda *_, number=number: computed.append(number))
-    tokens = encoder.tokens(encoder.frontend(golden_clip("6s")), [5, 2])
-    assert (sorted(tokens), computed) == ([2, 5], [1, 2, 3, 4, 5])
-
-
-@MODELS
-def test_a_folder_or_a_file_of_any_name_is_read(model, tmp_path):
-    file = shutil.copy(model, tmp_path / "ced.pt")
-    encoder = load(file)
-    assert encoder.trained
-    assert not encoder.training
-    assert encoder.chunk_frames == (608 if model == PRETRAINED else 1001)
-    assert encoder.weights_digest == load(tmp_path).weights_digest == load(model.parent).weights_digest
+def test_the_length_of_a_chunk_is_that_of_the_model(model):
+    assert load(model.parent).chunk_frames == (608 if model == PRETRAINED else 1001)
 
 
 def test_an_encoder_without_prefix_is_read_with_its_own_normalisation(tmp_path):
-    prefix = PREFIX[FINETUNED]
+    prefix = M2D_PREFIX[FINETUNED]
     state = {
         name.removeprefix(prefix): tensor for name, tensor in read_state(FINETUNED).items() if name.startswith(prefix)
     }
@@ -164,24 +120,10 @@ def test_only_the_encoder_is_needed(tmp_path):
 
 
 @MODELS
-@pytest.mark.parametrize("damage", ["missing", "extra", "shape", "nan"])
-@pytest.mark.parametrize("tensor", ["blocks.11.mlp.fc2.bias", "cls_token", "norm.weight", "patch_embed.proj.weight"])
-def test_a_wrong_tensor_is_named(model, damage, tensor, tmp_path):
-    name = PREFIX[model] + tensor
-    file = write_state(tmp_path / "damaged.pth", damage_tensors(read_state(model), damage, name))
-    message = one_line_error(lambda: load(file))
-    assert str(file) in message
-    assert name + ("_2" if damage == "extra" else "") in message
-
-
-@MODELS
 @pytest.mark.parametrize("damage", ["missing", "shape", "rows", "number"])
 def test_a_wrong_position_table_is_named(model, damage, tmp_path):
-    name = f"{PREFIX[model]}pos_embed"
-    state = damage_tensors(read_state(model), damage, name)
-    if damage == "rows":
-        state[name] = state[name][:, :-5]
-    torch.save(state, tmp_path / "damaged.pth")
+    name = f"{M2D_PREFIX[model]}pos_embed"
+    torch.save(damage_tensors(read_state(model), damage, name), tmp_path / "damaged.pth")
     assert name in one_line_error(lambda: load(tmp_path))
 
 
@@ -189,67 +131,6 @@ def test_a_decoder_of_another_depth_is_not_taken_for_granted(tmp_path):
     state = read_state(PRETRAINED)
     state["decoder_blocks.8.norm1.weight"] = state["decoder_blocks.7.norm1.weight"]
     assert "decoder_blocks.8.norm1.weight" in one_line_error(lambda: load(write_state(tmp_path / "x.pth", state)))
-
-
-@MODELS
-@pytest.mark.parametrize("damage", ["truncated", "beheaded", "empty", "text", "flipped"])
-def test_a_damaged_file_gives_one_line(model, damage, tmp_path):
-    file = damage_file(model, tmp_path / model.name, damage)
-    assert str(file) in one_line_error(lambda: load(file))
-
-
-def test_code_in_a_pickle_is_named_and_never_run(tmp_path):
-    file = tmp_path / "hostile.pth"
-    torch.save({"model": read_state(PRETRAINED), "args": RunsCode(tmp_path / "made")}, file)
-    assert "mkdir" in one_line_error(lambda: load(file))
-    assert not (tmp_path / "made").exists()
-
-
-def test_another_encoders_file_and_an_unknown_number_of_heads_are_refused():
-    assert "pos_embed" in one_line_error(lambda: load(GOLDEN / "ced" / "audiotransformer_base_mAP_4999.pt"))
-    assert "num_heads" in one_line_error(lambda: load(num_heads=None))
-
-
-@pytest.mark.parametrize("chunk_frames", [608, 1001])
-def test_an_untrained_encoder_is_the_same_for_the_same_seed(chunk_frames):
-    before = torch.random.get_rng_state()
-    sizes = {"embed_dim": 32, "depth": 3, "chunk_frames": chunk_frames}
-    first, again, other = (load("random", seed=seed, **sizes) for seed in (1, 1, 2))
-    assert torch.equal(before, torch.random.get_rng_state())
-    assert first.weights_digest == again.weights_digest != other.weights_digest
-    assert not first.trained
-    mean, std = first.statistics(first.frontend(golden_clip("10s")), [3])[3]
-    assert mean.shape == std.shape == (1, 32)
-    assert bool(torch.isfinite(mean).all()) and bool((std > 0.01).all())
-
-
-def test_an_unknown_chunk_length_is_refused():
-    assert "608, 1001" in one_line_error(lambda: load("random", embed_dim=32, chunk_frames=992))
-
-
-def test_gradients_reach_the_blocks_in_use():
-    encoder = load()
-    features = encoder.frontend(golden_clip("10s"))
-    encoder.train()
-    with torch.enable_grad():
-        encoder.statistics(features, [6])[6][1].sum().backward()
-    reached = {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
-    behind = ("norm.", *(f"blocks.{number}." for number in range(6, 12)))
-    assert reached == {name for name, _ in encoder.named_parameters() if not name.startswith(behind)}
-
-
-def test_autocast_leaves_the_frontend_in_float32():
-    encoder = load()
-    features = encoder.frontend(golden_clip("6s"))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(encoder.frontend(golden_clip("6s")), features)
-        mean, _ = encoder.statistics(features, [10])[10]
-    assert mean.dtype == torch.float32
-
-
-@pytest.mark.parametrize("shape", [(1, 64, 100), (80, 100), (1, 80, 0), (1, 2, 80, 100)])
-def test_features_of_another_shape_are_refused(shape):
-    assert "80" in one_line_error(lambda: load().tokens(torch.zeros(shape), [1]))
 
 
 def test_a_very_short_clip_gives_one_column_and_a_shorter_one_is_refused():

@@ -39,8 +39,13 @@ def repeated(table, counts):
 def plain_figures(table, counts):
     """column_metrics of the resampled list, one resample after another: (3, r)."""
     lists = [repeated(table, row) for row in counts]
-    columns = [column_metrics(table.score[c][:, None], table.anomaly[c], table.domain[c]).figures for c in lists]
+    columns = [column_metrics(table.score[c][:, None], table.anomaly[c], table.domain[c]) for c in lists]
     return np.concatenate(columns, axis=1)
+
+
+def assert_equal_to_the_repeated_clips(table, counts):
+    got = resampled_metrics(table.score, table.anomaly, table.domain, counts).figures
+    assert got.tobytes() == plain_figures(table, counts).tobytes()
 
 
 # ---- equal to the plain computation ----------------------------------------------------------------------------------
@@ -50,30 +55,24 @@ def plain_figures(table, counts):
 @pytest.mark.parametrize("n_clips", [12, 40, 131])
 def test_multiplicities_equal_the_repeated_clips_to_the_last_bit(values, n_clips):
     table = drawn_table(3, n_clips, values)
-    counts = draw_counts(table, "fan", FEW)
-    got = resampled_metrics(table.score, table.anomaly, table.domain, counts).figures
-    assert got.tobytes() == plain_figures(table, counts).tobytes()
+    assert_equal_to_the_repeated_clips(table, draw_counts(table, "fan", FEW))
 
 
 def test_real_scores_equal_the_repeated_clips_to_the_last_bit():
     for machine, of_machine in real_tables(machines=("fan", "ToyCarEmu")).items():
         for table in of_machine.values():
-            counts = draw_counts(table, machine, FEW)
-            got = resampled_metrics(table.score, table.anomaly, table.domain, counts).figures
-            assert got.tobytes() == plain_figures(table, counts).tobytes()
+            assert_equal_to_the_repeated_clips(table, draw_counts(table, machine, FEW))
 
 
 def test_counts_that_are_not_stratified_are_right_too():
     table = drawn_table(4, 30, 6)
-    counts = np.random.default_rng(1).integers(0, 4, size=(50, 30))
-    got = resampled_metrics(table.score, table.anomaly, table.domain, counts).figures
-    assert got.tobytes() == plain_figures(table, counts).tobytes()
+    assert_equal_to_the_repeated_clips(table, np.random.default_rng(1).integers(0, 4, size=(50, 30)))
 
 
 def test_every_clip_once_is_the_set_itself():
     table = drawn_table(5)
     got = resampled_metrics(table.score, table.anomaly, table.domain, np.ones((1, 40), dtype=int))
-    assert tuple(got.figures[:, 0]) == table.metrics().figures
+    assert tuple(got[:, 0]) == table.metrics().figures
 
 
 def test_omega_of_a_resample_is_the_official_score_of_its_clips():
@@ -130,9 +129,8 @@ def test_no_order_changes_anything():
 def test_another_machine_changes_no_resample():
     whole = drawn_result(0)
     without = replace(whole, tables={m: t for m, t in whole.tables.items() if m != "fan"})
-    draws: list = [{m: draw_counts(t, m, FEW) for m, t in r.tables.items()} for r in (whole, without)]
-    for machine in without.tables:
-        assert (draws[0][machine] == draws[1][machine]).all()
+    for machine, table in without.tables.items():
+        assert (draw_counts(table, machine, FEW) == draw_counts(whole.tables[machine], machine, FEW)).all()
 
 
 # ---- intervals and differences ---------------------------------------------------------------------------------------
@@ -178,16 +176,12 @@ def test_a_sure_difference_holds_its_sign_in_every_resample():
     assert found.low > 0 and found.same_sign == 1
 
 
-def test_a_perfect_detector_has_no_spread():
-    tables = {m: replace(t, score=t.anomaly) for m, t in drawn_result(0).tables.items()}
-    found = resample([drawn_result(0, tables=tables)], FEW)[0].interval()
-    assert (found.omega, found.low, found.high) == (1, 1, 1)
-
-
-def test_a_figure_of_zero_makes_omega_zero():
-    tables = {m: replace(t, score=-t.anomaly) for m, t in drawn_result(0).tables.items()}
+@pytest.mark.parametrize(("sign", "omega"), [(1, 1), (-1, 0)])
+def test_perfect_and_inverted_detectors_have_no_spread(sign, omega):
+    tables = {m: replace(t, score=sign * t.anomaly) for m, t in drawn_result(0).tables.items()}
     (one,) = resample([drawn_result(0, tables=tables)], FEW)
-    assert (one.omega == 0).all() and one.interval().high == 0
+    found = one.interval()
+    assert (one.omega == omega).all() and (found.omega, found.low, found.high) == (omega, omega, omega)
 
 
 # ---- undefined and impossible ----------------------------------------------------------------------------------------
@@ -229,10 +223,7 @@ def changed(**columns):
     ("other", "message"),
     [
         (drawn_result(1, name="b", protocol="complete_dev"), "one protocol, not complete_dev and cross_fitted"),
-        (
-            drawn_result(1, ("fan", "pump"), "b"),
-            "system a .* and system b .* only one of them has machine valve",
-        ),
+        (drawn_result(1, ("fan", "pump"), "b"), "system a .* and system b .* only one of them has machine valve"),
         (changed(clip=[f"{i:03d}.wav" for i in range(1, 41)]), "on pump, only one of them has clip 000.wav, 040.wav"),
         (changed(anomaly=np.arange(40) % 3 == 0), "on pump, their domains or labels differ"),
         (changed(anomaly=np.full(40, np.nan)), "on pump, their domains or labels differ"),
@@ -276,7 +267,7 @@ def test_the_interval_covers_what_it_says():
         score = rng.normal(size=200) + label
         table = ScoreTable([f"{i}" for i in range(200)], ["source"] * 200, label, score)
         counts = draw_counts(table, f"m{trial}", Resampling(replicates=400))
-        auc = resampled_metrics(table.score, table.anomaly, table.domain, counts).source_auc
+        auc = resampled_metrics(table.score, table.anomaly, table.domain, counts)[0]
         low, high = np.quantile(auc, [0.025, 0.975])
         held += low <= truth <= high
     assert 88 <= held <= 99

@@ -1,13 +1,15 @@
 """The tables of intervals, differences and seeds hold every entry and pair that one protocol allows, and no other."""
 
-import csv
+import math
 
 import numpy as np
 import pytest
 
-from workflow_lib.evaluation import HEADERS, Evidence, write_tables
+from workflow_lib.csv_rows import cells, read_rows
+from workflow_lib.evaluation import Evidence, write_tables
 from workflow_lib.evaluation.bootstrap import Resampling, compare, resample
-from workflow_lib.evaluation.labelled_entries import Entry
+from workflow_lib.evaluation.evidence_rows import TABLES, UncertaintyRow
+from workflow_lib.evaluation.labelled_entries import LabelledEntry
 from workflow_lib.evaluation.uncertainty import seed_rows, uncertainty_rows
 from workflow_lib.scoring.result import Result
 from workflow_lib.scoring.score_file import write_scores
@@ -21,44 +23,30 @@ LABELS = {
 }
 
 
-def entry(kind, name, protocol="complete_dev", seed="", gain=0.5, untrained="no", clips=slice(None), draw=0):
+def entry(kind, name, protocol="complete_dev", seed="", gain=0.5, untrained=False, clips=slice(None), draw=0):
     """An entry of drawn scores: the larger the gain, the better."""
     rng = np.random.default_rng([draw, *name.encode(), *seed.encode()])
     columns = {key: np.asarray(column)[clips] for key, column in LABELS.items()}
     score = rng.normal(size=24)[clips] + gain * columns["anomaly"]
     tables = {machine: ScoreTable(**columns, score=score + 0.1 * m) for m, machine in enumerate(("fan", "pump"))}
-    return Entry("dev", untrained, Result(kind, name, protocol, seed, tables))
+    return LabelledEntry("dev", untrained, Result(kind, name, protocol, seed, tables))
 
 
 def tabulated(entries):
-    entries = sorted(entries, key=lambda one: one.identity)
-    intervals, differences, notes = uncertainty_rows(entries, FEW)
-    return (
-        [dict(zip(HEADERS["uncertainty"], row, strict=True)) for row in intervals],
-        [dict(zip(HEADERS["differences"], row, strict=True)) for row in differences],
-        notes,
-    )
+    return uncertainty_rows(sorted(entries, key=lambda one: one.identity), FEW)
 
 
 def pairs_of(rows):
-    return [
-        (r["protocol"], *(tuple(r[f"{key}_{side}"] for key in ("kind", "name", "seed")) for side in "ab")) for r in rows
-    ]
+    return [(row.protocol, row.a, row.b) for row in rows]
 
 
 def test_every_entry_has_its_interval():
-    entries = [entry("branch", "a"), entry("system", "S", "cross_fitted", "13711", untrained="yes")]
+    entries = [entry("branch", "a"), entry("system", "S", "cross_fitted", "13711", untrained=True)]
     rows, _, _ = tabulated(entries)
     for row, one in zip(rows, entries, strict=True):
         found = resample([one.result], FEW)[0].interval()
-        assert tuple(row[key] for key in HEADERS["uncertainty"][:6]) == one.identity
-        assert [float(row[key]) for key in ("omega", "low", "high", "level")] == [
-            found.omega,
-            found.low,
-            found.high,
-            0.9,
-        ]
-        assert (row["replicates"], row["bootstrap_seed"]) == (40, 5)
+        wanted = (found.omega, found.low, found.high, 0.9, 40, 5)
+        assert row == UncertaintyRow(*one.identity, *wanted)
 
 
 def test_systems_and_branches_of_one_protocol_are_compared_and_each_system_with_the_best_branch():
@@ -69,7 +57,7 @@ def test_systems_and_branches_of_one_protocol_are_compared_and_each_system_with_
         entry("system", "S"),
         entry("system", "T"),
         entry("system", "S", "cross_fitted"),
-        entry("system", "T", "cross_fitted", untrained="yes"),
+        entry("system", "T", "cross_fitted", untrained=True),
     ]
     _, rows, notes = tabulated(entries)
     assert pairs_of(rows) == [
@@ -79,9 +67,9 @@ def test_systems_and_branches_of_one_protocol_are_compared_and_each_system_with_
         ("complete_dev", ("system", "T", ""), ("branch", "good", "")),
         ("cross_fitted", ("system", "S", ""), ("system", "T", "")),
     ]
-    assert [row["untrained"] for row in rows] == ["no", "no", "no", "no", "yes"] and not notes
+    assert [row.untrained for row in rows] == [False] * 4 + [True] and not notes
     found = compare(entries[3].result, entries[0].result, FEW)
-    figures = [float(rows[1][key]) for key in ("difference", "low", "high", "same_sign")]
+    figures = [rows[1].difference, rows[1].low, rows[1].high, rows[1].same_sign]
     assert figures == [found.difference, found.low, found.high, found.same_sign]
     assert found.difference == entries[3].result.omega - entries[0].result.omega
 
@@ -115,37 +103,37 @@ def test_seeds_are_compared_with_their_own_and_what_has_none_with_each():
 def test_different_clips_are_not_compared_and_noted():
     entries = [entry("system", "S"), entry("system", "T", clips=slice(4, None))]
     _, (row,), notes = tabulated(entries)
-    assert [row[key] for key in ("difference", "low", "high", "same_sign")] == [""] * 4
-    ((name, note),) = notes
-    assert name == "S" and "only one of them has clip 00.wav" in note
+    assert cells(row)[9:12] == ("", "", "") and cells(row)[13] == ""
+    (note,) = notes
+    assert note.branch == "S" and "only one of them has clip 00.wav" in note.note
 
 
 def test_undefined_figures_are_empty_cells():
     blind = entry("system", "S")
     tables = {m: ScoreTable(t.clip, ["source"] * 24, t.anomaly, t.score) for m, t in blind.result.tables.items()}
-    undefined = [Entry("dev", "no", Result("system", name, "complete_dev", "", tables)) for name in "ST"]
+    undefined = [LabelledEntry("dev", False, Result("system", name, "complete_dev", "", tables)) for name in "ST"]
     intervals, (difference,), _ = tabulated(undefined)
-    assert [row[key] for row in intervals for key in ("omega", "low", "high")] == [""] * 6
-    assert [difference[key] for key in ("difference", "low", "high", "same_sign")] == [""] * 4
+    assert [cells(row)[6:9] for row in intervals] == [("", "", "")] * 2
+    assert all(map(math.isnan, (difference.difference, difference.low, difference.high, difference.same_sign)))
 
 
 def test_seeds_are_summarised_by_entry_and_protocol():
     entries = [
         entry("branch", "tuned", seed="1"),
-        entry("branch", "tuned", seed="2", untrained="yes"),
+        entry("branch", "tuned", seed="2", untrained=True),
         entry("branch", "tuned", "fixed_lomo", seed="1"),
         entry("system", "Plain"),
     ]
     omegas = [one.result.omega for one in entries]
     rows = seed_rows(sorted(entries, key=lambda one: one.identity))
-    assert [row[:6] for row in rows] == [
+    assert [cells(row)[:6] for row in rows] == [
         ("dev", "complete_dev", "branch", "tuned", "yes", 2),
         ("dev", "complete_dev", "system", "Plain", "no", 1),
         ("dev", "fixed_lomo", "branch", "tuned", "no", 1),
     ]
-    assert float(rows[0][6]) == pytest.approx(np.mean(omegas[:2]), abs=1e-15)
-    assert float(rows[0][7]) == pytest.approx(np.std(omegas[:2], ddof=1), abs=1e-15)
-    assert [row[6:] for row in rows[1:]] == [(repr(omegas[3]), ""), (repr(omegas[2]), "")]
+    assert rows[0].omega_mean == pytest.approx(np.mean(omegas[:2]), abs=1e-15)
+    assert rows[0].omega_sd == pytest.approx(np.std(omegas[:2], ddof=1), abs=1e-15)
+    assert [cells(row)[6:] for row in rows[1:]] == [(repr(omegas[3]), ""), (repr(omegas[2]), "")]
 
 
 def written(folder, labelled):
@@ -162,20 +150,16 @@ def written(folder, labelled):
     config = {"models": {}, "branches": {}, "systems": {"S": {"branches": []}, "T": {"branches": []}}}
     evidence = Evidence("dev", labelled, evaluations[::-1], config, [], [], [], [], bootstrap=FEW)
     write_tables(evidence, folder / "tables")
-    found = {}
-    for name in ("uncertainty", "differences", "seeds"):
-        with (folder / "tables" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
-            header, *found[name] = csv.reader(file)
-        assert tuple(header) == HEADERS[name]
-    return found
+    names = ("uncertainty", "differences", "seeds")
+    return {name: read_rows(folder / "tables" / f"{name}.csv", TABLES[name], "") for name in names}
 
 
 def test_the_tables_are_written_and_sorted(tmp_path):
     found = written(tmp_path, True)
     assert [len(found[name]) for name in ("uncertainty", "differences", "seeds")] == [4, 2, 2]
-    assert all(rows == sorted(rows) for rows in found.values())
-    assert found["seeds"][0][:6] == ["dev", "complete_dev", "system", "S", "no", "2"]
+    assert all(list(rows) == sorted(rows, key=cells) for rows in found.values())
+    assert cells(found["seeds"][0])[:6] == ("dev", "complete_dev", "system", "S", "no", 2)
 
 
 def test_an_unlabelled_suite_has_headers_alone(tmp_path):
-    assert written(tmp_path, False) == {"uncertainty": [], "differences": [], "seeds": []}
+    assert written(tmp_path, False) == {"uncertainty": (), "differences": (), "seeds": ()}

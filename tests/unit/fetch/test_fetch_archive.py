@@ -3,6 +3,7 @@
 import stat
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fetch_server import zipped
@@ -82,10 +83,17 @@ def test_an_encrypted_entry(place):
 # ---- bombs -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_bomb_that_declares_its_size(place, monkeypatch):
-    monkeypatch.setattr("workflow_lib.fetch.archive.FREE_BYTES", 1_000_000)
-    content = zipped({f"fan/{i}.wav": bytes(2_000_000) for i in range(3)})
-    assert "unpack to 6.00MB" in refused(place, content)
+@pytest.mark.parametrize(
+    ("limit", "value", "words"),
+    [
+        ("FREE_BYTES", 1_000_000, "unpack to 6.00MB"),
+        ("MAX_ENTRIES", 2, "3 entries, at most 2"),
+        ("shutil.disk_usage", lambda _: SimpleNamespace(free=100), "not enough room"),
+    ],
+)
+def test_more_than_any_set_or_the_disk_has(place, monkeypatch, limit, value, words):
+    monkeypatch.setattr(f"workflow_lib.fetch.archive.{limit}", value)
+    assert words in refused(place, zipped({f"fan/{i}.wav": bytes(2_000_000) for i in range(3)}))
 
 
 @pytest.mark.parametrize("declared", [10, 1000, 20_000])
@@ -104,17 +112,6 @@ def test_entries_that_share_their_bytes(place):
     tail = bytearray(content[end:])
     struct.pack_into("<HHI", tail, 8, 8, 8, len(listing))
     assert "overlap" in refused(place, content[:start] + listing + bytes(tail)).lower()
-
-
-def test_more_entries_than_any_set_has(place, monkeypatch):
-    monkeypatch.setattr("workflow_lib.fetch.archive.MAX_ENTRIES", 20)
-    content = zipped({f"fan/{i}": b"" for i in range(30)})
-    assert "30 entries, at most 20" in refused(place, content)
-
-
-def test_no_room_to_unpack(place, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100})())
-    assert "not enough room" in refused(place, zipped({"fan/a.wav": WAV}))
 
 
 # ---- damage ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fetch_server import Page, Site, zipped
+from fetch_server import Page, Site, fill_hub_cache, zipped
 from huggingface_hub import constants
 
 from workflow_lib.errors import UserError
@@ -76,6 +76,7 @@ def put(site: Site, file: Published, body: bytes, **settings) -> Page:
 def set_endpoint(monkeypatch, url: str) -> None:
     """What HF_ENDPOINT does before the import."""
     monkeypatch.setenv("HF_ENDPOINT", url)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
@@ -125,7 +126,7 @@ def names() -> set[str]:
 def test_the_facts_of_every_published_file_are_whole():
     assert set(REAL) == {"eat", "ced", "m2d"}
     for file in (file for files in REAL.values() for file in files):
-        assert sum(1 for source in (file.huggingface, file.archive, file.url) if source) == 1
+        assert len([source for source in (file.huggingface, file.archive, file.url) if source]) == 1
         assert file.address.startswith("https://") and file.licence_url.startswith("https://")
         assert Path(file.file).suffix in WEIGHT_SUFFIXES
         assert file.megabytes > 0 and file.licence and file.title
@@ -193,20 +194,15 @@ def test_restricted_licences_are_accepted_first_all_in_one_go(site):
     assert not site.requests and not Path("weights").exists()
 
 
-def test_a_file_on_disk_is_taken_and_recorded(site):
+def test_a_file_on_disk_is_taken_and_recorded_and_must_not_change(site):
     path = put_here(f"weights/m2d/{M2D.name}/mine.pth", b"\x80mine")
     fetch_weights([WANTED["m2d"]], SECTION)
     assert not site.requests
     seen = seen_weights()[path.as_posix()]
     assert (seen.sha256, seen.source, seen.published) == (sha256(b"\x80mine"), "on disk", None)
-
-
-def test_a_file_that_changes_after_it_was_met_is_said(site):
-    path = put_here(WANTED["eat"]["checkpoint"], tensors("one"))
-    fetch_weights([WANTED["eat"]], SECTION)
-    put_here(path, tensors("two"))
-    (line,) = fault(WANTED["eat"])
-    assert line.startswith(f"{path}: sha256 is {sha256(tensors('two'))}, when it was first met")
+    changed = put_here(path, b"\x80other").read_bytes()
+    (line,) = fault(WANTED["m2d"])
+    assert line.startswith(f"{path}: sha256 is {sha256(changed)}, when it was first met {seen.sha256}")
 
 
 def test_the_same_file_is_asked_of_the_server_again_after_it_was_lost(site):
@@ -257,7 +253,7 @@ def test_what_is_no_whole_weight_file_is_not_taken(site, encoder, body, words):
 
 
 def test_a_damaged_file_in_the_cache_is_not_taken(site, tmp_path):
-    cache(tmp_path / "hub", CED, tensors("cached")[:-1])
+    fill_hub_cache(tmp_path / "hub", CED.huggingface, CED.file, tensors("cached")[:-1])
     (line,) = fault(WANTED["ced"])
     assert line.startswith(str(cached_file(CED))) and "no whole safetensors file" in line
     assert not [name for name in names() if name.startswith("weights")]
@@ -307,9 +303,6 @@ def test_a_proxy_of_the_environment_is_used(site, monkeypatch):
     assert {path for path, _ in site.requests} == {address}
 
 
-# ---- offline and cached ----------------------------------------------------------------------------------------------
-
-
 def test_offline_is_respected_and_said(site, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     lines = fault(WANTED["eat"], WANTED["m2d"], section=ACCEPTED)
@@ -318,19 +311,9 @@ def test_offline_is_respected_and_said(site, monkeypatch):
     assert not site.requests
 
 
-def cache(home: Path, file: Published, body: bytes) -> None:
-    """A file as huggingface_hub keeps it: a blob, a link to it in a snapshot, and a branch that names the snapshot."""
-    folder = home / f"models--{file.huggingface.replace('/', '--')}"
-    put_here(folder / "refs" / "main", b"abc")
-    put_here(folder / "blobs" / "b10b", body)
-    snapshot = folder / "snapshots" / "abc"
-    snapshot.mkdir(parents=True)
-    (snapshot / file.file).symlink_to(Path("../../blobs/b10b"))
-
-
 def test_the_cache_of_hugging_face_is_looked_into_first(site, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    cache(tmp_path / "hub", CED, tensors("cached"))
+    fill_hub_cache(tmp_path / "hub", CED.huggingface, CED.file, tensors("cached"))
     fetch_weights([WANTED["ced"]], SECTION)
     path = Path(WANTED["ced"]["checkpoint"])
     assert path.read_bytes() == tensors("cached") and not path.is_symlink()
@@ -346,9 +329,6 @@ def test_without_a_network_it_is_one_line(site, monkeypatch):
     (line,) = fault(WANTED["eat"])
     assert "the connection failed (Connection refused)" in line
     assert not LOCK.exists()
-
-
-# ---- what cannot be had ----------------------------------------------------------------------------------------------
 
 
 def test_weights_published_nowhere_and_folders_with_several_are_one_line_each(site):
@@ -378,21 +358,18 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("model", "wanted"),
-    [
-        ("ae", "trained here"),
-        ("eat", "EAT-Base, AS2M-finetuned, MIT"),
-        ("ced", "CED-Base, GPL-3.0 (repository)"),
-        ("drawn", RANDOM),
-        ("ast", OWN_FILE),
-        ("dualmic", "EAT-Base, AS2M-finetuned, MIT; adapted here"),
-        ("small", RANDOM),
-        ("external", ""),
-    ],
-)
-def test_every_model_has_a_licence(site, model, wanted):
-    assert licence_of(model, MODELS) == wanted
+def test_every_model_has_a_licence(site):
+    wanted = {
+        "ae": "trained here",
+        "eat": "EAT-Base, AS2M-finetuned, MIT",
+        "ced": "CED-Base, GPL-3.0 (repository)",
+        "drawn": RANDOM,
+        "ast": OWN_FILE,
+        "dualmic": "EAT-Base, AS2M-finetuned, MIT; adapted here",
+        "small": RANDOM,
+        "external": "",
+    }
+    assert {model: licence_of(model, MODELS) for model in wanted} == wanted
 
 
 def test_a_file_with_another_sum_than_the_published_one_is_the_users_own(site):

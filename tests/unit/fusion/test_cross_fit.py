@@ -57,7 +57,7 @@ def test_cross_fit_equals_the_independent_computation(case, real_tables):
     for machine, fold in expected["folds"].items():
         got = crossed.folds[machine]
         assert got.weights == fold["weights"]
-        assert got.selection_score == pytest.approx(fold["selection_omega"], rel=0, abs=1e-9)
+        assert got.fusion.selection_score == pytest.approx(fold["selection_omega"], rel=0, abs=1e-9)
         figures = fold["source"], fold["target"], fold["pauc"]
         assert got.metrics.figures == pytest.approx(figures, rel=0, abs=1e-9)
         for branch, calibration in fold["calibration"].items():

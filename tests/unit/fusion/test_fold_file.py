@@ -8,7 +8,7 @@ import pytest
 from real_scores import BRANCHES, MACHINES, real_tables
 
 from workflow_lib.errors import UserError
-from workflow_lib.fusion.candidate_choice import fit_nested_fold
+from workflow_lib.fusion.candidate_choice import choose_candidates, chosen_tables
 from workflow_lib.fusion.cross_fit import fit_fusion
 from workflow_lib.fusion.fold_file import ScoreFolders, fit_fold, fit_folds, fuse_machine, read_fold
 from workflow_lib.scoring.score_file import read_scores, write_scores
@@ -87,16 +87,17 @@ def test_a_nested_fold_of_several_branches_judges_by_what_the_others_chose(folde
     candidates = {PAIR[0]: [PAIR[0], PAIR[1]], PAIR[1]: [PAIR[1], PAIR[0]]}
     run_jobs(folders, tmp_path, candidates, step=0.25)
     stored = read_fold(tmp_path / "fold/pair/noseed.json")
-    selection = {machine: tables[machine] for machine in CHOOSING}
-    wanted = fit_nested_fold(selection, tables[HELD_OUT], HELD_OUT, candidates, 0.25)
-    assert {b: c.candidate for b, c in stored.choices.items()} == {b: c.candidate for b, c in wanted.choices.items()}
-    assert read_scores(tmp_path / "fused/pair/noseed.csv").score.tolist() == wanted.fold.table.score.tolist()
+    choices = choose_candidates({machine: tables[machine] for machine in CHOOSING}, candidates)
+    chosen = {m: chosen_tables(of_machine, choices) for m, of_machine in tables.items()}
+    fusion = fit_fusion({m: chosen[m] for m in CHOOSING}, PAIR, 0.25, protocol="nested_lomo")
+    assert (stored.choices, stored.fusion) == (choices, fusion)
+    fused = read_scores(tmp_path / "fused/pair/noseed.csv").score.tolist()
+    assert fused == fusion.apply(chosen[HELD_OUT]).score.tolist()
     # With every label of the held-out machine turned round, its fused scores are the same.
     turned = {b: replace(table, anomaly=1 - table.anomaly) for b, table in tables[HELD_OUT].items()}
     judged = write_folder(tmp_path / "turned/tiny" / HELD_OUT, turned)
     run_jobs(folders, tmp_path / "again", candidates, judged=judged, step=0.25)
-    again = read_scores(tmp_path / "again/fused/pair/noseed.csv")
-    assert again.score.tolist() == wanted.fold.table.score.tolist()
+    assert read_scores(tmp_path / "again/fused/pair/noseed.csv").score.tolist() == fused
 
 
 def test_a_job_reads_the_folders_that_it_is_given_and_no_other(folders, tmp_path):

@@ -13,8 +13,9 @@ import pytest
 from real_scores import BRANCHES, MACHINES, real_tables
 
 from workflow_lib.evaluation.ablation import leave_one_branch_out
-from workflow_lib.fusion.candidate_choice import choose_candidates, chosen_tables, fit_nested_fold
+from workflow_lib.fusion.candidate_choice import choose_candidates, chosen_tables
 from workflow_lib.fusion.cross_fit import Fold, cross_fit, fit_fusion
+from workflow_lib.fusion.fold_file import fit_fold
 from workflow_lib.scoring.score_table import ScoreTable
 
 Tables = Mapping[str, Mapping[str, ScoreTable]]
@@ -38,13 +39,15 @@ def folds_of(search: str, branches: Sequence[str] = BRANCHES) -> Folds:
 
 def nested_folds(search: str) -> Folds:
     """The library's nested folds: a candidate of each branch is chosen first."""
+    system = {"branches": list(CANDIDATES), "step": 0.2, "search": search}
 
     def fit(tables: Tables) -> dict[str, Fold]:
         folds = {}
         for machine in tables:
             others = {m: of_machine for m, of_machine in tables.items() if m != machine}
-            nested = fit_nested_fold(others, tables[machine], machine, CANDIDATES, 0.2, search=search)
-            folds[machine] = nested.fold
+            nested = fit_fold(others, system, CANDIDATES, "nested_lomo")
+            table = nested.apply(tables[machine], machine)
+            folds[machine] = Fold(machine, nested.fusion, table, table.metrics())
         return folds
 
     return fit
@@ -61,29 +64,14 @@ def leaky_candidates(search: str) -> Folds:
     return fit
 
 
-def leaky_calibration(search: str) -> Folds:
-    """A planted leak: calibration comes from the held-out machine as well."""
+def leaky(what: str, search: str) -> Folds:
+    """A planted leak: calibration or weights come from the held-out machine as well, the other one does not."""
 
     def fit(tables: Tables) -> dict[str, Fold]:
-        everyone = fit_fusion(tables, BRANCHES, 0.2, search=search).calibration
+        everyone = getattr(fit_fusion(tables, BRANCHES, 0.2, search=search), what)
         folds = {}
         for machine, fold in cross_fit(tables, BRANCHES, 0.2, search=search).folds.items():
-            fusion = replace(fold.fusion, calibration=everyone)
-            table = fusion.apply(tables[machine], machine)
-            folds[machine] = Fold(machine, fusion, table, table.metrics())
-        return folds
-
-    return fit
-
-
-def leaky_weights(search: str) -> Folds:
-    """A planted leak: weights are chosen on the held-out machine as well, calibration is not."""
-
-    def fit(tables: Tables) -> dict[str, Fold]:
-        everyone = fit_fusion(tables, BRANCHES, 0.2, search=search).weights
-        folds = {}
-        for machine, fold in cross_fit(tables, BRANCHES, 0.2, search=search).folds.items():
-            fusion = replace(fold.fusion, weights=everyone)
+            fusion = replace(fold.fusion, **{what: everyone})
             table = fusion.apply(tables[machine], machine)
             folds[machine] = Fold(machine, fusion, table, table.metrics())
         return folds
@@ -110,7 +98,7 @@ def check_fold_ignores(folds: Folds, tables: Tables, changed: Mapping[str, Score
     before, after = folds(tables), folds({**tables, machine: changed})
     assert after[machine].calibration == before[machine].calibration, "the held-out machine calibrates its own fold"
     assert after[machine].weights == before[machine].weights, "the held-out machine chooses its own weights"
-    assert after[machine].selection_score == before[machine].selection_score
+    assert after[machine].fusion.selection_score == before[machine].fusion.selection_score
     others = [m for m in tables if m != machine]
     assert any(after[m].calibration != before[m].calibration or after[m].weights != before[m].weights for m in others)
 
@@ -175,12 +163,12 @@ def test_no_clip_of_the_held_out_machine_changes_the_score_of_another(tables, fo
 def test_a_planted_leak_is_caught(tables, search):
     shifted, permuted = scores_shifted(tables[HELD_OUT]), labels_permuted(tables[HELD_OUT])
     with pytest.raises(AssertionError, match="calibrates its own fold"):
-        check_fold_ignores(leaky_calibration(search), tables, shifted, HELD_OUT)
+        check_fold_ignores(leaky("calibration", search), tables, shifted, HELD_OUT)
     with pytest.raises(AssertionError, match="chooses its own weights"):
-        check_fold_ignores(leaky_weights(search), tables, permuted, HELD_OUT)
-    for leak in (leaky_calibration, leaky_weights, ranked_with_the_others):
+        check_fold_ignores(leaky("weights", search), tables, permuted, HELD_OUT)
+    for leak in (leaky("calibration", search), leaky("weights", search), ranked_with_the_others(search)):
         with pytest.raises(AssertionError, match="depends on which other clips"):
-            check_clips_are_independent(leak(search), tables, HELD_OUT)
+            check_clips_are_independent(leak, tables, HELD_OUT)
 
 
 def test_a_candidate_chosen_on_the_held_out_machine_is_caught(tables):

@@ -177,6 +177,23 @@ def test_a_system_of_one_branch_has_its_branchs_tables_and_no_fold(config):
     assert line.normal["fan"] == {"ae_mahalanobis": "results/dev/normal_scores/ae/fan/ae_mahalanobis.csv"}
 
 
+def test_all_that_the_evidence_names_lies_in_the_folders_that_its_job_takes(config):
+    """Files are named in parameters and folders are inputs: what is named and no input would be read by chance."""
+    plan = load_plan(config, DEFAULTS)
+    for suite in ("dev", "eval"):
+        taken, job = plan.evaluations, SimpleNamespace(suite=suite)
+        folders = {
+            *taken.score_folders(job),
+            *taken.normal_folders(job),
+            *taken.fused_folders(job),
+            *taken.fold_folders(job),
+        }
+        lines = taken.of(suite)
+        named = {path for e in lines for paths in (e.tables, e.folds, *e.normal.values()) for path in paths.values()}
+        for path in (*named, *taken.notes(job), *taken.fold_files(job)):
+            assert not folders.isdisjoint(map(str, Path(path).parents)), path
+
+
 @pytest.mark.parametrize(
     ("protocol", "held_out", "words"),
     [
@@ -226,6 +243,9 @@ def test_a_nested_fold_holds_out_the_scored_machine_as_well(config):
     assert len(plan.scores.branches(SimpleNamespace(**candidates, machine="fan"))) >= 8
     with pytest.raises(UserError, match="no branch"):
         plan.scores.branches(SimpleNamespace(**candidates, machine="valveEmu"))
+    config["run"] |= {"systems": [], "branches": ["dualmic_head"]}
+    adapters = load_plan(config, DEFAULTS).evaluations.adapters(SimpleNamespace(suite="dev"))
+    assert len(adapters) == 2 * 7, "no fold chooses anything of a branch without candidates"
 
 
 @pytest.mark.parametrize(("machines", "missing"), [(1, "2 machines"), (2, "3 machines")])
@@ -433,3 +453,10 @@ def test_a_file_that_two_models_share_is_wanted_once(config):
     config["branches"]["ced2"] = {**config["branches"]["ced"], "model": "ced2"}
     config["run"] = {**config["run"], "systems": [], "branches": ["ced", "ced2"]}
     assert len(wanted_models(config)) == 1
+
+
+def test_defaults_are_filled_in_and_what_is_written_is_kept(config):
+    """models.csv lists the settings of a model as they are written."""
+    plan = load_plan(config, DEFAULTS)
+    assert plan.written["models"] == config["models"]
+    assert plan.config["models"]["dualmic"]["adaptation"]["lora_rank"] == 8

@@ -28,10 +28,10 @@ from report_example import (
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report import build_report
-from workflow_lib.report.content import Cell, number
-from workflow_lib.report.drawing import inline_svg, to_svg
-from workflow_lib.report.entry_order import by_omega
-from workflow_lib.report.glossary import (
+from workflow_lib.report.charts.drawing import inline_svg, to_svg
+from workflow_lib.report.charts.title import wrapped
+from workflow_lib.report.page.cells import Cell, number
+from workflow_lib.report.page.glossary import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
     TRANSFERRED,
@@ -40,9 +40,9 @@ from workflow_lib.report.glossary import (
     UNTRAINED_HEADLINE,
     WEIGHTS_FIXED,
 )
-from workflow_lib.report.ranking import omega_table
+from workflow_lib.report.sections.entry_order import by_omega
+from workflow_lib.report.sections.ranking import omega_table
 from workflow_lib.report.suite_tables import read_suite
-from workflow_lib.report.title import wrapped
 from workflow_lib.scoring.result import one_protocol
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -176,14 +176,12 @@ def test_tables_have_captions_scopes_and_sort_buttons(full):
 
 
 def test_same_tables_give_the_same_bytes(tmp_path):
-    pages = {
-        report(tmp_path, small_example(), unlabelled_example(machines=["pump"]), figures=True, name=name)
-        for name in ("here", "elsewhere")
-    }
-    assert len(pages) == 1
+    examples = (trained_example(adapted_models(), steps=60, withheld=40), unlabelled_example(machines=["pump"]))
+    assert len({report(tmp_path, *examples, figures=True, name=name) for name in ("here", "elsewhere")}) == 1
     first, second = tmp_path / "here" / "figures", tmp_path / "elsewhere" / "figures"
     names = sorted(path.name for path in first.iterdir())
     assert names == sorted(path.name for path in second.iterdir())
+    assert "demo-training.png" in names
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
 
 
@@ -323,30 +321,14 @@ def test_headline_gives_the_best_entry_of_each_protocol(full):
         assert re.search(rf"demo · {protocol}\s+Ω {best:.4f}", opening)
 
 
-def test_a_branch_ahead_of_all_systems_is_pointed_out(tmp_path):
+@pytest.mark.parametrize("ahead", ["branch", "system"])
+def test_a_branch_ahead_of_all_systems_is_pointed_out(tmp_path, ahead):
     example = Example("demo")
-    for kind, name, gain in (("branch", "ae", 2.0), ("system", "Blend", 0.1)):
-        example.entry("cross_fitted", kind, name, {"fan": drawn_scores("fan", 3, gain)})
-    assert "A single branch is ahead of every system" in report(tmp_path, example)
-
-
-def test_no_branch_ahead_no_remark(full):
-    assert "A single branch is ahead" not in report_of_system_ahead(full[0])
-
-
-def report_of_system_ahead(folder: Path) -> str:
-    example = Example("demo")
-    for kind, name, gain in (("branch", "ae", 0.1), ("system", "Blend", 2.0)):
-        example.entry("cross_fitted", kind, name, {"fan": drawn_scores("fan", 3, gain)})
-    return report(folder, example, name="ahead")
-
-
-def test_the_place_of_an_undefined_score_is_last(tmp_path):
-    example = labelled_example()
-    example.add("official", "complete_dev", "branch", "aaa", "", "no", 3, None)
-    suite = read_suite("demo", example.write(tmp_path))
-    rows = by_omega(row for row in suite.official if row.protocol == "complete_dev")
-    assert [row.name for row in rows][-1] == "aaa"
+    for kind in ("branch", "system"):
+        gain = 2.0 if kind == ahead else 0.1
+        example.entry("cross_fitted", kind, kind, {"fan": drawn_scores("fan", 3, gain)})
+    remark = "A single branch is ahead of every system"
+    assert (remark in report(tmp_path, example)) == (ahead == "branch")
 
 
 def test_equal_scores_have_the_same_place(tmp_path):
@@ -374,13 +356,10 @@ def test_no_machine_is_said_to_have_chosen_fixed_weights(tmp_path, protocol):
     assert f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated”" in page.text
 
 
-def test_chosen_weights_are_not_called_fixed(full):
+def test_chosen_weights_are_not_called_fixed_and_transferred_ones_are_said_to_be_so(full):
+    assert TRANSFERRED.format("Dual") in Parsed(full[1]).text
     assert "fixed by the configuration: no machine" not in full[1]
     assert "Ω where calibrated" not in full[1]
-
-
-def test_transferred_weights_are_said_to_be_so(full):
-    assert TRANSFERRED.format("Dual") in Parsed(full[1]).text
 
 
 def test_nothing_is_said_to_be_transferred_where_nothing_was(tmp_path):
@@ -462,11 +441,14 @@ def test_every_row_that_depends_on_an_untrained_model_says_so(full):
     assert find_table(page, "Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
 
 
-def test_trained_models_raise_no_alarm(tmp_path):
-    page = report(tmp_path, small_example())
+def test_a_labelled_suite_of_trained_models_has_no_alarm_no_top_clips_and_no_training(tmp_path):
+    page = report(tmp_path, small_example(), figures=True)
     assert UNTRAINED_HEADLINE not in page
     assert 'class="tag"' not in page
     assert "(untrained)" not in page
+    assert "most anomalous clips by" not in page
+    assert "Training of adapted models" not in Parsed(page).text
+    assert not list((tmp_path / "report" / "figures").glob("*training*"))
 
 
 def test_one_table_that_says_untrained_is_enough(tmp_path):
@@ -488,12 +470,16 @@ def trained_example(models: Sequence[str] = ("dualmic@full-seed7",), steps: int 
     return example
 
 
+def training_svg(folder: Path) -> str:
+    return (folder / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+
+
 def test_training_is_shown_as_figure_and_table(tmp_path):
     models = adapted_models(machines := (*MACHINES, "valve"))
     example = trained_example(models, steps=40, withheld=40)
     page = Parsed(report(tmp_path, example, figures=True))
     assert (tmp_path / "report" / "figures" / "demo-training.png").is_file()
-    svg = (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    svg = training_svg(tmp_path)
     assert all(words in svg for words in ("dualmic, seed 13711", "dualmic, seed 2026", "full", "median", "chance"))
     told = by_head(find_table(page, "Training of adapted models, suite demo"))
     assert [row["Model"]["text"] for row in told] == models
@@ -523,19 +509,14 @@ def test_nothing_withheld_is_said_and_left_undrawn(tmp_path):
     for title in ("Withheld clips", "Attribute accuracy", "Machine accuracy", "Domain accuracy", "Chance"):
         assert (row[title]["text"], row[title]["value"]) == ("\u2013", None)
     assert "No clips were withheld" in page.text
-    assert "chance" not in (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    assert "chance" not in training_svg(tmp_path)
 
 
 def test_one_model_of_two_with_withheld_clips_has_its_own_panel(tmp_path):
     example = trained_example(withheld=40)
     example.training("other@full-seed7")
     report(tmp_path, example, figures=True)
-    assert "no clips withheld" in (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
-
-
-def test_no_training_no_section(full):
-    assert "Training of adapted models" not in Parsed(full[1]).text
-    assert not list((full[0] / "report" / "figures").glob("*training*"))
+    assert "no clips withheld" in training_svg(tmp_path)
 
 
 @pytest.mark.parametrize("trained", ["no", "yes", "unknown"])
@@ -544,7 +525,7 @@ def test_an_untrained_base_is_named_in_table_caption_and_figure(tmp_path, traine
     example.add("models", "dualmic@full-seed7", "adapted", trained, "", "", "", "")
     page = Parsed(report(tmp_path, example, figures=True))
     table = find_table(page, "Training of adapted models")
-    svg = (tmp_path / "report" / "figures" / "demo-training.svg").read_text(encoding="utf-8")
+    svg = training_svg(tmp_path)
     (drawn,) = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "the training" in v["aria-label"]]
     told = [table["caption"], svg, drawn, page.text[page.text.index("loss by optimiser step") :]]
     told += [row["Model"]["text"] for row in by_head(table)]  # the pair scored nothing, but has the same base
@@ -562,19 +543,12 @@ def test_many_models_stay_small_and_short_runs_are_drawn(tmp_path, steps):
 
 
 def test_names_of_lines_that_end_together_are_pushed_apart_within_the_panel():
-    from workflow_lib.report.curves import _LABEL_GAP, _apart
+    from workflow_lib.report.charts.training_curves import _LABEL_GAP, _apart
 
     for heights in ([0.02, 0.02, 0.03, 0.5], [0.9, 0.98, 0.99, 1.0], [-0.5, 2.0]):
         moved = _apart(heights)
         assert min(moved) >= 0 and max(moved) <= 1
         assert np.diff(moved).min() >= _LABEL_GAP - 1e-9
-
-
-def test_the_same_training_gives_the_same_bytes(tmp_path):
-    example = trained_example(adapted_models(), steps=60, withheld=40)
-    pages = {report(tmp_path, example, figures=True, name=name) for name in ("here", "elsewhere")}
-    drawn = {(tmp_path / name / "figures" / "demo-training.png").read_bytes() for name in ("here", "elsewhere")}
-    assert (len(pages), len(drawn)) == (1, 1)
 
 
 # --- suites of other kinds ----------------------------------------------------------------------------------------
@@ -592,10 +566,6 @@ def test_unlabelled_suite_shows_the_most_anomalous_clips_and_no_scores(full):
         assert [row["Place"]["text"] for row in told] == [str(place) for place in range(1, 21)]
     assert "The first 20 of 100 clips; ranking.csv has all of them." in page.text
     assert not [table for table in page.tables if "Ranking by Ω, suite plant" in table["caption"]]
-
-
-def test_labelled_suite_lists_no_top_clips(tmp_path):
-    assert "most anomalous clips by" not in report(tmp_path, small_example())
 
 
 def test_single_machine_with_one_branch_gives_a_report(tmp_path):
@@ -677,7 +647,7 @@ def test_a_missing_table_is_named(tmp_path, table):
 @pytest.mark.parametrize("table", sorted(HEADERS))
 def test_a_missing_column_is_named(tmp_path, table):
     folder = labelled_example().write(tmp_path)
-    column = HEADERS[table].split(",")[-1]
+    column = HEADERS[table][-1]
     path = folder / f"{table}.csv"
     path.write_text(path.read_text(encoding="utf-8").replace(column, "other", 1), encoding="utf-8")
     with pytest.raises(UserError, match=rf"{table}\.csv: column {column} is missing"):
@@ -700,11 +670,17 @@ def test_a_missing_column_is_named(tmp_path, table):
         ("training", "step", "1.5", "must be a whole number"),
         ("validation", "accuracy_domain", "", "must be a finite number"),
         ("validation", "chance", "1.5", "must lie between 0 and 1"),
+        ("uncertainty", "low", "-0.1", "must lie between 0 and 1"),
+        ("uncertainty", "replicates", "many", "must be a whole number"),
+        ("differences", "same_sign", "1.5", "must lie between 0 and 1"),
+        ("differences", "kind_b", "model", "must be one of branch, system"),
+        ("seeds", "seeds", "two", "must be a whole number"),
+        ("thresholds", "threshold", "high", "must be a finite number"),
     ],
 )
 def test_a_faulty_cell_is_named_with_line_and_column(tmp_path, table, column, cell, fault):
     example = trained_example(withheld=40)
-    example.rows[table][1][HEADERS[table].split(",").index(column)] = cell
+    example.rows[table][1][HEADERS[table].index(column)] = cell
     with pytest.raises(UserError, match=rf"{table}\.csv, line 3: {column} .*{fault}") as raised:
         read_suite("demo", example.write(tmp_path))
     assert "\n" not in str(raised.value)
@@ -729,7 +705,7 @@ def test_a_report_on_nothing_is_refused(tmp_path):
 
 
 def test_thinning_keeps_both_ends():
-    from workflow_lib.report.figures import _thinned
+    from workflow_lib.report.charts.plots import _thinned
 
     scores = np.arange(5000.0)
     kept = _thinned(scores)

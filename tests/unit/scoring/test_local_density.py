@@ -10,13 +10,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.errors import UserError
-from workflow_lib.scoring.local_density import (
-    Conditioner,
-    domain_conditioned_score,
-    local_density_score,
-    neighbourhood_notes,
-    view_matrix,
-)
+from workflow_lib.scoring import Conditioner, domain_conditioned_score, local_density_score
+from workflow_lib.scoring.conditioning import view_matrix
+from workflow_lib.scoring.local_density import neighbourhood_notes
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden" / "dld" / "dld.npz")
 CASES = ["main", "duplicates", "small_banks", "single_target", "identical_target", "dim1"]

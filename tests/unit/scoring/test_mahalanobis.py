@@ -50,16 +50,13 @@ def test_fan_has_clips_of_both_domains_so_that_the_choice_is_tested():
     assert 0 < (golden["mahala_target"] < golden["mahala_source"]).sum() < len(golden["mahala"])
 
 
-def test_official_is_the_mean_over_all_pairs_of_blocks_and_the_smaller_domain():
-    pairs = [np.einsum("cbi,ij,cdj->cbd", BLOCKS, precision, BLOCKS).mean((1, 2)) for precision in (SOURCE, TARGET)]
-    scores = mahalanobis_scores(*summaries(BLOCKS), SOURCE, TARGET, "official")
-    np.testing.assert_allclose(scores, np.minimum(*pairs), rtol=1e-10)
-
-
-def test_per_block_is_the_mean_of_the_block_distances_and_the_smaller_domain():
-    blocks = [np.einsum("cbi,ij,cbj->cb", BLOCKS, precision, BLOCKS).mean(1) for precision in (SOURCE, TARGET)]
-    scores = mahalanobis_scores(*summaries(BLOCKS), SOURCE, TARGET, "per_block")
-    np.testing.assert_allclose(scores, np.minimum(*blocks), rtol=1e-10)
+@pytest.mark.parametrize(("reading", "pairs"), [("official", "cbi,ij,cdj->cbd"), ("per_block", "cbi,ij,cbj->cb")])
+def test_a_reading_is_the_mean_over_all_pairs_of_blocks_or_over_the_blocks_and_the_smaller_domain(reading, pairs):
+    means = [
+        np.einsum(pairs, BLOCKS, precision, BLOCKS).reshape(len(BLOCKS), -1).mean(1) for precision in (SOURCE, TARGET)
+    ]
+    scores = mahalanobis_scores(*summaries(BLOCKS), SOURCE, TARGET, reading)
+    np.testing.assert_allclose(scores, np.minimum(*means), rtol=1e-10)
 
 
 def test_the_readings_differ():

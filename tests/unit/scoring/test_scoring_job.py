@@ -8,8 +8,8 @@ import pytest
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.store import create_store, statistics_name
 from workflow_lib.errors import UserError
+from workflow_lib.scoring import Conditioner, domain_conditioned_score
 from workflow_lib.scoring.job import ELSEWHERE, OWN_SCORE, SELF_EXCLUDED, score_branches, score_model
-from workflow_lib.scoring.local_density import Conditioner, domain_conditioned_score
 from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import gamma
 
+from workflow_lib.csv_rows import columns
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation.threshold_table import HEADER, machine_threshold, write_thresholds
+from workflow_lib.evaluation.evidence_rows import ThresholdRow
+from workflow_lib.evaluation.threshold_table import machine_threshold, write_thresholds
 from workflow_lib.fusion.candidate_choice import Choice
 from workflow_lib.fusion.cross_fit import Fusion, RobustSigmoid
 from workflow_lib.fusion.fold_file import StoredFold, read_fold, write_fold
@@ -181,7 +183,7 @@ def test_the_table_has_a_row_for_each_machine_and_says_what_failed(tmp_path):
     write_thresholds(tmp_path / "thresholds.csv", evaluations, GAMMA, config)
     with (tmp_path / "thresholds.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == list(HEADER)
+    assert list(rows[0]) == list(columns(ThresholdRow))
     assert [(r["name"], r["machine"], r["seed"], r["normal_clips"]) for r in rows] == [
         ("made", "fan", "7", "1000"),
         ("mse", "fan", "", "1000"),

@@ -9,31 +9,44 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from real_scores import GOLDEN, MACHINES, real_tables
 
 from workflow_lib.config.checks import check_config
+from workflow_lib.csv_rows import write_rows
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import Evidence, write_tables
 from workflow_lib.evaluation.bootstrap import Resampling
-from workflow_lib.files import write_csv
+from workflow_lib.evaluation.evidence_rows import (
+    TABLES,
+    DifferenceRow,
+    MachineRow,
+    OfficialRow,
+    SeedsRow,
+    UncertaintyRow,
+)
 from workflow_lib.fusion.cross_fit import cross_fit
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.studies import Studies
-from workflow_lib.scoring.score_file import read_scores, write_scores
+from workflow_lib.scoring.score_file import write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 from workflow_lib.studies.comparison import comparison_rows, scope_rows
 from workflow_lib.studies.job import make_study
 from workflow_lib.studies.latex import escape, latex_table
-from workflow_lib.studies.lookup import SuiteTables
+from workflow_lib.studies.lookup import EvidenceLookup
 
 ROOT = Path(__file__).parents[3]
-GOLDEN = ROOT / "tests" / "golden" / "fusion"
-IDENTITY = ("suite", "protocol", "kind", "name", "seed", "untrained")
 BOOTSTRAP = {"replicates": 50, "level": 0.95, "seed": 1}
 
 
 @pytest.fixture
-def config():
+def config(monkeypatch, tmp_path):
+    """The paper's configuration, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
     return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+def planned(config) -> Studies:
+    return Studies(load_plan(config, ROOT / "config.yaml"))
 
 
 @pytest.fixture
@@ -41,32 +54,27 @@ def tables(tmp_path) -> Path:
     """Tables of evidence: an autoencoder branch without seeds, an untrained adapted one with two, and two systems."""
     folder = tmp_path / "tables"
     folder.mkdir()
-    mse = ("dev", "complete_dev", "branch", "ae_mse", "", "no")
-    adapted = [("dev", "complete_dev", "branch", "dualmic", seed, "yes") for seed in ("13711", "2026")]
-    systems = [("dev", "cross_fitted", "system", name, "", "no") for name in ("one", "two")]
-    omegas = [0.56, 0.61, 0.63, 0.60, 0.65]
-    entries = [mse, *adapted, *systems]
-    write_csv(
-        folder / "official.csv",
-        (*IDENTITY, "machines", "omega"),
-        [(*e, 2, o) for e, o in zip(entries, omegas, strict=True)],
-    )
-    write_csv(
-        folder / "uncertainty.csv",
-        (*IDENTITY, "omega", "low", "high", "level", "replicates", "bootstrap_seed"),
-        [(*e, o, o - 0.01, o + 0.02, 0.95, 2000, 1) for e, o in zip(entries, omegas, strict=True)],
-    )
-    header = ("suite", "protocol", "kind", "name", "untrained", "seeds", "omega_mean", "omega_sd")
-    means = [(*mse[:4], "no", 1, 0.56, ""), (*adapted[0][:4], "yes", 2, 0.62, 0.0141421356)]
-    means += [(*e[:4], "no", 1, o, "") for e, o in zip(systems, omegas[3:], strict=True)]
-    write_csv(folder / "seeds.csv", header, means)
-    ends = [f"{what}_{end}" for end in "ab" for what in ("kind", "name", "seed")]
-    header = ("suite", "protocol", *ends, "untrained", "difference", "low", "high", "level", "same_sign")
-    line = ("dev", "cross_fitted", "system", "one", "", "system", "two", "", "no", -0.05, -0.08, -0.01, 0.95, 0.99)
-    write_csv(folder / "differences.csv", header, [line])
-    figures = [(*e, m, s, 0.5, "", 0.6) for e, s in zip(adapted, (0.7, 0.9), strict=True) for m in ("fan", "valve")]
-    header = (*IDENTITY, "machine", "source_auc", "target_auc", "pauc", "harmonic_mean")
-    write_csv(folder / "machines.csv", header, figures)
+    mse = ("dev", "complete_dev", "branch", "ae_mse", "", False)
+    adapted = [("dev", "complete_dev", "branch", "dualmic", seed, True) for seed in ("13711", "2026")]
+    systems = [("dev", "cross_fitted", "system", name, "", False) for name in ("one", "two")]
+    scored = list(zip([mse, *adapted, *systems], [0.56, 0.61, 0.63, 0.60, 0.65], strict=True))
+    drawn = (0.95, 2000, 1)
+    rows = {
+        "official": [OfficialRow(*who, 2, omega) for who, omega in scored],
+        "uncertainty": [UncertaintyRow(*who, omega, omega - 0.01, omega + 0.02, *drawn) for who, omega in scored],
+        "seeds": [SeedsRow(*who[:4], who[5], 1, omega, None) for who, omega in scored if not who[4]],
+        "differences": [
+            DifferenceRow(*systems[0][:5], *systems[1][2:], -0.05, -0.08, -0.01, 0.95, 0.99, *drawn[1:]),
+        ],
+        "machines": [
+            MachineRow(*who, machine, source_auc, 0.5, None, 0.6)
+            for who, source_auc in zip(adapted, (0.7, 0.9), strict=True)
+            for machine in ("fan", "valve")
+        ],
+    }
+    rows["seeds"].append(SeedsRow(*adapted[0][:4], True, 2, 0.62, 0.0141421356))
+    for name, of_table in rows.items():
+        write_rows(folder / f"{name}.csv", TABLES[name], of_table)
     return folder
 
 
@@ -155,40 +163,37 @@ def test_a_difference_is_taken_under_one_protocol_with_its_paired_interval(tmp_p
     assert (float(change["low"]), float(change["high"])) == (0.01, 0.08), "the table holds one minus two"
     assert (change["detail"], change["protocol"], change["published"]) == ("against one", "cross_fitted", "")
     assert "+0.0500" in tex and "[+0.0100, +0.0800]" in tex
-
-
-def test_a_difference_says_in_how_many_replicates_its_sign_holds(tmp_path, tables):
-    rows = [row(entry=name, kind="system", protocol="cross_fitted") for name in ("one", "two")]
-    lines, tex, _ = made(tmp_path, settings(*rows, against="one"), tables)
-    assert lines[-1]["same_sign"] == "0.99"
-    assert "the sign holds in 99.0 % of the replicates" in lines[-1]["remark"] and r"99.0 \%" in tex
+    assert change["same_sign"] == "0.99"
+    assert "the sign holds in 99.0 % of the replicates" in change["remark"] and r"99.0 \%" in tex
 
 
 def test_a_difference_over_seeds_is_a_mean_with_its_deviation(tables):
     rows = [row(entry="dualmic"), row(entry="ae_mse")]
-    change = comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables))[-1]
-    both = [comparison_rows(settings(row(entry="dualmic", seed=s)), SuiteTables(tables))[0] for s in ("13711", "2026")]
+    change = comparison_rows(settings(*rows, against="ae_mse"), EvidenceLookup(tables))[-1]
+    both = [
+        comparison_rows(settings(row(entry="dualmic", seed=s)), EvidenceLookup(tables))[0] for s in ("13711", "2026")
+    ]
     values = [one.value - 0.56 for one in both]
-    assert change.seeds == "2"
+    assert change.seeds == 2
     assert change.value == pytest.approx(sum(values) / 2)
     assert change.sd == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
 
 
 def test_a_difference_without_a_paired_interval_has_none(tables):
     rows = [row(entry="ae_mse"), row(entry="dualmic", seed="13711")]
-    change = comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables))[-1]
-    assert (change.metric, change.value, change.low, change.untrained) == ("change", 0.61 - 0.56, "", "yes")
+    change = comparison_rows(settings(*rows, against="ae_mse"), EvidenceLookup(tables))[-1]
+    assert (change.metric, change.value, change.low, change.untrained) == ("change", 0.61 - 0.56, None, True)
 
 
 def test_mixing_protocols_in_a_comparison_is_an_error(tables):
     mixed = settings(row(entry="ae_mse"), row(entry="one", kind="system", protocol="cross_fitted"))
     with pytest.raises(UserError, match="complete_dev and cross_fitted"):
-        comparison_rows(mixed, SuiteTables(tables))
+        comparison_rows(mixed, EvidenceLookup(tables))
 
 
 def test_scopes_stand_in_parts_of_their_own(tmp_path, tables):
     mixed = settings(row(entry="ae_mse"), row(entry="one", kind="system", protocol="cross_fitted"), kind="scopes")
-    assert [line.protocol for line in scope_rows(mixed, SuiteTables(tables))] == ["complete_dev", "cross_fitted"]
+    assert [line.protocol for line in scope_rows(mixed, EvidenceLookup(tables))] == ["complete_dev", "cross_fitted"]
     _, tex, _ = made(tmp_path, mixed, tables)
     assert tex.count(r"\midrule") == 2
     assert r"\emph{complete\_dev}" in tex and r"\emph{cross\_fitted}" in tex
@@ -218,8 +223,7 @@ BRANCHES = ["ae_mse", "ae_mahalanobis", "alignment"]
 
 
 def removal(*branches, absent="") -> dict:
-    machines = sorted(path.stem for path in (GOLDEN / "ae_mse").glob("*.csv"))
-    paths = {m: {b: str(GOLDEN / b / f"{m}.csv") for b in BRANCHES} for m in machines}
+    paths = {m: {b: str(GOLDEN / b / f"{m}.csv") for b in BRANCHES} for m in MACHINES}
     removed = [{"label": b.upper(), "branch": b, "published": p} for b, p in branches]
     whole = row(entry="three", label="all branches", kind="system", protocol="cross_fitted", absent=absent)
     system = {"branches": BRANCHES, "step": 0.25, "search": "grid"}
@@ -230,9 +234,7 @@ def removal(*branches, absent="") -> dict:
 @pytest.fixture
 def three(tables) -> float:
     """Adds Ω of the whole system to the tables, as the workflow finds it."""
-    tables_ = removal()["removal"]["tables"][""]
-    scores = {machine: {b: read_scores(path) for b, path in paths.items()} for machine, paths in tables_.items()}
-    omega = cross_fit(scores, BRANCHES, 0.25).score
+    omega = cross_fit(real_tables(BRANCHES), BRANCHES, 0.25).score
     with (tables / "official.csv").open("a") as file:
         file.write(f"dev,cross_fitted,system,three,,no,7,{omega!r}\n")
     with (tables / "seeds.csv").open("a") as file:
@@ -245,11 +247,7 @@ def test_removing_a_branch_repeats_calibration_and_choice(tmp_path, tables, thre
     lines, tex, files = made(tmp_path, study, tables)
     whole, without, change, *_ = lines
     assert (whole["metric"], float(whole["value"])) == ("omega", three)
-    scores = {
-        machine: {b: read_scores(path) for b, path in paths.items()}
-        for machine, paths in study["removal"]["tables"][""].items()
-    }
-    rest = cross_fit(scores, ["ae_mse", "ae_mahalanobis"], 0.25).score
+    rest = cross_fit(real_tables(BRANCHES[:2]), BRANCHES[:2], 0.25).score
     assert (without["metric"], without["published"]) == ("omega", "")
     assert float(without["value"]) == pytest.approx(rest, abs=1e-12)
     assert float(change["value"]) == pytest.approx(rest - three, abs=1e-12)
@@ -288,7 +286,7 @@ def test_text_is_escaped_once():
 
 def test_every_line_of_the_table_has_as_many_cells_as_columns(tables):
     rows = [row(entry="ae_mse", published=0.56, detail="50 % & more"), row(entry="dualmic")]
-    tex = latex_table(comparison_rows(settings(*rows, against="ae_mse"), SuiteTables(tables)))
+    tex = latex_table(comparison_rows(settings(*rows, against="ae_mse"), EvidenceLookup(tables)))
     columns = len(re.search(r"\\begin\{tabular\}\{(\w+)\}", tex)[1])
     lines = [line for line in tex.splitlines() if line.endswith(r"\\")]
     assert len(lines) == 1 + 3
@@ -302,9 +300,8 @@ def test_every_line_of_the_table_has_as_many_cells_as_columns(tables):
 # ---- what a run has --------------------------------------------------------------------------------------------------
 
 
-def external(config, monkeypatch, tmp_path, *branches, systems=None, **run):
+def external(config, *branches, systems=None, **run):
     """The golden tables as branches of a suite of tables alone."""
-    monkeypatch.chdir(tmp_path)
     config["suites"]["real"] = {}
     config["branches"] |= {f"real_{name}": {"scores": str(GOLDEN / name)} for name in branches}
     config["systems"] |= systems or {}
@@ -313,10 +310,10 @@ def external(config, monkeypatch, tmp_path, *branches, systems=None, **run):
     return config
 
 
-def test_studies_of_which_a_run_has_no_row_are_not_made(config, monkeypatch, tmp_path):
-    config = external(config, monkeypatch, tmp_path, "ae_mse", "alignment")
+def test_studies_of_which_a_run_has_no_row_are_not_made(config):
+    config = external(config, "ae_mse", "alignment")
     config["stand_ins"] = {"ae_mse": "real_ae_mse"}
-    studies = Studies(load_plan(config, ROOT / "config.yaml"))
+    studies = planned(config)
     assert studies.names("real") == ["table_2", "autoencoder"]
     rows = studies.settings("real", "table_2")["rows"]
     assert (rows[0]["entry"], rows[0]["stand_in"], rows[0]["absent"]) == ("real_ae_mse", True, "")
@@ -326,26 +323,25 @@ def test_studies_of_which_a_run_has_no_row_are_not_made(config, monkeypatch, tmp
     ]
 
 
-def test_studies_that_are_named_are_made_whatever_the_run_has(config, monkeypatch, tmp_path):
-    config = external(config, monkeypatch, tmp_path, "ae_mse", studies=["figure_3b"])
-    studies = Studies(load_plan(config, ROOT / "config.yaml"))
+def test_studies_that_are_named_are_made_whatever_the_run_has(config):
+    config = external(config, "ae_mse", studies=["figure_3b"])
+    studies = planned(config)
     assert studies.folders() == ["results/real/studies/figure_3b"]
     assert studies.settings("real", "figure_3b")["rows"][0]["absent"] == "not part of this run: system Screen5"
 
 
-def test_a_row_says_which_protocol_or_seed_is_missing(config, monkeypatch, tmp_path):
+def test_a_row_says_which_protocol_or_seed_is_missing(config):
     systems = {"pair": {"branches": ["real_ae_mse", "real_alignment"]}}
-    config = external(config, monkeypatch, tmp_path, "ae_mse", "alignment", systems=systems, protocols=["complete_dev"])
+    config = external(config, "ae_mse", "alignment", systems=systems, protocols=["complete_dev"])
     config["stand_ins"] = {"DualDL4": "pair", "dualmic": "real_ae_mse"}
-    studies = Studies(load_plan(config, ROOT / "config.yaml"))
+    studies = planned(config)
     reasons = [row["absent"] for row in studies.settings("real", "table_3")["rows"][-2:]]
     assert reasons == ["not part of this run: system pair under cross_fitted", ""]
     assert studies.settings("real", "table_2")["rows"][-1]["absent"] == "not part of this run: seed 2026"
 
 
-def test_the_papers_run_has_every_study_of_its_development_set(config, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    studies = Studies(load_plan(config, ROOT / "config.yaml"))
+def test_the_papers_run_has_every_study_of_its_development_set(config):
+    studies = planned(config)
     assert studies.names("dev") == list(config["studies"])
     assert studies.names("eval") == [], "it has no labels"
     absent = {
@@ -357,17 +353,15 @@ def test_the_papers_run_has_every_study_of_its_development_set(config, monkeypat
     assert not absent
 
 
-def test_removal_reads_each_machines_own_held_out_model(config, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    folders = Studies(load_plan(config, ROOT / "config.yaml")).score_folders(SimpleNamespace(suite="dev"))
+def test_removal_reads_each_machines_own_held_out_model(config):
+    folders = planned(config).score_folders(SimpleNamespace(suite="dev"))
     adapted = [Path(folder) for folder in folders if "/dualmic@" in folder]
     assert len(folders) == 7 * 4 + 2 * 7 and len(adapted) == 2 * 7
     assert all(f"@without-{folder.name}-seed" in str(folder) for folder in adapted)
 
 
-def test_roles_are_told_from_the_configuration(config, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    study = Studies(load_plan(config, ROOT / "config.yaml")).settings("dev", "table_1")
+def test_roles_are_told_from_the_configuration(config, tmp_path):
+    study = planned(config).settings("dev", "table_1")
     lines, _, _ = made(tmp_path, {**study, "name": "mine"}, tmp_path)
     told = {(line["label"], line["detail"]): line for line in lines}
     assert told["M2D", "conditioning"]["value"] == "standardised, PCA-768"
@@ -377,7 +371,7 @@ def test_roles_are_told_from_the_configuration(config, monkeypatch, tmp_path):
     assert told["AE", "score"]["value"].startswith("Mahalanobis (official)")
     assert {line["metric"] for line in lines} == {"text"}
     config["branches"]["m2d"]["scorer"]["metric"] = "euclidean"
-    again = Studies(load_plan(config, ROOT / "config.yaml")).settings("dev", "table_1")
+    again = planned(config).settings("dev", "table_1")
     assert again["rows"][2]["branch"]["scorer"]["metric"] == "euclidean"
 
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from submission_example import AUTHOR, MODELS, SETTINGS, facts, package, table
 
 from workflow_lib.config.submission_form import CLIPS_2026, MACHINES_2026, expected_2026, expected_in
 from workflow_lib.errors import UserError
+from workflow_lib.evaluation.evidence_rows import MachineRow
 from workflow_lib.scoring.score_file import write_scores
 from workflow_lib.scoring.thresholds import Threshold
 from workflow_lib.submission.__main__ import main
@@ -39,6 +41,23 @@ META = f"{ONE}/Lei_CRRC_task2_1.meta.yaml"
 @pytest.fixture(scope="module")
 def sound() -> dict[str, bytes]:
     return package()
+
+
+def archived(
+    path: Path, entries: Iterable[tuple[str | zipfile.ZipInfo, bytes]], method: int = zipfile.ZIP_STORED
+) -> Path:
+    """A zip as another tool writes it."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return path
+
+
+def unpacked(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
 
 
 def zipped(tmp_path: Path, files: dict[str, bytes]) -> Path:
@@ -68,9 +87,7 @@ def test_what_is_written_is_valid_as_zip_and_as_folder(tmp_path, sound, capsys):
     path = zipped(tmp_path, sound)
     assert main([str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: valid (no technical report in it; the challenge asks for one)\n"
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(tmp_path / "unpacked")
-    assert main([str(tmp_path / "unpacked")]) == 0
+    assert main([str(unpacked(tmp_path / "unpacked", sound))]) == 0
     assert main([str(tmp_path / "unpacked" / "task2")]) == 0
     report = {**sound, "task2/Lei_CRRC_task2_1.technical_report.pdf": b"%PDF-1.7"}
     assert main([str(zipped(tmp_path, report))]) == 0
@@ -93,12 +110,8 @@ def test_another_teams_package_in_its_own_hand_is_valid(tmp_path, sound):
     files[f"task2/{folder}/{folder}.meta.yaml"] = yaml.safe_dump(
         meta, default_flow_style=True, allow_unicode=True
     ).encode()
-    path = tmp_path / "theirs.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"task2/{folder}/", b"")
-        for name, content in reversed(files.items()):
-            archive.writestr(name, content)
-    assert package_faults(path) == []
+    entries = [(f"task2/{folder}/", b""), *reversed(files.items())]
+    assert package_faults(archived(tmp_path / "theirs.zip", entries)) == []
 
 
 def test_other_clips_than_those_of_2026_come_from_a_folder_of_recordings(tmp_path, capsys):
@@ -281,11 +294,7 @@ def test_what_is_no_package_at_all_is_one_line(tmp_path, capsys):
 
 
 def hostile(tmp_path: Path, sound: dict[str, bytes], entry: zipfile.ZipInfo | str, content: bytes = b"x") -> list[str]:
-    path = tmp_path / "hostile.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, sound_content in sound.items():
-            archive.writestr(name, sound_content)
-        archive.writestr(entry, content)
+    path = archived(tmp_path / "hostile.zip", [*sound.items(), (entry, content)], zipfile.ZIP_DEFLATED)
     before = sorted(tmp_path.rglob("*"))
     found = package_faults(path)
     assert sorted(tmp_path.rglob("*")) == before  # nothing was unpacked
@@ -316,10 +325,7 @@ def test_a_symbolic_link_is_a_fault(tmp_path, sound):
     link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     (found,) = hostile(tmp_path, sound, link, b"/etc/passwd")
     assert found == f"{ONE}/link.csv: a symbolic link: put the file itself there"
-    folder = tmp_path / "folder"
-    for name, content in sound.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+    folder = unpacked(tmp_path / "folder", sound)
     (folder / META).unlink()
     (folder / META).symlink_to("/etc/passwd")
     assert f"{META}: a symbolic link: put the file itself there" in package_faults(folder)
@@ -340,10 +346,7 @@ def test_bombs_are_faults_and_are_not_inflated(tmp_path, sound):
     (found,) = [f for f in hostile(tmp_path, sound, f"{ONE}/a.csv", b"0" * (4 << 20)) if "bomb" in f]
     assert "compressed" in found
     assert any("at most" in f for f in hostile(tmp_path, sound, f"{ONE}/a.csv", b"0" * (9 << 20)))
-    many = tmp_path / "many.zip"
-    with zipfile.ZipFile(many, "w") as archive:
-        for number in range(1001):
-            archive.writestr(f"task2/{number}.csv", b"")
+    many = archived(tmp_path / "many.zip", ((f"task2/{number}.csv", b"") for number in range(1001)))
     assert package_faults(many)[0].startswith("1,001 entries, at most 1,000 make sense")
 
 
@@ -358,12 +361,8 @@ def test_an_entry_that_lies_about_its_length_is_a_fault(tmp_path, sound):
 
 
 def test_a_damaged_entry_and_a_doubled_one_are_faults(tmp_path, sound):
-    path = tmp_path / "stored.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in sound.items():
-            archive.writestr(name, content)
-        with pytest.warns(UserWarning, match="Duplicate"):
-            archive.writestr(META, b"again")
+    with pytest.warns(UserWarning, match="Duplicate"):
+        path = archived(tmp_path / "stored.zip", [*sound.items(), (META, b"again")])
     assert f"{META}: twice in the zip: leave one of the two out" in package_faults(path)
     raw = bytearray(path.read_bytes())
     raw[raw.index(b"section_00_0000.wav,")] ^= 1
@@ -373,10 +372,7 @@ def test_a_damaged_entry_and_a_doubled_one_are_faults(tmp_path, sound):
 
 def test_a_technical_report_is_unpacked_too(tmp_path, sound):
     report = f"{ONE}/Lei_CRRC_task2_1.technical_report.pdf"
-    path = tmp_path / "stored.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in {**sound, report: b"%PDF-1.7 all of it"}.items():
-            archive.writestr(name, content)
+    path = archived(tmp_path / "stored.zip", [*sound.items(), (report, b"%PDF-1.7 all of it")])
     assert package_faults(path) == []
     good = path.read_bytes()
     path.write_bytes(good.replace(b"%PDF-1.7 all", b"%PDF-1.7 ALL"))
@@ -403,10 +399,7 @@ def test_one_technical_report_for_each_system(tmp_path, sound):
 
 
 def test_pipes_are_faults_and_empty_folders_are_none(tmp_path, sound, capsys):
-    root = tmp_path / "folder"
-    for name, content in sound.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
+    root = unpacked(tmp_path / "folder", sound)
     (root / ONE / "empty.csv").mkdir()
     assert package_faults(root) == []
     os.mkfifo(root / ONE / "pipe.csv")
@@ -573,7 +566,8 @@ def test_the_configuration_has_the_last_word():
 
 
 def test_figures_are_percent_and_undefined_ones_null():
-    assert percent({"source_auc": "0.8416", "target_auc": "", "pauc": "0.5"}) == {
+    row = MachineRow("dev", "complete_dev", "system", "S", "", False, "fan", 0.8416, None, 0.5, None)
+    assert percent(row) == {
         "auc_source": 84.16,
         "auc_target": None,
         "pauc": 50.0,
@@ -613,6 +607,9 @@ def tables_of(folder: Path, rows: list[str]) -> Path:
     return folder
 
 
+ROW = "eval,complete_dev,system,NearMah,,no,{},gamma,0.9,{},{},{}"
+
+
 def submission_of(tmp_path: Path, rows: list[str], machines=("fan", "valve")) -> Submission:
     system = {"system": "NearMah", "index": 1, "label": "Lei_CRRC_task2_1", "seed": ""}
     paths = {}
@@ -633,8 +630,7 @@ def submission_of(tmp_path: Path, rows: list[str], machines=("fan", "valve")) ->
 
 
 def test_each_missing_threshold_is_a_line_with_what_to_do_and_nothing_is_written(tmp_path):
-    row = "eval,complete_dev,system,NearMah,,no,{},gamma,0.9,{},{},{}"
-    rows = [row.format("fan", "", 40, "gamma fit failed: why"), row.format("pump", "", 0, "no normal scores")]
+    rows = [ROW.format("fan", "", 40, "gamma fit failed: why"), ROW.format("pump", "", 0, "no normal scores")]
     submission = submission_of(tmp_path, rows, ("fan", "pump", "valve"))
     with pytest.raises(UserError) as caught:
         write_submission(submission, tmp_path / "package")
@@ -649,8 +645,7 @@ def test_each_missing_threshold_is_a_line_with_what_to_do_and_nothing_is_written
 
 
 def test_the_technical_report_is_packed_with_every_system(tmp_path):
-    row = "eval,complete_dev,system,NearMah,,no,{},gamma,0.9,2.0,40,"
-    submission = submission_of(tmp_path, [row.format("fan"), row.format("valve")])
+    submission = submission_of(tmp_path, [ROW.format(machine, "2.0", 40, "") for machine in ("fan", "valve")])
     report = tmp_path / "report.pdf"
     report.write_bytes(b"%PDF-1.7")
     submission.settings["technical_report"] = str(report)

@@ -55,21 +55,17 @@ def sound(operation: Operation) -> np.ndarray:
 
 
 def _defect(operation: Operation, turns: np.ndarray) -> np.ndarray | float:
-    if not operation.severity:
+    if operation.fault is None:
         return 0.0
     rng, rate = operation.fault_rng, operation.sample_rate_hz
     times_s = crossing_times(turns, rate, defect_orders()[operation.fault])
     times_s = times_s + SLIP * rng.standard_normal(len(times_s)) * np.median(np.diff(times_s))
-    heights = rng.normal(1, 0.2, len(times_s)) * _load_zone(operation, turns, times_s)
+    # The load on the damaged spot: steady for the outer race, which does not move.
+    per_turn = {"outer_race": 0.0, "inner_race": 1.0, "ball": defect_orders()["cage"]}[operation.fault]
+    angle = np.interp(times_s * rate, np.arange(len(turns)), turns) * per_turn
+    heights = rng.normal(1, 0.2, len(times_s)) * (0.55 + 0.45 * np.cos(2 * np.pi * angle))
     strength = 2.2 * operation.severity * operation.condition.speed
     return ring(impulses(times_s, strength * heights, operation.samples, rate), HOUSING, rate)
-
-
-def _load_zone(operation: Operation, turns: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """Share of the full load on the damaged spot at each hit: steady for the outer race, which does not move."""
-    per_turn = {"outer_race": 0.0, "inner_race": 1.0, "ball": defect_orders()["cage"]}[operation.fault]
-    angle = np.interp(times_s * operation.sample_rate_hz, np.arange(len(turns)), turns) * per_turn
-    return 0.55 + 0.45 * np.cos(2 * np.pi * angle)
 
 
 BACKGROUND = ("hum", "ventilation", "clatter")

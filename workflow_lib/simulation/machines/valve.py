@@ -36,13 +36,15 @@ def sound(operation: Operation) -> np.ndarray:
 def _strokes(operation: Operation) -> tuple[np.ndarray, np.ndarray]:
     """Times in seconds of opening and closing; failed strokes are left out."""
     cycle_s = 1 / (CYCLE_HZ * operation.condition.speed)
-    count = int(np.ceil(operation.seconds / cycle_s)) + 1
+    count = int(np.ceil(operation.samples / operation.sample_rate_hz / cycle_s)) + 1
     jitter_s = operation.rng.normal(0, 0.004, (2, count))
     start_s = (np.arange(count) - operation.rng.uniform()) * cycle_s
     open_s, close_s = start_s + jitter_s[0], start_s + OPEN_SHARE * cycle_s + jitter_s[1]
     grade = operation.grade("missed_stroke")
-    failed = operation.fault_rng.permutation(count)[: max(1, round(MISSED_SHARE * grade * count))] if grade else []
-    return np.delete(open_s, failed), np.delete(close_s, failed)
+    if grade:
+        failed = operation.fault_rng.permutation(count)[: max(1, round(MISSED_SHARE * grade * count))]
+        open_s, close_s = np.delete(open_s, failed), np.delete(close_s, failed)
+    return open_s, close_s
 
 
 def _strikes(operation: Operation, open_s: np.ndarray, close_s: np.ndarray) -> np.ndarray:

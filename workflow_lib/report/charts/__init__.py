@@ -1,0 +1,1 @@
+"""Figures of the report: from plain numbers to matplotlib figures, and from these to SVG and PNG."""

@@ -1,0 +1,1 @@
+"""Parts of the page: from the tables of evidence to blocks of text, tables and charts."""

@@ -1,0 +1,109 @@
+"""The recordings and models behind the figures, with the training of models and the notes on what was reduced."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from workflow_lib.csv_rows import grouped
+from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ClipsRow, ModelRow, NoteRow
+from workflow_lib.report.page.cells import DASH, UNTRAINED, Cell, count, length, text
+from workflow_lib.report.page.content import Block, Prose, Section, Table, table
+from workflow_lib.report.sections.training import training_blocks
+from workflow_lib.report.suite_tables import SuiteTables
+
+_TRAINED = {"yes": "yes", "no": "no: random weights", "unknown": "unknown"}
+
+
+def material_section(suite: SuiteTables, key: str) -> Section:
+    """The section with the clips, the models with their training, and the notes of a suite."""
+    blocks = (_clips_table(suite), _models_table(suite), *training_blocks(suite), _notes(suite))
+    return Section(f"{key}-material", "Recordings, models and notes", blocks)
+
+
+def clips_of(suite: SuiteTables, split: str) -> int | None:
+    """Number of clips of a split over all machines; None where only score tables are known, and none of that split."""
+    rows = [row for row in suite.clips if row.split == split]
+    recorded = any(row.channels is not None for row in suite.clips)
+    return sum(row.clips for row in rows) if rows or recorded else None
+
+
+def machines_of(suite: SuiteTables) -> list[str]:
+    """All machines of a suite, sorted."""
+    named = (suite.clips, suite.ranking, suite.machines)
+    return sorted({row.machine for rows in named for row in rows})
+
+
+def _sort_of(row: ClipsRow) -> str:
+    return " ".join(word for word in (row.split, row.domain, row.label) if word)
+
+
+def _sort_order(row: ClipsRow) -> tuple[bool, bool, str, bool]:
+    """Training first, then source before target before unknown, normal before anomaly."""
+    return (row.split != "train", row.domain == "", row.domain, row.label != "normal")
+
+
+def _clips_table(suite: SuiteTables) -> Table:
+    machines = grouped(suite.clips, lambda row: row.machine)
+    sorts = dict.fromkeys(_sort_of(row) for row in sorted(suite.clips, key=_sort_order))
+    counts = {sort: partial(_clips_of_sort, sort) for sort in sorts}
+    cells: dict[str, Callable[[list[ClipsRow]], Cell]] = {
+        "Machine": lambda rows: text(rows[0].machine),
+        **counts,
+        "Channels": lambda rows: text(_either(row.channels for row in rows)),
+        "Rate": lambda rows: text(_either((row.sample_rate for row in rows), 1000, " kHz")),
+        "Length": _length,
+    }
+    caption = f"Clips of {suite.name}, by machine"
+    return table(caption, machines.values(), cells, numeric=counts, note="Data: clips.csv")
+
+
+def _clips_of_sort(sort: str, rows: Sequence[ClipsRow]) -> Cell:
+    return count(sum(row.clips for row in rows if _sort_of(row) == sort))
+
+
+def _either(values: Iterable[int | None], scale: int = 1, unit: str = "") -> str:
+    """'16 kHz or 44.1 kHz'; nothing where none is known."""
+    return " or ".join(f"{value / scale:g}{unit}" for value in sorted({value for value in values if value is not None}))
+
+
+def _length(rows: Sequence[ClipsRow]) -> Cell:
+    shortest = [row.seconds_min for row in rows if row.seconds_min is not None]
+    longest = [row.seconds_max for row in rows if row.seconds_max is not None]
+    return length(min(shortest), max(longest)) if shortest and longest else Cell(DASH)
+
+
+def _models_table(suite: SuiteTables) -> Table:
+    cells: dict[str, Callable[[ModelRow], Cell]] = {
+        "Model": lambda row: text(row.model, UNTRAINED if row.trained == "no" else ""),
+        "Kind": lambda row: text(row.kind),
+        "Trained": lambda row: text(_TRAINED[row.trained]),
+        "Licence of weights": lambda row: text(row.licence),
+        "Description": lambda row: text(row.description),
+        "Used by branches": lambda row: text(", ".join(row.branches)),
+        "Weights (SHA-256)": lambda row: _digest(row.weights_digest),
+    }
+    return table(f"Models of {suite.name}", suite.models, cells, note="Data: models.csv")
+
+
+def _digest(digest: str) -> Cell:
+    """The first twelve characters tell weights apart; the cell's value has all of them."""
+    return Cell(digest if len(digest) <= 12 else f"{digest[:12]}…", digest) if digest else Cell(DASH)
+
+
+def _notes(suite: SuiteTables) -> Block:
+    if not suite.notes:
+        return Prose("No notes: nothing was reduced, left out or fixed.")
+    groups = grouped(suite.notes, lambda row: (row.note, row.branch, row.model))
+    cells: dict[str, Callable[[list[NoteRow]], Cell]] = {
+        "Note": lambda rows: text(rows[0].note, _note_tag(suite, rows[0])),
+        "Branch or system": lambda rows: text(rows[0].branch),
+        "Model": lambda rows: text(rows[0].model),
+        "Machines": lambda rows: text(", ".join(row.machine for row in rows if row.machine)),
+    }
+    caption = f"Notes on {suite.name}: what was reduced, left out or fixed"
+    return table(caption, groups.values(), cells, note="Data: notes.csv")
+
+
+def _note_tag(suite: SuiteTables, row: NoteRow) -> str:
+    if any(model.model == row.model and model.trained == "no" for model in suite.models):
+        return UNTRAINED
+    return suite.tag("system" if row.note == FIXED_WEIGHTS else "branch", row.branch)

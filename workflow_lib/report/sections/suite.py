@@ -1,0 +1,99 @@
+"""The part of the page about one suite: protocol by protocol, entry by entry."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_lib.evaluation.evidence_rows import Entry
+from workflow_lib.report.page import glossary
+from workflow_lib.report.page.cells import entry_title
+from workflow_lib.report.page.content import Block, Details, Prose, Section
+from workflow_lib.report.sections.clip_gallery import ClipGallery
+from workflow_lib.report.sections.decisions import decision_blocks
+from workflow_lib.report.sections.entry_order import Rankings, entries_of, leading_entry, protocols_of, rankings_of
+from workflow_lib.report.sections.machines import machine_parts
+from workflow_lib.report.sections.ranking import machine_blocks, ranking_blocks
+from workflow_lib.report.sections.recordings_and_models import material_section
+from workflow_lib.report.sections.unlabelled import score_charts, top_clip_tables
+from workflow_lib.report.sections.weights import choice_blocks, weight_blocks
+from workflow_lib.report.suite_tables import SuiteTables
+
+
+@dataclass(frozen=True)
+class _SuiteContext:
+    """What all parts of a suite's section are made from."""
+
+    suite: SuiteTables
+    rankings: Rankings
+    gallery: ClipGallery
+    wrong_clips: int
+
+
+def suite_section(suite: SuiteTables, key: str, clips: Path | None, wrong_clips: int) -> Section:
+    """Everything about one suite; `clips` is the folder of its illustrated clips, None where it has no recordings."""
+    part = _SuiteContext(suite, rankings_of(suite), ClipGallery(clips, key), wrong_clips)
+    protocols = [_protocol_section(part, key, protocol) for protocol in protocols_of(suite)]
+    return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, material_section(suite, key)))
+
+
+def is_evaluated(suite: SuiteTables) -> bool:
+    """Whether any figure could be made from labels."""
+    return bool(suite.official or suite.machines)
+
+
+def _status(suite: SuiteTables) -> str:
+    if not is_evaluated(suite):
+        first = "Listen to the clips at the top of each list first."
+        return f"The test clips have no labels: {glossary.NOT_EVALUATED}. {first}"
+    labelled = {row.machine for row in suite.ranking if row.anomaly is not None}
+    unlabelled = sorted({row.machine for row in suite.ranking} - labelled)
+    told = f" Without labels, so {glossary.NOT_EVALUATED}: {', '.join(unlabelled)}." if unlabelled else ""
+    return f"The test clips have labels, so the scores can be checked against them.{told}"
+
+
+def _protocol_section(part: _SuiteContext, key: str, protocol: str) -> Section:
+    term, suite = glossary.protocol_term(protocol), part.suite
+    entries = entries_of(suite, protocol, part.rankings)
+    systems = [entry for entry in entries if entry.kind == "system"]
+    first = leading_entry(entries)
+    others = [entry for entry in (*systems, *entries) if entry != first]
+    blocks = (
+        Prose(_choices(suite, protocol, [entry.name for entry in systems])),
+        *ranking_blocks(suite, protocol),
+        *([_entry_part(part, protocol, first, opened=True)] if first else []),
+        *(_entry_part(part, protocol, entry, opened=False) for entry in dict.fromkeys(others)),
+    )
+    return Section(f"{key}-{protocol}", term.title, blocks, code=protocol)
+
+
+def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
+    """Who chose what under a protocol, and what nobody chose."""
+    blended = {row.system for row in suite.weights if row.protocol == protocol}
+    fixed = {name for name in systems if name in suite.fixed_weights}
+    told = [(glossary.WEIGHTS_FIXED, fixed)]
+    if not is_evaluated(suite):
+        told += [(glossary.TRANSFERRED, blended - fixed), (glossary.TRANSFERRED_CALIBRATION, blended & fixed)]
+    opening = glossary.protocol_term(protocol).meaning if is_evaluated(suite) else glossary.NOTHING_CHOSEN
+    return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in told if names)])
+
+
+def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: bool) -> Details:
+    """All there is about one entry; the one that stands open machine by machine, other systems in common charts."""
+    suite, rankings = part.suite, part.rankings
+    drawn = opened or entry.kind == "system"
+    blocks: list[Block] = machine_blocks(suite, protocol, entry, drawn=drawn)
+    blocks += decision_blocks(suite, protocol, entry, rankings)
+    blocks += top_clip_tables(suite, rankings.get((protocol, entry), {}))
+    if opened:
+        blocks += machine_parts(suite, protocol, entry, rankings, part.gallery, part.wrong_clips)
+    elif drawn:
+        blocks += score_charts(suite, protocol, entry, rankings)
+    blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
+    blocks += choice_blocks(suite, protocol, entry)
+    summary = f"{entry_title(entry)} · {protocol}{_omega_of(suite, protocol, entry)}"
+    return Details(summary, tuple(blocks), suite.tag(entry.kind, entry.name), opened)
+
+
+def _omega_of(suite: SuiteTables, protocol: str, entry: Entry) -> str:
+    found = [row.omega for row in suite.official if row.protocol == protocol and row.entry == entry]
+    return f" · Ω {'undefined' if found[0] is None else f'{found[0]:.4f}'}" if found else ""

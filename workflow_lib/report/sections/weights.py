@@ -1,0 +1,97 @@
+"""The fusion weights and the calibration of every fold of a system, and the candidates that nested folds chose."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from workflow_lib.csv_rows import grouped
+from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ChoiceRow, Entry, WeightRow
+from workflow_lib.report.page.cells import DASH, Cell, entry_title, number, text
+from workflow_lib.report.page.content import Block, Details, Table, protocol_table, table
+from workflow_lib.report.sections.captions import calibration_chart
+from workflow_lib.report.suite_tables import SuiteTables
+
+_CHOSEN_NOTE = "“Ω where chosen” is the score on the machines that chose the weights, not on the one held out."
+_FIXED_NOTE = (
+    f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated” is the score on the machines that gave the calibration, "
+    "not on the one held out."
+)
+
+
+def weight_blocks(suite: SuiteTables, protocol: str, system: str, seed: str) -> list[Block]:
+    """Weights and calibration of one system, a row for each fold."""
+    rows = [row for row in suite.weights if (row.protocol, row.system, row.seed) == (protocol, system, seed)]
+    if not rows:
+        return []
+    blocks: list[Block] = [*calibration_chart(suite, rows), _calibration_table(suite, rows)]
+    return [
+        _weight_table(suite, rows),
+        Details("Calibration of the branches", tuple(blocks), suite.tag("system", system)),
+    ]
+
+
+def choice_blocks(suite: SuiteTables, protocol: str, entry: Entry) -> list[Block]:
+    """Which candidate of each branch every nested fold chose, nothing where none was declared."""
+    found = [row for row in suite.choices if (row.protocol, row.entry) == (protocol, entry)]
+    if not found:
+        return []
+    cells: dict[str, Callable[[list[ChoiceRow]], Cell]] = {
+        "Held out": lambda rows: text(rows[0].held_out or "none", suite.tag(entry.kind, entry.name)),
+        "Branch": lambda rows: text(rows[0].branch),
+        "Chosen": lambda rows: text(", ".join(row.candidate for row in rows if row.chosen)),
+        "Ω where chosen": lambda rows: _known(next((row.selection_omega for row in rows if row.chosen), None)),
+        "Others": lambda rows: text(", ".join(map(_other, (row for row in rows if not row.chosen)))),
+    }
+    caption = f"{entry_title(entry)}: chosen candidates, suite {suite.name}, protocol {protocol}"
+    note = (
+        "Each fold chooses among the candidates that the branch declares, by Ω on the machines that were not held "
+        "out. Data: choices.csv"
+    )
+    folds = grouped(found, lambda row: (row.held_out, row.branch)).values()
+    return [table(caption, folds, cells, numeric={"Ω where chosen"}, protocol=protocol, note=note)]
+
+
+def _other(row: ChoiceRow) -> str:
+    omega = row.selection_omega
+    return f"{row.candidate} ({'undefined' if omega is None else f'{omega:.4f}'})"
+
+
+def _known(omega: float | None) -> Cell:
+    return Cell(DASH) if omega is None else number(omega)
+
+
+def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
+    first, fixed = rows[0], rows[0].system in suite.fixed_weights
+    folds = grouped(rows, lambda row: row.held_out)
+    omega = "Ω where calibrated" if fixed else "Ω where chosen"
+    numeric: dict[str, Callable[[WeightRow], Cell]] = {
+        **{branch: partial(_weight, folds, branch) for branch in dict.fromkeys(row.branch for row in rows)},
+        omega: lambda row: _known(row.selection_omega),
+    }
+    return protocol_table(
+        *(f"{entry_title(Entry('system', first.system, first.seed))}: fusion weights", suite.name),
+        [fold[0] for fold in folds.values()],
+        {"Held out": lambda row: text(row.held_out or "none", suite.tag("system", first.system)), **numeric},
+        numeric=numeric,
+        note=f"{_FIXED_NOTE if fixed else _CHOSEN_NOTE} Data: weights.csv",
+    )
+
+
+def _weight(folds: Mapping[str, Sequence[WeightRow]], branch: str, row: WeightRow) -> Cell:
+    """The weight of a branch in the fold of a row."""
+    weights = [number(other.weight, ".2f", tint=True) for other in folds[row.held_out] if other.branch == branch]
+    return weights[-1] if weights else Cell(DASH)
+
+
+def _calibration_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
+    title = entry_title(Entry("system", rows[0].system, rows[0].seed))
+    cells: dict[str, Callable[[WeightRow], Cell]] = {
+        "Branch": lambda row: text(row.branch, suite.tag("branch", row.branch)),
+        "Held out": lambda row: text(row.held_out or "none"),
+        "Median": lambda row: number(row.median, ".6g"),
+        "IQR": lambda row: number(row.iqr, ".6g"),
+    }
+    return protocol_table(
+        *(f"{title}: calibration", suite.name, sorted(rows, key=lambda row: row.branch), cells),
+        numeric={"Median", "IQR"},
+        note="Both come from the scores of the machines that were not held out. Data: weights.csv",
+    )
