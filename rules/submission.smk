@@ -57,7 +57,9 @@ rule submission:
 rule write_baseline_files:
     input:
         residuals=lambda w: expand(paths.residuals, suite=w.suite, model=w.model, machine=plan.suites[w.suite].machines),
-        batch_values=lambda w: expand(paths.batch_values, suite=w.suite, model=w.model, machine=plan.suites[w.suite].machines),
+        batch_values=lambda w: expand(
+            paths.batch_values, suite=w.suite, model=w.model, machine=plan.suites[w.suite].machines
+        ),
     output:
         files=directory(paths.baseline),
     log:
