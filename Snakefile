@@ -1,10 +1,10 @@
 # DualMic-ASD: from two-channel recordings to a ranked report. `snakemake -n` shows what would run; README.md is the way in.
+import gc
 import time
 from pathlib import Path
 
 from snakemake.utils import min_version
 
-from workflow_lib.cluster.job_end import end_at_once
 from workflow_lib.cluster.refusals import refusal_lines
 from workflow_lib.cluster.site import load_site
 from workflow_lib.digest import code_digest
@@ -27,9 +27,6 @@ try:
 except UserError as error:
     raise SystemExit(str(error)) from None
 
-if workflow.remote_exec:
-    end_at_once()
-
 paths = plan.paths
 
 
@@ -50,6 +47,7 @@ include: "rules/submission.smk"
 
 
 onstart:
+    gc.enable()  # disabled while the DAG was built (workflow_lib/run/command.py)
     # Imported here: a dry run needs neither numpy nor soundfile.
     from workflow_lib.cluster.run import begin, check_defaults, check_no_orphans
     from workflow_lib.run.preflight import check_ready, hold_run_lock, remarks

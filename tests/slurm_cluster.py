@@ -132,7 +132,7 @@ class ClusterWorkflow(Workflow):
             "FAULT": fault,
             "FAULT_MARK": str(self.mark),
             "HOLD_S": str(hold_s),
-            "PYTHONPATH": str(HERE / "faults"),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE / "faults"), os.environ.get("PYTHONPATH")])),
         }
 
     def command(self, *arguments: str) -> list[str]:

@@ -220,7 +220,7 @@ def test_a_refused_job_is_one_line_that_names_the_key(piece, slurm, resource, re
 
 
 @pytest.mark.parametrize("cause", ["sacct without accounting", "an outage longer than the queries"])
-def test_a_run_that_waits_for_nothing_starts_again(piece, slurm, undisturbed, cause):
+def test_a_run_that_hangs_starts_again(piece, slurm, undisturbed, cause):
     """Traps of the executor, in which it would wait for ever, though the job is through."""
     piece.inject("hold", hold_s=15.0)
     output = piece.folder / "output.txt"
@@ -233,5 +233,5 @@ def test_a_run_that_waits_for_nothing_starts_again(piece, slurm, undisturbed, ca
         time.sleep(40.0)  # longer than from one status check to the next
         slurm.start()
     said = piece.finish(process, output)
-    assert "the run starts again and goes on where it stands" in said, said[-4000:]
+    assert "the run starts again and continues" in said, said[-4000:]
     assert result(piece) == undisturbed

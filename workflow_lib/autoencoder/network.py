@@ -160,7 +160,7 @@ def mahalanobis_score(
 
 
 def _normalised_layers(widths: tuple[int, ...]) -> list[nn.Module]:
-    """Linear, batch norm and ReLU from width to width; as in the baseline, a ReLU stands behind the bottleneck too."""
+    """Linear, batch norm and ReLU from width to width; as in the baseline, a ReLU follows the bottleneck, too."""
     layers: list[nn.Module] = []
     for wide_in, wide_out in pairwise(widths):
         layers += [nn.Linear(wide_in, wide_out), Norm(wide_out), nn.ReLU()]

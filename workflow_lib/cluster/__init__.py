@@ -1,4 +1,4 @@
-"""Slurm as this workflow meets it: the site's file, jobs that a dead run left, a watch that ends a hang.
+"""Slurm: the site's settings, jobs left by a killed run, and a watch that restarts a run whose executor hangs.
 
-Submission and status are the executor's own (snakemake-executor-plugin-slurm); nothing of it is rebuilt here.
+Jobs are submitted and queried by Snakemake's own executor (snakemake-executor-plugin-slurm).
 """

@@ -1,4 +1,4 @@
-"""What sbatch refuses, as one line each that names the key to change."""
+"""Submissions that sbatch refused: one line each, which names the key to change."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ KEYS = {
 
 
 def refusal_lines(logs: Iterable[str | Path]) -> list[str]:
-    """One line for each kind of refusal in Snakemake's own logs of a run, once each."""
+    """One line for each different refusal in the logs that Snakemake wrote of a run."""
     text = "\n".join(p.read_text(encoding="utf-8", errors="replace") for p in map(Path, logs) if p.is_file())
     found = [match["text"] for pattern in (REFUSED, FAILED) for match in pattern.finditer(text)]
     return list(dict.fromkeys(_explain(" ".join(text.split())) for text in found))
@@ -32,10 +32,6 @@ def refusal_lines(logs: Iterable[str | Path]) -> list[str]:
 
 def _explain(text: str) -> str:
     reason = re.sub(r"sbatch: (error|fatal): ", "", text)
-    keys = _named(reason.lower(), KEYS)
-    advice = f"change {keys}" if keys else "docs/cluster.md, What goes wrong"
+    key = next((key for word, key in KEYS.items() if word in reason.lower()), None)
+    advice = f"change {key}" if key else "docs/cluster.md, What goes wrong"
     return f"Slurm refused a job: {reason}: {advice}"
-
-
-def _named(reason: str, words: Iterable[str]) -> str | None:
-    return next((KEYS[word] for word in words if word in reason), None)

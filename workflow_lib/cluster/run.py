@@ -1,4 +1,4 @@
-"""A run on Slurm begins: the site is looked over, jobs that a dead run left are cancelled, the watch starts."""
+"""What a run on Slurm does before its first job: check the site, cancel jobs of a killed run, start the watch."""
 
 import atexit
 import logging
@@ -8,26 +8,24 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.cluster.checks import limit_pause
-from workflow_lib.cluster.interrupt import insist_on_interrupt
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
 from workflow_lib.cluster.site import Site
 from workflow_lib.cluster.slurm import SlurmJob, cancel, is_installed, partition_names, snakemake_jobs
 from workflow_lib.cluster.watch import start_watch
 from workflow_lib.errors import UserError
 
 log = logging.getLogger("snakemake.logging")  # its lines belong among Snakemake's own
-GONE_WITHIN_S = 180.0  # Slurm gives a job 30 s between SIGTERM and SIGKILL by default
+CANCELLED_WITHIN_S = 180.0  # Slurm gives a job 30 s between SIGTERM and SIGKILL by default
 
 
 def begin(site: Site, partition_file: Path | None) -> None:
-    """Make sure that this run is alone with its outputs and asks for what the cluster has; UserError if not.
+    """Prepare a run on Slurm; UserError if Slurm does not answer, or has other partitions than the site's file.
 
-    partition_file: where the executor reads its partitions; a profile of one's own may have another.
+    partition_file: where the executor reads its partitions; a user's own profile may name another file than the site's.
     """
     if not is_installed():
-        raise UserError(
-            "there is no Slurm here (sbatch, squeue): go to the cluster's login node, or take --profile local"
-        )
+        raise UserError("no sbatch or squeue on this machine: run on the cluster's login node, or use --profile local")
     names = partition_names()
     if names is None:
         raise UserError("Slurm's controller does not answer (sinfo): start again when it does")
@@ -38,18 +36,31 @@ def begin(site: Site, partition_file: Path | None) -> None:
             raise UserError("\n".join(f"{site.path}: partitions.{name}: this cluster has {there}" for name in unknown))
     folder = str(Path.cwd())
     cancel_orphans(folder)
-    limit_pause(site.check_s)
+    limit_status_interval(site.check_s)
     start_watch(folder, [job.number for job in snakemake_jobs(folder) or []], site.patience_s)
-    # A job that is being looked at when Ctrl-C comes is not in the executor's list of those to cancel.
-    atexit.register(_cancel_left, folder, os.getpid())
-    insist_on_interrupt(lambda: _cancel_left(folder, os.getpid()))
+    # On Ctrl-C the executor cancels the jobs on its list, which is empty while it queries their status.
+    atexit.register(_cancel_live, folder, os.getpid())
+
+
+def limit_status_interval(most_s: float, executor: type[RemoteExecutor] = RemoteExecutor) -> None:
+    """Let the executor wait at most `most_s` seconds between two status queries.
+
+    The Slurm executor adds 10 s to each wait, up to 180 s, until a job ends, and has no setting for it. The end of a
+    job, the end of the run and Ctrl-C are delayed by that wait.
+    """
+    interval = executor.next_seconds_between_status_checks
+
+    def limited(self: RemoteExecutor, seconds: float) -> None:
+        interval.fset(self, min(seconds, most_s))
+
+    executor.next_seconds_between_status_checks = property(interval.fget, limited)
 
 
 def check_defaults(jobs: Iterable[Any]) -> None:
-    """Refuse a run whose jobs lost the profile's default-resources; UserError with what to do.
+    """Refuse a run whose jobs lack the profile's default-resources; UserError with what to do.
 
-    Snakemake puts another profile's default-resources in the place of all of ours. Without `turn` a group asks for the
-    cores of all its members at once and for the run time of one: it waits in the queue for ever, or ends too early.
+    Snakemake replaces the whole of our default-resources by those of another profile. Without `turn` a group asks for
+    the cores of all its members at once and for the run time of one: it stays in the queue for ever, or is ended early.
     """
     if any(job.resources.get("turn") is None for job in jobs):
         raise UserError(
@@ -62,14 +73,14 @@ def cancel_orphans(
     folder: str,
     jobs: Callable[[str], list[SlurmJob] | None] = snakemake_jobs,
     pause_s: float = 1.0,
-    gone_within_s: float = GONE_WITHIN_S,
+    within_s: float = CANCELLED_WITHIN_S,
 ) -> None:
-    """Cancel what an earlier run of this folder left in the queue and wait until it is gone.
+    """Cancel jobs that an earlier run of this folder left in the queue, and wait until they are gone.
 
-    The caller holds the folder's lock, so the process that submitted them is dead: nobody would take up what they make,
-    and the run that now begins would make the same files beside them. UserError if they stay.
+    The caller holds the folder's lock, so the process that submitted them is dead, and the new run would write the same
+    files beside them. UserError if they are still there after `within_s` seconds, or if Slurm does not answer.
     """
-    deadline = time.monotonic() + gone_within_s
+    deadline = time.monotonic() + within_s
     left = _live(jobs(folder))
     if left:
         log.warning(f"cancelling {len(left)} jobs that an earlier run left in Slurm: {' '.join(left)}")
@@ -82,9 +93,9 @@ def cancel_orphans(
 
 
 def check_no_orphans(folder: str, jobs: Callable[[str], list[SlurmJob] | None] = snakemake_jobs) -> None:
-    """Refuse a run without Slurm beside jobs that a dead run of this folder left there; UserError with what to do.
+    """Refuse a run without Slurm while jobs of a killed run of this folder are in the queue; UserError names them.
 
-    Where there is no Slurm, or its controller is away, nothing is known and nothing is refused.
+    Passes where Slurm is not installed or its controller does not answer.
     """
     if is_installed() and (left := _live(jobs(folder) or [])):
         raise UserError(f"jobs of an earlier run are still in Slurm: scancel {' '.join(left)}, then start again")
@@ -96,6 +107,6 @@ def _live(jobs: list[SlurmJob] | None) -> list[str]:
     return [job.number for job in jobs if job.live]
 
 
-def _cancel_left(folder: str, process: int) -> None:
+def _cancel_live(folder: str, process: int) -> None:
     if os.getpid() == process and (left := _live(snakemake_jobs(folder) or [])):
         cancel(left)

@@ -1,4 +1,4 @@
-"""What a site says of itself, `profiles/slurm/site.yaml`: account, how GPUs are asked for, partitions.
+"""Settings of a cluster, `profiles/slurm/site.yaml`: account, form of GPU requests, partitions.
 
 Read while the DAG is built, whatever executor runs it, so only the standard library, yaml and jsonschema lie below it.
 The executor reads `partitions` of the same file (`slurm-partition-config` of the profile).
@@ -21,14 +21,14 @@ SCHEMA = Path(__file__).with_name("site_schema.yaml")
 
 @dataclass(frozen=True)
 class Site:
-    """Account, quality of service and the form in which GPUs are asked for; `partitions` belong to the executor."""
+    """The keys of site.yaml, which explains them; `partitions` are the executor's."""
 
     path: Path
+    gpu: Mapping[str, Any]
+    partitions: Mapping[str, Any]
     account: str | None
     qos: str | None
     cpu: Mapping[str, Any]
-    gpu: Mapping[str, Any]
-    partitions: Mapping[str, Any]
     check_s: float
     patience_s: float
 
@@ -41,18 +41,18 @@ class Site:
         return _growing(minutes, self._largest("max_runtime"))
 
     def _largest(self, limit: str) -> int | None:
-        """The greatest limit of all partitions; None where one has none, or states it in another form."""
+        """The largest limit of all partitions; None where one has none, or has it as a text such as 1-00:00:00."""
         limits = [partition.get(limit) for partition in self.partitions.values()]
         return max(limits) if limits and all(isinstance(value, int) for value in limits) else None
 
     @property
-    def cpu_job(self) -> dict[str, str]:
-        """Resources that every job without a GPU has at this site."""
+    def cpu_job(self) -> dict[str, str | int]:
+        """Resources of a job without GPU."""
         return _given(slurm_account=self.account, qos=self.qos, constraint=self.cpu.get("constraint"))
 
     @property
     def gpu_job(self) -> dict[str, str | int]:
-        """Resources of a job for one GPU; without GPUs those of any other job, and the models run on the CPU."""
+        """Resources of a job with one GPU; at a site without GPUs those of any other job."""
         request = self.gpu["request"]
         if request == "none":
             return self.cpu_job
@@ -61,9 +61,11 @@ class Site:
 
 
 def load_site(path: Path) -> Site:
-    """The site's file, checked; UserError with all its faults, one line each."""
+    """The site's file, checked against its schema; UserError with all its faults, one line each."""
     try:
         found = read_yaml(path)
+    except FileNotFoundError:
+        raise UserError(f"config: compute.site: {path}: no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"config: compute.site: {path} cannot be read as YAML: {reason}") from None
@@ -76,7 +78,7 @@ def load_site(path: Path) -> Site:
 
 
 def _growing(amount: int, most: int | None) -> Callable[[Any, int], int]:
-    """Twice as much at the first retry, three times at the second; what is asked for first is never cut."""
+    """Twice the amount at the first retry, three times at the second, up to `most`; the first is never cut."""
 
     def of_attempt(wildcards: Any, attempt: int) -> int:
         return max(amount, min(amount * attempt, most or amount * attempt))

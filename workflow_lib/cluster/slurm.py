@@ -1,4 +1,4 @@
-"""Slurm's own commands, asked as plainly as they answer: which jobs run from a folder, cancel them, queue one again."""
+"""Slurm's commands: list the jobs of a folder, cancel them, requeue one, list partitions."""
 
 import getpass
 import re
@@ -28,12 +28,12 @@ class SlurmJob:
 
     @property
     def live(self) -> bool:
-        """Whether it waits, runs, or is about to do so again."""
+        """Whether it is pending or running, or will be again."""
         return self.state in LIVE
 
 
 def snakemake_jobs(folder: str) -> list[SlurmJob] | None:
-    """This user's jobs that Snakemake submitted from a folder and Slurm still knows; None if it does not answer."""
+    """Jobs that this user's Snakemake submitted from a folder and Slurm still lists; None if it does not answer."""
     answer = _ask("squeue", "--noheader", "--states=all", f"--user={getpass.getuser()}", "--format=%A|%T|%j|%Z")
     if answer is None:
         return None
@@ -47,7 +47,7 @@ def cancel(numbers: Iterable[str]) -> bool:
 
 
 def requeue(number: str) -> bool:
-    """Put a job that ended, as one that was preempted, back into the queue; False if Slurm will not."""
+    """Put a job that was preempted or ended back into the queue; False if Slurm refuses."""
     return _ask("scontrol", "requeue", number) is not None
 
 
@@ -58,7 +58,7 @@ def partition_names() -> list[str] | None:
 
 
 def is_installed() -> bool:
-    """Whether this machine can submit at all."""
+    """Whether this machine has Slurm's commands."""
     return shutil.which("sbatch") is not None and shutil.which("squeue") is not None
 
 

@@ -1,9 +1,9 @@
-"""A watch beside Snakemake's Slurm executor, which in some cases waits for jobs that will never end (docs/cluster.md).
+"""A watch over a run on Slurm: the executor waits for ever in three cases (docs/cluster.md, A run that hangs).
 
-It runs as a thread of the process that the user started and only asks squeue. A job that was preempted and not requeued
-is put back into the queue. If Slurm has no live job of the run and nothing runs here either, for longer than the
-executor could need to notice the end of a job, the process starts its own command again, which goes on where it stands;
-the third time it ends with one line instead.
+1. Its status command is sacct, and Slurm has no accounting. 2. A round of status queries fails altogether: it forgets
+its jobs. 3. A job is preempted and not requeued. A thread of Snakemake's own process looks at squeue: it requeues a
+preempted job, and if neither Slurm nor this process has worked for the run for `patience_s`, the process replaces
+itself by the same command, which continues; the third time it ends instead.
 """
 
 import logging
@@ -20,15 +20,15 @@ from workflow_lib.cluster.slurm import SlurmJob, requeue, snakemake_jobs
 from workflow_lib.run.stages import flush
 
 log = logging.getLogger("snakemake.logging")  # its lines belong among Snakemake's own, on the terminal
-LOOKS = 10  # within the patience
-RESUMED = "DUALMIC_ASD_RESUMED"  # environment: how often this run has started itself again
+LOOKS = 10  # within patience_s
+RESUMED = "DUALMIC_ASD_RESUMED"  # environment variable: how often this run has restarted itself
 MOST_RESUMED = 2
-STUCK = "Slurm has no job of this run any more, and Snakemake still waits for one"
-WHY = "(docs/cluster.md, A run that waits for nothing)"
+STUCK = "Slurm has no job of this run, and Snakemake still waits for one"
+WHY = "(docs/cluster.md, A run that hangs)"
 
 
 class Watch:
-    """What one look after the other says; `look` returns whether the run waits for nothing."""
+    """Decides from repeated looks at Slurm whether the run hangs."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Watch:
         self._preempted: set[str] = set()
 
     def look(self) -> bool:
-        """One look at Slurm and at this machine; True if nothing has been alive for the whole of the patience."""
+        """Look at Slurm and at this process; True if the run has had nothing running for `patience_s`."""
         jobs = self._jobs()
-        if jobs is None:  # a controller that is away says nothing about the jobs
+        if jobs is None:  # the controller is away: nothing is known about the jobs
             self._idle_since = None
             return False
-        self._queue_again([job.number for job in jobs if job.state == "PREEMPTED"])
+        self._requeue_preempted([job.number for job in jobs if job.state == "PREEMPTED"])
         if any(job.live for job in jobs) or self._busy():
             self._idle_since = None
             return False
@@ -57,8 +57,8 @@ class Watch:
             self._idle_since = self._clock()
         return self._clock() - self._idle_since >= self._patience_s
 
-    def _queue_again(self, preempted: Sequence[str]) -> None:
-        # Seen twice: a job that Slurm requeues by itself shows this state for a moment only.
+    def _requeue_preempted(self, preempted: Sequence[str]) -> None:
+        # Seen twice in a row: a job that Slurm requeues itself has this state for a moment only.
         for number in self._preempted.intersection(preempted):
             if self._requeue(number):
                 log.warning(f"Slurm job {number} was preempted and is queued again")
@@ -66,7 +66,7 @@ class Watch:
 
 
 def start_watch(folder: str, earlier: Sequence[str], patience_s: float) -> None:
-    """Watch the run of this process; `earlier`: numbers of jobs that belong to runs before it."""
+    """Watch the run of this process in a thread; `earlier`: numbers of jobs that belong to runs before it."""
 
     def jobs() -> list[SlurmJob] | None:
         found = snakemake_jobs(folder)
@@ -85,13 +85,13 @@ def start_watch(folder: str, earlier: Sequence[str], patience_s: float) -> None:
 
 
 def start_again() -> None:
-    """Put a new process of the same command in the place of this one, or end it if that did not help before."""
+    """Replace this process by a new one of the same command, or end it after two restarts."""
     resumed = int(os.environ.get(RESUMED, "0"))
     if resumed >= MOST_RESUMED:
-        log.error(f"{STUCK}, now for the {resumed + 1}rd time: the run ends here {WHY}")
+        log.error(f"{STUCK}, after {resumed} restarts: the run ends here {WHY}")
         os.kill(os.getpid(), signal.SIGINT)
         return
-    log.error(f"{STUCK}: the run starts again and goes on where it stands {WHY}")
+    log.error(f"{STUCK}: the run starts again and continues {WHY}")
     os.environ[RESUMED] = str(resumed + 1)
     if any(argument.startswith(("-d", "--directory")) for argument in sys.orig_argv):
         os.chdir(os.environ.get("PWD", "."))  # where the command was given: --directory leads on from there
@@ -100,5 +100,5 @@ def start_again() -> None:
 
 
 def _has_children() -> bool:
-    """Whether this process runs something itself: a local rule, or a submission."""
+    """Whether this process runs something: a local rule, or a submission."""
     return bool(psutil.Process().children())

@@ -93,8 +93,8 @@ def coherence(waveform: Waveform) -> float | None:
         powers += (spectra.real**2 + spectra.imag**2).sum(axis=1)
         cross += (spectra[0] * spectra[1].conj()).sum(axis=0)
     product = powers[0] * powers[1]
-    heard = product > 0
-    return float((np.abs(cross[heard]) ** 2 / product[heard]).mean()) if heard.any() else None
+    audible = product > 0
+    return float((np.abs(cross[audible]) ** 2 / product[audible]).mean()) if audible.any() else None
 
 
 def clipped_share(channel: Waveform) -> float:

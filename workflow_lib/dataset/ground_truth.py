@@ -11,7 +11,7 @@ from pathlib import Path
 from workflow_lib.dataset.clip_name import CLIP_SUFFIXES, ClipName, parse_clip_name
 from workflow_lib.errors import UserError
 
-Truth = Mapping[str, ClipName]  # published clip name -> what its true name says
+Truth = Mapping[str, ClipName]  # published clip name -> its true name
 FORM = "write <published name>.wav,<true name>.wav below a line with the machine's name"
 
 

@@ -120,7 +120,7 @@ def load_ced(
     num_heads: int | None = None,
     trust_pickle: Sequence[str] = (),
 ) -> Ced:
-    """Load the original `.pt` or the Hugging Face file, told apart by names, or draw an untrained CED (`"random"`)."""
+    """Load the original `.pt` or the Hugging Face file, recognised by names, or draw an untrained CED (`"random"`)."""
     if checkpoint == "random":
         encoder = Ced(**encoder_sizes(embed_dim, depth, num_heads, "ced"), length=length)
         encoder.draw_weights(seed)

@@ -106,7 +106,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    """Return the `config.json` that stands beside a Hugging Face file, or nothing."""
+    """Return the `config.json` beside a Hugging Face file, or nothing."""
     config = file.with_name("config.json")
     content = read_json(config) if config.is_file() else {}
     return content if isinstance(content, dict) else {}
@@ -140,7 +140,7 @@ def _read_torch(file: Path, kind: str, trust_pickle: Sequence[str]) -> Mapping[s
 
 
 def _check_archive(file: Path) -> None:
-    """Refuse an archive that is cut off or whose entries fail their checksums, which torch does not look at."""
+    """Refuse an archive that is cut off or whose entries fail their checksums, which torch does not check."""
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
@@ -212,7 +212,7 @@ def check_tensors(
     ignorable: Iterable[str],
     where: str,
 ) -> None:
-    """Raise one UserError line naming what is missing, unexpected or mis-shaped; shape None stands for 'no tensor'."""
+    """Raise one UserError line naming what is missing, unexpected or mis-shaped; shape None means no tensor."""
     missing = [name for name in expected if name not in found]
     known = set(expected).union(ignorable)
     extra = [name for name in found if name not in known]

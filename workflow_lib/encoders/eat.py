@@ -37,7 +37,7 @@ TABLE_ROWS = 768 * MEL_PATCHES  # of EAT-Base; 64 * 8 in the oldest release
 
 
 class PostNormBlock(nn.Module):
-    """Transformer block whose norms stand behind the residual sums; the MLP's residual starts behind the first norm."""
+    """Transformer block with norms after the residual sums; the MLP's residual starts after the first norm."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()

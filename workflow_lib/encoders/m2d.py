@@ -105,9 +105,9 @@ def load_m2d(
     chunk_frames: int = 608,
     trust_pickle: Sequence[str] = (),
 ) -> M2d:
-    """Load M2D-AS as pre-trained (`80x608`) or fine-tuned (`80x1001 … AS-FT_enconly`), told apart by names and shapes.
+    """Load M2D-AS as pre-trained (`80x608`) or fine-tuned (`80x1001 … AS-FT_enconly`), by names and shapes.
 
-    With `"random"` an untrained one is drawn; `chunk_frames` (608 or 1001) then says which of the two it follows.
+    With `"random"` an untrained one is drawn; `chunk_frames` (608 or 1001) selects which of the two it follows.
     """
     if checkpoint == "random":
         columns = {frames: columns for columns, frames in _CHUNK_FRAMES.items()}

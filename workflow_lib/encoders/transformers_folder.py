@@ -40,7 +40,7 @@ MODELS: dict[str, tuple[type[PreTrainedModel], type[FeatureExtractionMixin]]] = 
 }
 # Heads for tagging, transcription and pre-training: no token needs them.
 _HEADS = ("classifier.", "projector.", "lm_head.", "quantizer.", "project_q.", "project_hid.", "layer_weights")
-_MASK = "masked_spec_embed"  # stands in for masked frames in training; some published files lack it
+_MASK = "masked_spec_embed"  # replaces masked frames in training; some published files lack it
 
 
 def read_folder(folder: Path) -> tuple[PreTrainedModel, Any]:

@@ -17,7 +17,7 @@ def view_matrix(statistics: Mapping[str, tuple[ArrayLike, ArrayLike]], view: Seq
     """Vectors of a branch from the channels' token statistics (paper section 2.2).
 
     statistics: channel -> (mean (n, d), standard deviation (n, d)); each view entry gives [mean, standard deviation] of
-    `near`, of `far` or of their difference z_near - z_far, and the entries stand side by side in the order of the view:
+    `near`, of `far` or of their difference z_near - z_far, and the entries are concatenated in the order of the view:
     (n, 2 d len(view)) float64.
     UserError: no entry, an unknown entry, or a channel that the clips do not have.
     """

@@ -62,7 +62,7 @@ def domain_conditioned_score(
     """The smaller of the two domains' local-density scores, Eq. 3: query (n, d), banks (m, d) -> (n,) float64.
 
     k holds K of the source and K of the target. A bank that is None or has no rows is left out; UserError if both are,
-    and as in `local_density_score`, which also says what the options mean.
+    and as in `local_density_score`, which explains the options.
     """
     if np.ndim(k) != 1 or len(k) != 2:
         raise UserError(f"k is {k!r}: give two numbers of neighbours, for the source and for the target")

@@ -1,4 +1,4 @@
-"""Leave one branch out: what removing each branch of a system changes (Estimate 3a)."""
+"""Leave one branch out: what removing each branch of a system changes (Figure 3a)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

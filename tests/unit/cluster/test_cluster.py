@@ -1,19 +1,15 @@
-"""What a site writes, what Slurm refuses, and when a run waits for nothing; the rest is shown on a real Slurm."""
+"""The site's file, refusals, the watch, profiles by name and GPUs; tests/slurm has what needs a real Slurm."""
 
-import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 import yaml
 from conftest import ROOT
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-from workflow_lib.cluster.checks import limit_pause
-from workflow_lib.cluster.job_end import end_at_once
 from workflow_lib.cluster.refusals import refusal_lines
-from workflow_lib.cluster.run import cancel_orphans
+from workflow_lib.cluster.run import cancel_orphans, limit_status_interval
 from workflow_lib.cluster.site import load_site
 from workflow_lib.cluster.slurm import RUN_NAME, SlurmJob
 from workflow_lib.cluster.watch import Watch
@@ -86,10 +82,12 @@ def test_a_faulty_site_is_one_line_a_fault_with_the_file(write, changes, faults)
         assert any(line.startswith(str(path)) and fault in line for line in lines), lines
 
 
-def test_a_site_that_is_no_yaml_is_one_line(tmp_path):
+@pytest.mark.parametrize(("text", "fault"), [("gpu: [", "cannot be read as YAML"), (None, "no such file")])
+def test_a_site_that_cannot_be_read_is_one_line(tmp_path, text, fault):
     path = tmp_path / "site.yaml"
-    path.write_text("gpu: [", encoding="utf-8")
-    with pytest.raises(UserError, match=r"compute\.site: .*site\.yaml cannot be read as YAML") as error:
+    if text:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"compute\.site: .*site\.yaml:? {fault}") as error:
         load_site(path)
     assert "\n" not in str(error.value)
 
@@ -124,7 +122,7 @@ def job(number: str, state: str) -> SlurmJob:
     return SlurmJob(number, state, "run", "folder")
 
 
-def test_a_run_waits_for_nothing_when_nothing_was_alive_for_the_whole_patience():
+def test_a_run_hangs_when_nothing_was_alive_for_the_whole_patience():
     now, jobs, busy = Now(), [[job("1", "RUNNING")]], [False]
     watch = Watch(lambda: jobs[0], lambda: busy[0], lambda number: True, 60.0, now)
     assert not watch.look()
@@ -166,7 +164,7 @@ def test_orphans_that_stay_are_named(monkeypatch):
     cancelled = []
     monkeypatch.setattr("workflow_lib.cluster.run.cancel", cancelled.extend)
     with pytest.raises(UserError, match="scancel 4, then start again"):
-        cancel_orphans("folder", jobs=lambda folder: [job("4", "RUNNING")], pause_s=0.0, gone_within_s=0.0)
+        cancel_orphans("folder", jobs=lambda folder: [job("4", "RUNNING")], pause_s=0.0, within_s=0.0)
     assert cancelled == ["4"]
 
 
@@ -235,58 +233,16 @@ def test_a_process_that_asks_twice_keeps_its_gpu(tmp_path, monkeypatch):
     assert [gpus.claim_gpu(["GPU-a", "GPU-b"], tmp_path) for _ in range(2)] == [0, 0]
 
 
-def test_the_executor_looks_away_for_so_long_at_most():
+def test_the_wait_between_status_queries_is_limited():
     class Executor(RemoteExecutor):
         def __init__(self):  # without a workflow
             self._next_seconds_between_status_checks = 4
 
         run_job = check_active_jobs = cancel_jobs = get_exec_mode = None
 
-    limit_pause(15, Executor)
+    limit_status_interval(15, Executor)
     executor, seen = Executor(), []
     for _ in range(3):
         seen.append(executor.next_seconds_between_status_checks)
         executor.next_seconds_between_status_checks += 10
     assert seen == [4, 14, 15]
-
-
-def test_snakemake_within_a_job_leaves_no_timer_to_wait_for(monkeypatch):
-    monkeypatch.setattr("threading.Timer", threading.Timer)
-    assert not threading.Timer(60, print).daemon
-    end_at_once()
-    assert threading.Timer(60, print).daemon
-
-
-DEAF = """
-import time
-from workflow_lib.cluster.interrupt import insist_on_interrupt
-
-def cancel():
-    print("heard", flush=True)
-    time.sleep(60)
-
-def schedule():
-    try:
-        try:
-            print("at work", flush=True)
-            time.sleep(60)
-        except KeyboardInterrupt:
-            print("lost", flush=True)
-            time.sleep(60)
-    except KeyboardInterrupt:
-        cancel()
-
-insist_on_interrupt(lambda: print("cancelled", flush=True), pause_s=0.5)
-schedule()
-"""
-
-
-def test_an_interrupt_that_was_lost_is_given_again_until_it_is_heard_and_the_jobs_are_cancelled():
-    process = subprocess.Popen([sys.executable, "-c", DEAF], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout.readline() == "at work\n"
-        process.send_signal(signal.SIGINT)
-        assert [process.stdout.readline() for _ in range(4)] == ["lost\n", "heard\n", "cancelled\n", "cancelled\n"]
-    finally:
-        process.kill()
-        process.wait()

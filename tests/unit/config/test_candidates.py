@@ -138,7 +138,9 @@ def test_nothing_of_the_held_out_machine_reaches_a_nested_choice(tables, machine
     def chosen(held_out, leak=False):
         selection = {other: of_machine for other, of_machine in tables.items() if other != machine}
         selection |= {"leaked": held_out} if leak else {}
-        fold = fit_fold(selection, {"branches": list(CANDIDATES), "step": 0.25}, CANDIDATES, "nested_lomo")
+        fold = fit_fold(
+            selection, {"branches": list(CANDIDATES), "search": "grid", "step": 0.25}, CANDIDATES, "nested_lomo"
+        )
         omega = {branch: dict(choice.omega) for branch, choice in fold.choices.items()}
         return omega, fold.fusion.weights, fold.fusion.calibration
 

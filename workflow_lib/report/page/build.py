@@ -103,7 +103,13 @@ def _html(page: Page, inline: Mapping[int, Markup]) -> str:
     )
     style, script = (Markup((_FOLDER / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     template = environment.get_template("page.html.j2")
-    return template.render(page=page, style=style, script=script, drawing=lambda chart: inline[id(chart)])
+    return template.render(
+        page=page,
+        style=style,
+        script=script,
+        drawing=lambda chart: inline[id(chart)],
+        kind=lambda block: type(block).__name__.lower(),
+    )
 
 
 def _svg(chart: Chart) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import matplotlib.figure
 
@@ -25,7 +25,6 @@ class Column:
 class Table:
     """Rows of cells; `protocol` is the one protocol of all its figures, None where it has none that depend on one."""
 
-    block: ClassVar[str] = "table"
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -43,7 +42,6 @@ class Chart:
     `protocol` is the one protocol of all that is drawn, None where nothing drawn depends on one.
     """
 
-    block: ClassVar[str] = "figure"
     name: str
     title: str
     caption: str
@@ -70,7 +68,6 @@ class Recording:
 class Recordings:
     """Clips side by side."""
 
-    block: ClassVar[str] = "recordings"
     clips: tuple[Recording, ...]
 
 
@@ -78,7 +75,6 @@ class Recordings:
 class Prose:
     """One paragraph."""
 
-    block: ClassVar[str] = "prose"
     text: str
 
 
@@ -86,7 +82,6 @@ class Prose:
 class Notice:
     """A box that must be seen: `kind` is untrained, undefined or note."""
 
-    block: ClassVar[str] = "notice"
     kind: str
     title: str
     lines: tuple[str, ...]
@@ -108,7 +103,6 @@ class Card:
 class Cards:
     """Headline figures side by side."""
 
-    block: ClassVar[str] = "cards"
     cards: tuple[Card, ...]
 
 
@@ -116,7 +110,6 @@ class Cards:
 class Definitions:
     """A list of words with their meaning."""
 
-    block: ClassVar[str] = "definitions"
     terms: tuple[tuple[str, str], ...]
 
 
@@ -124,7 +117,6 @@ class Definitions:
 class Details:
     """Blocks that open on demand."""
 
-    block: ClassVar[str] = "details"
     summary: str
     blocks: tuple["Block", ...]
     tag: str = ""
@@ -135,7 +127,6 @@ class Details:
 class Section:
     """A part of the page with a heading of its own; sections nest."""
 
-    block: ClassVar[str] = "section"
     key: str
     title: str
     blocks: tuple["Block", ...]
