@@ -15,6 +15,7 @@ test: .venv/dev.done ## unit, DAG and end-to-end tests, and the style gates
 check: .venv/dev.done
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/snakefmt --check --compact-diff Snakefile rules
 	@$(BIN)/snakemake --profile profiles/demo --lint
 

@@ -1,1 +1,1 @@
-"""A start of the workflow: what it checks first, what it holds, and what it says at its end."""
+"""Starting the workflow: profiles, checks before the first job, the lock of the folder, what the terminal shows."""

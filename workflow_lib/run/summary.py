@@ -1,17 +1,19 @@
 """The last lines of a run: the best scores, the clips that rank highest, findings, warnings and the page's path."""
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tabulate import tabulate
 
+from workflow_lib.csv_rows import grouped, read_rows
+from workflow_lib.dataset.health_table import Finding
+from workflow_lib.evaluation.evidence_rows import ModelRow, NoteRow, OfficialRow, RankingRow, UncertaintyRow
 from workflow_lib.protocols import PROTOCOLS
 
 MOST_LINES = 9  # the path of Snakemake's log is the tenth
 TOP_CLIPS = 3
-Row = dict[str, str]
+Row = TypeVar("Row")
 
 
 def summary_lines(jobs: Iterable[Any]) -> list[str]:
@@ -35,48 +37,42 @@ def summary_lines(jobs: Iterable[Any]) -> list[str]:
 
 def _best(folder: Path) -> Iterator[tuple[str, ...]]:
     """Suite, protocol, best entry, and its score with the interval, under each protocol."""
-    rows = [row for row in _rows(folder / "uncertainty.csv") if row["omega"]]
+    rows = _rows(folder, UncertaintyRow, "uncertainty")
     for protocol in PROTOCOLS:
-        found = [row for row in rows if row["protocol"] == protocol]
+        found = [row for row in rows if row.protocol == protocol and row.omega is not None]
         if found:
-            best = max(found, key=lambda row: float(row["omega"]))
-            seed = f" (seed {best['seed']})" if best["seed"] else ""
-            score = f"Omega {float(best['omega']):.3f}"
-            if best["low"] and best["high"]:
-                low, high = float(best["low"]), float(best["high"])
-                score += f", {float(best['level']):.0%} interval {low:.3f} to {high:.3f}"
-            yield best["suite"], protocol, f"best: {best['name']}{seed}", score
+            best = max(found, key=lambda row: row.omega or 0.0)
+            score = f"Omega {best.omega:.3f}"
+            if best.low is not None and best.high is not None:
+                score += f", {best.level:.0%} interval {best.low:.3f} to {best.high:.3f}"
+            yield best.suite, protocol, f"best: {best.name}{f' (seed {best.seed})' if best.seed else ''}", score
 
 
 def _highest(suite: str, folder: Path) -> Iterator[str]:
     """The clips that rank highest on each machine without labels, by the first system or else the first branch."""
-    if any(row["omega"] for row in _rows(folder / "official.csv")):
+    if any(row.omega is not None for row in _rows(folder, OfficialRow, "official")):
         return
-    tops = [row for row in _rows(folder / "ranking.csv") if int(row["rank"]) <= TOP_CLIPS and not row["anomaly"]]
-    shown = min(((row["kind"] != "system", row["protocol"], row["name"], row["seed"]) for row in tops), default=None)
-    clips: dict[str, list[Row]] = {}
-    for row in tops:
-        if (row["kind"] != "system", row["protocol"], row["name"], row["seed"]) == shown:
-            clips.setdefault(row["machine"], []).append(row)
-    for machine, rows in clips.items():
-        named = ", ".join(row["clip"] for row in sorted(rows, key=lambda row: int(row["rank"])))
-        yield f"{suite} {machine}, highest by {rows[0]['name']} ({rows[0]['protocol']}): {named}"
+    tops = [row for row in _rows(folder, RankingRow, "ranking") if row.rank <= TOP_CLIPS and row.anomaly is None]
+    entries = grouped(tops, key=lambda row: (row.kind != "system", row.protocol, row.name, row.seed))
+    if entries:
+        for machine, rows in grouped(entries[min(entries)], key=lambda row: row.machine).items():
+            named = ", ".join(row.clip for row in sorted(rows, key=lambda row: row.rank))
+            yield f"{suite} {machine}, highest by {rows[0].name} ({rows[0].protocol}): {named}"
 
 
 def _warnings(tables: Mapping[str, Path], health: Mapping[str, Path]) -> Iterator[str]:
-    odd = [f"{row['machine']} ({suite})" for suite, path in health.items() for row in _rows(path / "findings.csv")]
+    odd = [f"{row.machine} ({suite})" for suite, path in health.items() for row in _rows(path, Finding, "findings")]
     if odd:
         yield f"Findings on the recordings of {', '.join(dict.fromkeys(odd))}: snakemake check"
-    models = [row for folder in tables.values() for row in _rows(folder / "models.csv")]
-    untrained = dict.fromkeys(row["model"].partition("@")[0] for row in models if row["trained"] == "no")
+    models = [row for folder in tables.values() for row in _rows(folder, ModelRow, "models")]
+    untrained = dict.fromkeys(row.model.partition("@")[0] for row in models if row.trained == "no")
     if untrained:
         yield f"Warning: random weights in {', '.join(untrained)}: their scores show the machinery, not the method"
-    noted = {folder / "notes.csv": len(list(_rows(folder / "notes.csv"))) for folder in tables.values()}
+    noted = {folder / "notes.csv": len(_rows(folder, NoteRow, "notes")) for folder in tables.values()}
     if sum(noted.values()):
         paths = ", ".join(str(path) for path, number in noted.items() if number)
         yield f"Notes on what was reduced or left out: {sum(noted.values())} in {paths}"
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+def _rows(folder: Path, row_type: type[Row], table: str) -> tuple[Row, ...]:
+    return read_rows(folder / f"{table}.csv", row_type, "run the workflow again")

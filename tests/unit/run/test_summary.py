@@ -1,24 +1,34 @@
 """The last lines of a run: at most nine, with protocol, interval, what is odd, and where the page is."""
 
-import csv
+from dataclasses import astuple
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow_lib.csv_rows import write_rows
+from workflow_lib.dataset.health_table import Finding
+from workflow_lib.evaluation.evidence_rows import TABLES, ModelRow, NoteRow, OfficialRow, RankingRow, UncertaintyRow
 from workflow_lib.run.summary import MOST_LINES, summary_lines
 
-OFFICIAL = ["suite", "protocol", "kind", "name", "seed", "omega", "low", "high", "level"]
-RANKING = ["protocol", "kind", "name", "seed", "machine", "rank", "clip", "anomaly"]
 
-
-def write(folder: Path, **tables: list[list[object]]) -> Path:
-    """Tables of a suite with the columns that the summary reads; those that are not named are empty."""
-    heads = {"uncertainty": OFFICIAL, "official": OFFICIAL, "ranking": RANKING, "models": ["model", "trained"]}
-    heads |= {"notes": ["note"], "findings": ["machine", "finding"]}
-    folder.mkdir(exist_ok=True)
-    for name, head in heads.items():
-        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([head, *tables.get(name, [])])
+def write(folder: Path, *rows: object) -> Path:
+    """Tables of a suite with these rows; those without a row are empty."""
+    folder.mkdir()
+    for name, row_type in {**TABLES, "findings": Finding}.items():
+        write_rows(folder / f"{name}.csv", row_type, [row for row in rows if type(row) is row_type])
     return folder
+
+
+def entry(protocol: str, kind: str, name: str, seed: str, *figures: float | None) -> UncertaintyRow:
+    return UncertaintyRow("dev", protocol, kind, name, seed, False, *figures, 0.95, 2000, 13711)
+
+
+def ranked(machine: str, rank: int, name: str = "ae_mse", kind: str = "branch") -> RankingRow:
+    clip = f"{machine}_{rank}.wav"
+    return RankingRow("mine", "complete_dev", kind, name, "", False, machine, rank, clip, "source", None, 10.0 - rank)
+
+
+def model(name: str, trained: str) -> ModelRow:
+    return ModelRow("dev", name, "frozen", trained, "", "", (), "")
 
 
 def job(rule: str, output: Path, **wildcards: str) -> SimpleNamespace:
@@ -27,14 +37,16 @@ def job(rule: str, output: Path, **wildcards: str) -> SimpleNamespace:
 
 def test_the_best_entry_of_each_protocol_stands_with_its_interval(tmp_path):
     scores = [
-        ["dev", "cross_fitted", "system", "DualDL4", "13711", "0.61", "0.55", "0.66", "0.95"],
-        ["dev", "cross_fitted", "system", "ResMah", "", "0.58", "0.5", "0.6", "0.95"],
-        ["dev", "complete_dev", "branch", "ae_mse", "", "0.5616824", "", "", "0.95"],
-        ["dev", "complete_dev", "branch", "ae_mahalanobis", "", "", "", "", "0.95"],
+        entry("cross_fitted", "system", "DualDL4", "13711", 0.61, 0.55, 0.66),
+        entry("cross_fitted", "system", "ResMah", "", 0.58, 0.5, 0.6),
+        entry("complete_dev", "branch", "ae_mse", "", 0.5616824, None, None),
+        entry("complete_dev", "branch", "ae_mahalanobis", "", None, None, None),
     ]
-    tables = write(tmp_path / "dev", uncertainty=scores, official=scores, notes=[["K_t 9 -> 5"]])
-    write(tables, uncertainty=scores, official=scores, models=[["eat@full", "no"], ["eat", "no"], ["ae", "yes"]])
-    health = write(tmp_path / "health", findings=[["fan", "silent"], ["fan", "clipped"]])
+    official = [OfficialRow(*astuple(row)[:6], 7, row.omega) for row in scores]
+    models = [model("eat@full", "no"), model("eat", "no"), model("ae", "yes")]
+    tables = write(tmp_path / "dev", *scores, *official, *models)
+    findings = [Finding("dev", "fan", finding, "a.wav", "") for finding in ("silent", "clipped")]
+    health = write(tmp_path / "health", *findings)
     jobs = [job("tabulate_suite", tables, suite="dev"), job("tabulate_health", health, suite="dev")]
     lines = summary_lines([*jobs, job("write_report", tmp_path / "report.html"), SimpleNamespace(output=[])])
     assert lines == [
@@ -47,13 +59,9 @@ def test_the_best_entry_of_each_protocol_stands_with_its_interval(tmp_path):
 
 
 def test_a_suite_without_labels_ends_with_the_clips_that_rank_highest(tmp_path):
-    ranked = [
-        ["complete_dev", kind, name, "", machine, rank, f"{machine}_{rank}.wav", ""]
-        for kind, name in (("branch", "ae_mse"), ("system", "Both"))
-        for machine in ("fan", "pump")
-        for rank in (1, 2, 3, 4)
-    ]
-    tables = write(tmp_path / "mine", ranking=ranked)
+    entries = [("ae_mse", "branch"), ("Both", "system")]
+    rows = [ranked(machine, rank, *e) for e in entries for machine in ("fan", "pump") for rank in (1, 2, 3, 4)]
+    tables = write(tmp_path / "mine", *rows)
     assert summary_lines([job("tabulate_suite", tables, suite="mine")]) == [
         "mine fan, highest by Both (complete_dev): fan_1.wav, fan_2.wav, fan_3.wav",
         "mine pump, highest by Both (complete_dev): pump_1.wav, pump_2.wav, pump_3.wav",
@@ -61,8 +69,8 @@ def test_a_suite_without_labels_ends_with_the_clips_that_rank_highest(tmp_path):
 
 
 def test_many_machines_stay_within_the_lines(tmp_path):
-    ranked = [["complete_dev", "branch", "ae", "", f"m{number}", 1, "a.wav", ""] for number in range(30)]
-    tables = write(tmp_path / "mine", ranking=ranked, notes=[["a"], ["b"]])
+    notes = [NoteRow("mine", "ae", "", "", note) for note in ("a", "b")]
+    tables = write(tmp_path / "mine", *notes, *(ranked(f"m{number}", 1) for number in range(30)))
     lines = summary_lines([job("tabulate_suite", tables, suite="mine"), job("write_report", tmp_path / "page")])
     assert len(lines) == MOST_LINES
     assert lines[-3] == "... and 24 more lines like these in the report"
