@@ -7,7 +7,8 @@ from conftest import ROOT, Workflow
 from fetch_server import Site, zipped
 from published_clips import clip, fetching, publish, tree
 
-from workflow_lib.dataset.manifest import discover_machines, index_suite
+from workflow_lib.dataset.manifest import index_suite
+from workflow_lib.dataset.survey import discover_machines
 from workflow_lib.fetch.sets import published_sets
 
 NAMES = ROOT / "tests" / "golden" / "dcase2026" / "filenames.txt.gz"

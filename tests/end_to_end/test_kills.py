@@ -47,7 +47,7 @@ def test_ten_kills_at_random_moments_change_no_byte(small_run, tmp_path):
     workflow.configure(**SMALL)
     killed = 0
     while killed < KILLS:
-        if kill_at_work(workflow, moments.randint(1, 60)):
+        if kill_at_work(workflow, moments.randint(1, 35)):
             killed += 1
         else:
             # The run got through: the rest of the kills hit a fresh one.

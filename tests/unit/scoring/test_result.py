@@ -12,7 +12,7 @@ from workflow_lib.evaluation.bootstrap import Resampling, compare, resample
 from workflow_lib.evaluation.seeds import omega_over_seeds, over_seeds
 from workflow_lib.fusion.cross_fit import cross_fit, fit_fold, fit_fusion
 from workflow_lib.metrics import official_score
-from workflow_lib.report import glossary
+from workflow_lib.report.page import glossary
 from workflow_lib.scoring.result import PROTOCOLS, Result, one_protocol
 
 PAIR = BRANCHES[1:3]
