@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from conftest import SMALL
@@ -46,25 +47,21 @@ def result(workflow: ClusterWorkflow) -> bytes:
     return (workflow.folder / EMBEDDINGS).read_bytes()
 
 
-class Counter(threading.Thread):
-    """How many jobs of a folder run at the same time, at most, looked at for as long as it is entered."""
+@contextmanager
+def counting(slurm: Slurm, workflow: ClusterWorkflow) -> Iterator[list[int]]:
+    """How many jobs of a folder run at the same time, counted five times a second."""
+    counts: list[int] = []
+    stopped = threading.Event()
 
-    def __init__(self, slurm: Slurm, workflow: ClusterWorkflow) -> None:
-        super().__init__(daemon=True)
-        self.slurm, self.workflow = slurm, workflow
-        self.most, self.stopped = 0, threading.Event()
+    def count() -> None:
+        while not stopped.wait(0.2):
+            counts.append(len(slurm.jobs(workflow.folder, "RUNNING", "COMPLETING")))
 
-    def __enter__(self) -> "Counter":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stopped.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self.stopped.wait(0.2):
-            self.most = max(self.most, len(self.slurm.jobs(self.workflow.folder, "RUNNING", "COMPLETING")))
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    yield counts
+    stopped.set()
+    thread.join()
 
 
 def test_a_job_that_runs_out_of_memory_is_retried_with_more(indexed, slurm, tmp_path):
@@ -125,7 +122,7 @@ def test_a_controller_that_is_away_for_half_a_minute(piece, slurm, undisturbed):
 
 def test_a_node_set_down_and_resumed(piece, slurm, undisturbed):
     process, output = piece.start_and_hold(EMBEDDINGS)
-    with Counter(slurm, piece) as counter:
+    with counting(slurm, piece) as counts:
         node = slurm.ask("sinfo", "--noheader", "--format=%n", "--partition=cpu").strip()
         slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         wait_until(lambda: not slurm.jobs(piece.folder, "RUNNING", "COMPLETING"), "the node's job has left it")
@@ -143,7 +140,7 @@ def test_a_node_set_down_and_resumed(piece, slurm, undisturbed):
         slurm.start_now(piece.folder)
         piece.finish(process, output)
     assert slurm.jobs(piece.folder, "COMPLETED") == [queued], "queued again by Slurm itself"
-    assert counter.most == 1, "two jobs at the same time on the same output"
+    assert max(counts) == 1, "two jobs at the same time on the same output"
     assert result(piece) == undisturbed
 
 
@@ -165,7 +162,7 @@ def test_preemption(piece, slurm, undisturbed, partition):
 
 def test_snakemake_killed_while_its_job_runs_and_started_again(piece, slurm, undisturbed):
     process, _ = piece.start_and_hold(EMBEDDINGS)
-    with Counter(slurm, piece) as counter:
+    with counting(slurm, piece) as counts:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert slurm.jobs(piece.folder, "RUNNING"), "the job outlives the process that submitted it"
@@ -174,7 +171,7 @@ def test_snakemake_killed_while_its_job_runs_and_started_again(piece, slurm, und
         assert f"still in Slurm: scancel {slurm.jobs(piece.folder, 'RUNNING')[0]}, then start again" in here.stdout
         said = piece.make(EMBEDDINGS)
     assert "cancelling 1 jobs that an earlier run left in Slurm" in said
-    assert counter.most == 1, "two jobs at the same time on the same output"
+    assert max(counts) == 1, "two jobs at the same time on the same output"
     assert result(piece) == undisturbed
 
 

@@ -110,43 +110,35 @@ def test_a_refusal_names_its_key_once(tmp_path, said, key):
     assert line.startswith("Slurm refused a job: ") and key in line
 
 
-class Now:
-    def __init__(self):
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def job(number: str, state: str) -> SlurmJob:
     return SlurmJob(number, state, "run", "folder")
 
 
 def test_a_run_hangs_when_nothing_was_alive_for_the_whole_patience():
-    now, jobs, busy = Now(), [[job("1", "RUNNING")]], [False]
-    watch = Watch(lambda: jobs[0], lambda: busy[0], lambda number: True, 60.0, now)
+    now, jobs, busy = [0.0], [[job("1", "RUNNING")]], [False]
+    watch = Watch(lambda: jobs[0], lambda: busy[0], lambda number: True, 60.0, lambda: now[0])
     assert not watch.look()
     jobs[0] = [job("1", "COMPLETED")]
     assert not watch.look()
-    now.seconds = 59.0
+    now[0] = 59.0
     assert not watch.look()
     busy[0] = True  # a local rule, or a submission
     assert not watch.look()
     busy[0] = False
-    now.seconds = 70.0
+    now[0] = 70.0
     assert not watch.look(), "the patience begins again"
     jobs[0] = None
-    now.seconds = 500.0
+    now[0] = 500.0
     assert not watch.look(), "a controller that is away says nothing about the jobs"
     jobs[0] = []
     assert not watch.look()
-    now.seconds = 561.0
+    now[0] = 561.0
     assert watch.look()
 
 
 def test_a_preempted_job_is_queued_again_when_it_stays_preempted():
     seen, jobs = [], [[job("7", "PREEMPTED"), job("8", "PREEMPTED")]]
-    watch = Watch(lambda: jobs[0], lambda: False, lambda number: bool(seen.append(number)), 60.0, Now())
+    watch = Watch(lambda: jobs[0], lambda: False, lambda number: bool(seen.append(number)), 60.0)
     watch.look()
     assert not seen
     jobs[0] = [job("7", "PREEMPTED"), job("8", "PENDING")]  # Slurm itself has queued the other one again
