@@ -25,7 +25,7 @@ rule simulate_machine:
 
 rule index_machine:
     input:
-        recordings=plan.recordings.of_machine,
+        recordings=lambda w: plan.suites[w.suite].recordings(w.machine),
     output:
         manifest=paths.manifest,
     log:
@@ -51,7 +51,7 @@ rule index_machine:
 
 rule index:
     input:
-        manifests=plan.recordings.all_manifests,
+        manifests=[path for suite in plan.run_suites for path in plan.recordings.manifests(suite)],
     message:
         "Every recording is checked and listed: {input.manifests}"
 
@@ -59,7 +59,7 @@ rule index:
 rule check_machine:
     input:
         manifest=paths.manifest,
-        recordings=plan.recordings.of_machine,
+        recordings=lambda w: plan.suites[w.suite].recordings(w.machine),
     output:
         clips=paths.clip_health,
     log:

@@ -59,7 +59,7 @@ rule fetch_data:
     conda:
         "../envs/conda.yaml"
     params:
-        suites={name: plan.recordings.fetching(name) for name in plan.recordings.fetched_suites},
+        suites={name: plan.recordings.fetching(name) for name in plan.run_suites if plan.suites[name].fetch},
         code=lambda w: code_digest("fetch_data"),
     message:
         "See what is there of the published recordings"

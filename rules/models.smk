@@ -11,7 +11,7 @@ if "gpu" not in workflow.global_resources and visible_gpus():
 rule train_autoencoder:
     input:
         manifest=paths.manifest,
-        recordings=plan.recordings.for_training,
+        recordings=lambda w: plan.suites[w.suite].recordings(w.machine, ("train",)),
     output:
         weights=paths.autoencoder,
         training_log=paths.training_log,
@@ -40,7 +40,7 @@ rule train_autoencoder:
 rule apply_autoencoder:
     input:
         manifest=paths.manifest,
-        recordings=plan.recordings.of_machine,
+        recordings=lambda w: plan.suites[w.suite].recordings(w.machine),
         weights=paths.autoencoder,
     output:
         residuals=paths.residuals,
@@ -100,7 +100,7 @@ rule train_adapter:
 rule embed_machine:
     input:
         manifest=paths.manifest,
-        recordings=plan.recordings.of_machine,
+        recordings=lambda w: plan.suites[w.suite].recordings(w.machine),
         weights=plan.models.weights,
         adapter=plan.models.adapter,
     output:

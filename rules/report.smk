@@ -8,7 +8,7 @@ rule tabulate_suite:
         fused=plan.evaluations.fused_folders,
         folds=plan.evaluations.fold_folders,
         adapters=plan.evaluations.adapters,
-        manifests=plan.recordings.manifests,
+        manifests=lambda w: plan.recordings.manifests(w.suite),
     output:
         tables=directory(paths.tables),
     log:
@@ -22,7 +22,7 @@ rule tabulate_suite:
         mem_mb=site.mem_mb(2000),
         runtime=site.runtime(20),
     params:
-        evaluations=lambda w: [vars(e) for e in plan.evaluations.of(w.suite)],
+        evaluations=lambda w: [vars(e) for e in plan.evaluations.by_suite[w.suite]],
         notes=plan.evaluations.notes,
         folds=plan.evaluations.fold_files,
         threshold=plan.config["evidence"]["threshold"],
@@ -40,7 +40,7 @@ rule tabulate_suite:
 rule illustrate_clips:
     input:
         tables=paths.tables,
-        manifests=plan.recordings.manifests,
+        manifests=lambda w: plan.recordings.manifests(w.suite),
         recordings=plan.recordings.of_suite,
     output:
         clips=directory(paths.clips),

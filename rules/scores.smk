@@ -55,7 +55,7 @@ rule fit_folds:
 rule fuse_machine:
     input:
         scores=plan.scores.machine_scores,
-        fusion=plan.scores.fold,
+        fusion=lambda w: plan.scores.fold_folder(w.suite, w.protocol, w.machine),
     output:
         fused=directory(paths.fused),
     log:

@@ -12,7 +12,7 @@ import numpy as np
 
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.cross_fit import Tables
-from workflow_lib.fusion.weight_grid import BETTER_BY
+from workflow_lib.fusion.weight_grid import first_best
 from workflow_lib.scoring.score_table import ScoreTable
 
 Candidates = Mapping[str, Sequence[str]]  # branch -> the branches that may stand in its place, itself first
@@ -44,14 +44,11 @@ def _choose(tables: Tables, branch: str, names: Sequence[str]) -> Choice:
     if len(names) == 1:
         return Choice(names[0], {})
     omega = {name: _defined_omega([of_machine[name] for of_machine in tables.values()]) for name in names}
-    if np.isnan(list(omega.values())).all():
+    values = np.array(list(omega.values()))
+    if np.isnan(values).all():
         advice = "a choice among candidates needs normal and anomalous test clips"
         raise UserError(f"{branch}: no figure is defined on {', '.join(tables)}: {advice}")
-    best = names[0]
-    for name in names[1:]:
-        if omega[name] > omega[best] + BETTER_BY:
-            best = name
-    return Choice(best, omega)
+    return Choice(names[first_best(values)], omega)
 
 
 def _defined_omega(tables: Sequence[Any]) -> float:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fusion.calibration import RobustSigmoid, calibrated, fit_calibration
@@ -18,7 +17,6 @@ from workflow_lib.metrics import MachineMetrics, official_score
 from workflow_lib.scoring.result import Result, known_protocol, one_protocol
 from workflow_lib.scoring.score_table import AlignedScores, ScoreTable, align_branches
 
-FOLD_PROTOCOLS = ("cross_fitted", "nested_lomo")
 SEARCHES = ("grid", "linear_program")  # how weights are chosen
 FIXED = "fixed"  # weights that were given, not chosen
 
@@ -109,38 +107,41 @@ class CrossFit:
         return Result("system", name, self.protocol, seed, tables)
 
 
-def calibrate(tables: Tables, branches: Sequence[str]) -> dict[str, RobustSigmoid]:
-    """Sigmoid of each branch from the pooled scores of all machines given; labels are not read."""
-    return fit_calibration(_aligned_machines(tables, branches), branches)
-
-
 def fit_fusion(
     tables: Tables,
     branches: Sequence[str],
     step: float = 0.1,
     *,
     search: str = "grid",
+    weights: Mapping[str, float] | None = None,
     protocol: str = "complete_dev",
 ) -> Fusion:
     """Calibrate on all machines given and choose weights on them.
 
     tables: machine -> branch -> score table (`ScoreTable.from_any`), every clip labelled. search: "grid", the point of
-    the highest Omega (`step` wide), or "linear_program", the least pairwise ranking loss (`program_weights`).
-    protocol: given all machines this is the complete-development fusion; a fold names its own. Figures that a machine's
-    clips do not define are left out of the choice, with a warning. UserError: no machine, tables that do not fit
-    together, unknown labels.
+    the highest Omega (`step` wide), or "linear_program", the least pairwise ranking loss (`program_weights`). weights:
+    by branch, to be kept; the machines then give the calibration alone. protocol: given all machines this is the
+    complete-development fusion; a fold names its own. Figures that a machine's clips do not define are left out of the
+    choice, with a warning. UserError: no machine, tables that do not fit together, unknown labels.
     """
-    return _fit(_aligned_machines(tables, branches), step, search, known_protocol(protocol))
+    return _fit(_aligned_machines(tables, branches), step, search, known_protocol(protocol), weights)
 
 
-def _fit(machines: Mapping[str, AlignedScores], step: float, search: str, protocol: str) -> Fusion:
+def _fit(
+    machines: Mapping[str, AlignedScores],
+    step: float,
+    search: str,
+    protocol: str,
+    given: Mapping[str, float] | None = None,
+) -> Fusion:
     branches = next(iter(machines.values())).branches
     calibration = fit_calibration(machines, branches)
     levels = {machine: _labelled_levels(scores, calibration) for machine, scores in machines.items()}
-    weights, omega = _choose(levels, step, search)
+    weights, omega = _choose(levels, step, search, given)
+    search = FIXED if given else search
     return Fusion(
         branches=branches,
-        weights=dict(zip(branches, weights.tolist(), strict=True)),
+        weights=weights,
         calibration=calibration,
         selection_score=omega,
         step=step if search == "grid" else None,
@@ -148,32 +149,6 @@ def _fit(machines: Mapping[str, AlignedScores], step: float, search: str, protoc
         search=search,
         protocol=protocol,
     )
-
-
-def fit_fold(
-    selection: Tables,
-    held_out: Mapping[str, Any],
-    machine: str,
-    branches: Sequence[str],
-    step: float = 0.1,
-    *,
-    search: str = "grid",
-    protocol: str = "cross_fitted",
-) -> Fold:
-    """Choose the fusion on the selection machines alone, then score and measure the held-out machine's tables.
-
-    protocol: "nested_lomo" where the tables come from models and settings that were chosen without the machine too.
-    """
-    if machine in selection:
-        raise UserError(f"{machine} is held out and cannot be a selection machine as well")
-    if protocol not in FOLD_PROTOCOLS:
-        raise UserError(f"{machine} is held out: the protocol is {' or '.join(FOLD_PROTOCOLS)}, not {protocol!r}")
-    return _judged(fit_fusion(selection, branches, step, search=search, protocol=protocol), held_out, machine)
-
-
-def _judged(fusion: Fusion, held_out: Mapping[str, Any], machine: str) -> Fold:
-    table = fusion.apply(held_out, machine)
-    return Fold(machine, fusion, table, table.metrics())
 
 
 def cross_fit(
@@ -190,7 +165,8 @@ def cross_fit(
     tables: machine -> branch -> score table, as selection machine; held_out_tables: the same as held-out machine, where
     those scores differ (a branch whose model must not have seen the machine); by default the same tables.
     search: as in `fit_fusion`. folds: machine -> fold; machines of one fold are held out together (config `folds`), by
-    default each is a fold of its own. `nested_lomo`, whose selection tables differ by fold, is `fit_fold` for each.
+    default each is a fold of its own. `nested_lomo`, whose selection tables differ by fold, is `fit_fusion` and
+    `Fusion.result` for each.
     """
     if len(tables) < 2:
         raise UserError(f"cross-fitting needs at least two labelled machines; there is {', '.join(tables) or 'none'}")
@@ -206,32 +182,30 @@ def cross_fit(
     for fold in dict.fromkeys(fold_of.values()):
         selection = {machine: scores for machine, scores in machines.items() if fold_of[machine] != fold}
         fusions[fold] = _fit(selection, step, search, "cross_fitted")
-    return CrossFit({m: _judged(fusions[fold], held_out_tables[m], m) for m, fold in fold_of.items()})
+    judged = {m: fusions[fold].apply(held_out_tables[m], m) for m, fold in fold_of.items()}
+    return CrossFit({m: Fold(m, fusions[fold_of[m]], table, table.metrics()) for m, table in judged.items()})
 
 
-def selection_omega(tables: Tables, fusion: Fusion) -> float:
-    """Omega of a fusion's weights on labelled machines, over the figures that their clips define."""
-    machines = _aligned_machines(tables, fusion.branches)
-    levels = {machine: _labelled_levels(scores, fusion.calibration) for machine, scores in machines.items()}
-    weights = np.array([[fusion.weights[branch] for branch in fusion.branches]])
-    return float(grid_scores(levels, weights)[0])
-
-
-def _choose(levels: Mapping[str, AlignedScores], step: float, search: str) -> tuple[NDArray[np.float64], float]:
-    """Weights (b,) and their Omega on the machines."""
-    if search not in SEARCHES:
-        raise UserError(f"there is no search {search!r} for weights: {nearest(search, SEARCHES)}")
-    if search == "linear_program":
+def _choose(
+    levels: Mapping[str, AlignedScores], step: float, search: str, given: Mapping[str, float] | None
+) -> tuple[dict[str, float], float]:
+    """Weights by branch, given or chosen on the machines, and their Omega on the machines."""
+    branches = next(iter(levels.values())).branches
+    if given is None and search == "grid":
+        grid = simplex_grid(len(branches), step)
+        omega = grid_scores(levels, grid)
+        best = first_best(omega)
+        return dict(zip(branches, grid[best].tolist(), strict=True)), float(omega[best])
+    if given is None:
+        if search not in SEARCHES:
+            raise UserError(f"there is no search {search!r} for weights: {nearest(search, SEARCHES)}")
         machines = [scores for _, scores in sorted(levels.items())]
         cells = [cell for m in machines for cell in auc_cells(m.score, m.anomaly, m.domain).values()]
         if not cells:
             raise UserError(f"no AUC is defined on {', '.join(levels)}: weights need normal and anomalous test clips")
-        weights = program_weights(cells)
-        return weights, float(grid_scores(levels, weights[None])[0])
-    grid = simplex_grid(len(next(iter(levels.values())).branches), step)
-    omega = grid_scores(levels, grid)
-    best = first_best(omega)
-    return grid[best], float(omega[best])
+        given = dict(zip(branches, program_weights(cells).tolist(), strict=True))
+    point = np.array([[given[branch] for branch in branches]])
+    return dict(given), float(grid_scores(levels, point)[0])
 
 
 def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, AlignedScores]:

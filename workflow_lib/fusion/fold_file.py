@@ -4,13 +4,14 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.candidate_choice import Candidates, Choice, choose_candidates, chosen_tables
-from workflow_lib.fusion.cross_fit import FIXED, Fusion, RobustSigmoid, calibrate, fit_fusion, selection_omega
+from workflow_lib.fusion.cross_fit import Fusion, RobustSigmoid, fit_fusion
 from workflow_lib.plan.model_name import ModelName, seed_word
 from workflow_lib.scoring.score_file import read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
@@ -44,19 +45,16 @@ class ScoreFolders:
             key = (folder.name, name.model, name.seed)
             if self._folders.setdefault(key, folder) != folder:
                 raise ValueError(f"{folder} and {self._folders[key]} hold scores of one machine by one model")
-        self._tables: dict[Path, ScoreTable] = {}
+        self._read = cache(read_scores)
 
     def tables(self, machine: str, models: Mapping[str, str], seed: str) -> dict[str, ScoreTable]:
         """Branch -> score table of a machine; models: branch -> its model; seed: that of the adapted ones."""
-        return {branch: self._table(machine, model, seed, branch) for branch, model in models.items()}
-
-    def _table(self, machine: str, model: str, seed: str, branch: str) -> ScoreTable:
-        key = (machine, model, seed)
-        folder = self._folders[key if key in self._folders else (machine, model, "")]
-        path = folder / f"{branch}.csv"
-        if path not in self._tables:
-            self._tables[path] = read_scores(path)
-        return self._tables[path]
+        found = {}
+        for branch, model in models.items():
+            key = (machine, model, seed)
+            folder = self._folders[key if key in self._folders else (machine, model, "")]
+            found[branch] = self._read(folder / f"{branch}.csv")
+        return found
 
 
 def fit_folds(
@@ -101,10 +99,8 @@ def fit_fold(
     """
     choices = choose_candidates(tables, candidates)
     chosen = {machine: chosen_tables(of_machine, choices) for machine, of_machine in tables.items()}
-    branches, step, search = system["branches"], system["step"], system["search"]
-    if "weights" in system:
-        return StoredFold(_fixed(chosen, branches, system["weights"], protocol), choices)
-    return StoredFold(fit_fusion(chosen, branches, step, search=search, protocol=protocol), choices)
+    given = {key: system[key] for key in ("branches", "step", "search", "weights") if key in system}
+    return StoredFold(fit_fusion(chosen, protocol=protocol, **given), choices)
 
 
 def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
@@ -162,22 +158,3 @@ def fuse_machine(
 
 def _finite(omega: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in omega.items()}
-
-
-def _fixed(
-    tables: Mapping[str, Mapping[str, ScoreTable]],
-    branches: Sequence[str],
-    weights: Mapping[str, float],
-    protocol: str,
-) -> Fusion:
-    fusion = Fusion(
-        branches=tuple(branches),
-        weights=dict(weights),
-        calibration=calibrate(tables, branches),
-        selection_score=math.nan,
-        step=None,
-        machines=tuple(tables),
-        search=FIXED,
-        protocol=protocol,
-    )
-    return replace(fusion, selection_score=selection_omega(tables, fusion))

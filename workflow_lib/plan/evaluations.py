@@ -31,12 +31,9 @@ class Evaluations:
 
     scores: Scores
 
-    def of(self, suite: str) -> list[Evaluation]:
-        """All lines of evidence of a suite."""
-        return self._by_suite[suite]
-
     @cached_property
-    def _by_suite(self) -> dict[str, list[Evaluation]]:
+    def by_suite(self) -> dict[str, list[Evaluation]]:
+        """All lines of evidence of each suite."""
         return {
             suite: [
                 self.line(suite, kind, name, protocol, seed)
@@ -91,19 +88,16 @@ class Evaluations:
 
     def fused_folders(self, wildcards: Any) -> list[str]:
         """Folders of all fused score tables."""
-        return self._of_fused(wildcards.suite, self.scores.fused_folder)
+        tables = (table for e in self.by_suite[wildcards.suite] if e.folds for table in e.tables.values())
+        return sorted({table.rsplit("/", 2)[0] for table in tables})
 
     def fold_folders(self, wildcards: Any) -> list[str]:
         """Folders of the calibrations and weights behind the fused score tables."""
-        return self._of_fused(wildcards.suite, self.scores.fold_folder)
-
-    def _of_fused(self, suite: str, folder: Any) -> list[str]:
-        fused = dict.fromkeys((e.protocol, machine) for e in self.of(suite) for machine in e.folds)
-        return sorted({folder(suite, protocol, machine) for protocol, machine in fused})
+        return sorted({fold.rsplit("/", 2)[0] for fold in self.fold_files(wildcards)})
 
     def fold_files(self, wildcards: Any) -> list[str]:
         """Calibration and weights behind the fused score tables, by system and seed."""
-        return sorted({fold for e in self.of(wildcards.suite) for fold in e.folds.values()})
+        return sorted({fold for e in self.by_suite[wildcards.suite] for fold in e.folds.values()})
 
     def adapters(self, wildcards: Any) -> list[str]:
         """Adapted models behind the scores of a suite that were trained on it."""

@@ -35,19 +35,16 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
     paths = Paths(config["results"])
     run_suites = _chosen_suites(written, defaults)
     needed = [s for name in run_suites for s in (name, config["suites"][name]["select_on"]) if s]
-    folders = {name: branch["scores"] for name, branch in config["branches"].items() if "scores" in branch}
-    run = config["run"]
+    run, branches = config["run"], config["branches"]
     wanted = {*run["branches"], *(b for s in run["systems"] for b in config["systems"][s]["branches"])}
-    used = {name: folder for name, folder in folders.items() if name in wanted}
+    used = {name: branch["scores"] for name, branch in branches.items() if "scores" in branch and name in wanted}
     suites, faults = {}, []
     for name in dict.fromkeys(needed):
         try:
             suites[name] = load_suite(name, config["suites"][name], paths, used)
         except UserError as error:
             faults.append(str(error))
-    if faults:
-        raise UserError("\n".join(faults))
-    faults = [
+    faults = faults or [
         f"config: suites.{name}.select_on: suite {suite.select_on} has no labels to choose on: name a labelled one"
         for name, suite in suites.items()
         if suite.select_on and not suites[suite.select_on].labelled
@@ -56,8 +53,11 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
         raise UserError("\n".join(faults))
     plan = Plan(config, suites, tuple(run_suites), written)
     for name in run_suites:
-        if not plan.evaluations.of(name):
-            raise UserError("\n".join(_nothing_to_report(plan, name)))
+        if not plan.evaluations.by_suite[name]:
+            reasons = [f"suite {name}: {what} is left out: {reason}" for what, reason in plan.reported.left_out(name)]
+            advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
+            last = f"config: run: nothing is left to report on suite {name}: {advice}"
+            raise UserError("\n".join([*reasons, last]))
     return plan
 
 
@@ -74,26 +74,14 @@ def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str
     if not isinstance(named, str | list) or not isinstance(config.get("run"), Mapping):
         return config
     names = [name.strip() for name in named.split(",")] if isinstance(named, str) else named
-    shipped = {**_suites_of(defaults), **_suites_of(defaults.parent / EARLIER)}
+    shipped = {**read_yaml(defaults)["suites"], **read_yaml(defaults.parent / EARLIER)["suites"]}
     return {**config, "suites": shipped, "run": {**config["run"], "suites": names}}
-
-
-def _suites_of(path: Path) -> dict[str, Any]:
-    return read_yaml(path)["suites"]
-
-
-def _nothing_to_report(plan: Plan, suite: str) -> list[str]:
-    reasons = [f"suite {suite}: {name} is left out: {reason}" for name, reason in plan.reported.left_out(suite)]
-    advice = "choose others under run.branches, run.systems or run.protocols (one machine alone: complete_dev)"
-    return [*reasons, f"config: run: nothing is left to report on suite {suite}: {advice}"]
 
 
 def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:
     chosen = config["run"]["suites"]
-    if isinstance(chosen, str) and chosen != "auto":
-        return [chosen]
     if chosen != "auto":
-        return list(chosen)
-    shipped = _suites_of(defaults)
+        return [chosen] if isinstance(chosen, str) else list(chosen)
+    shipped = read_yaml(defaults)["suites"]
     own = [name for name, suite in config["suites"].items() if suite != shipped.get(name)]
     return own or list(config["suites"])

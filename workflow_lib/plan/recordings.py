@@ -22,42 +22,27 @@ class Recordings:
 
     def reading(self, suite: str) -> dict[str, Any]:
         """How the recordings of a suite are read."""
-        settings = self.suites[suite]
-        return {"sample_rate": settings.sample_rate, "channels": settings.channels, "resample": settings.resample}
+        return {key: getattr(self.suites[suite], key) for key in ("sample_rate", "channels", "resample")}
 
     def index_rules(self, suite: str) -> dict[str, Any]:
         """What the index asks of the recordings of a suite."""
-        settings = self.suites[suite]
-        names = {"allow_no_target": settings.allow_no_target, "ground_truth": settings.ground_truth}
-        return {**self.reading(suite), **names, "min_seconds": SHORTEST_S}
+        asked = {key: getattr(self.suites[suite], key) for key in ("allow_no_target", "ground_truth")}
+        return {**self.reading(suite), **asked, "min_seconds": SHORTEST_S}
 
     @property
     def recorded_suites(self) -> list[str]:
         """Suites that are run and have recordings, not only score tables."""
         return [name for name in self.run_suites if self.suites[name].root]
 
-    def of_machine(self, wildcards: Any) -> list[str]:
-        """Folders of one machine's recordings."""
-        return self.suites[wildcards.suite].recordings(wildcards.machine)
-
-    def for_training(self, wildcards: Any) -> list[str]:
-        """Training folder of one machine."""
-        return self.suites[wildcards.suite].recordings(wildcards.machine, ("train",))
-
     def of_suite(self, wildcards: Any) -> list[str]:
         """Folders of the recordings of all machines of a suite."""
         suite = self.suites[wildcards.suite]
         return [folder for machine in suite.machines for folder in suite.recordings(machine)]
 
-    def manifests(self, wildcards: Any) -> list[str]:
+    def manifests(self, suite: str) -> list[str]:
         """Manifests of a suite; none where there are only tables."""
-        suite = self.suites[wildcards.suite]
-        return [fill(self.paths.manifest, suite=suite.name, machine=m) for m in suite.machines] if suite.root else []
-
-    def all_manifests(self, wildcards: Any) -> list[str]:
-        """Manifests of all suites that are run."""
-        suites = [self.suites[name] for name in self.recorded_suites]
-        return [fill(self.paths.manifest, suite=s.name, machine=m) for s in suites for m in s.machines]
+        machines = self.suites[suite].machines if self.suites[suite].root else ()
+        return [fill(self.paths.manifest, suite=suite, machine=machine) for machine in machines]
 
     # ---- published recordings --------------------------------------------------------------------------------------
 
@@ -67,21 +52,16 @@ class Recordings:
         place = {"root": settings.root, "source": settings.fetch, "machines": list(settings.machines)}
         return {**place, "fetch": self.config["fetch"]}
 
-    @property
-    def fetched_suites(self) -> list[str]:
-        """Suites that are run and are published."""
-        return [name for name in self.run_suites if self.suites[name].fetch]
-
     def unfetched(self, wildcards: Any) -> list[str]:
         """Archives that are not unpacked yet; the recordings on disk decide, so deleted ones are fetched again."""
         return [
             fill(self.paths.fetched, suite=name, part=part, machine=machine)
-            for name in self.fetched_suites
+            for name in self.run_suites
             for part, machine in self.suites[name].unfetched()
         ]
 
     def is_stale(self, wildcards: Any) -> bool:
         """Whether a killed run left its mark of an archive whose recordings were deleted since."""
-        w = wildcards
-        done = fill(self.paths.fetched, suite=w.suite, part=w.part, machine=w.machine)
-        return Path(done).exists() and (w.part, w.machine) in self.suites[w.suite].unfetched()
+        suite, part, machine = wildcards.suite, wildcards.part, wildcards.machine
+        done = fill(self.paths.fetched, suite=suite, part=part, machine=machine)
+        return Path(done).exists() and (part, machine) in self.suites[suite].unfetched()

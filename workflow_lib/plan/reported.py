@@ -126,17 +126,13 @@ class Reported:
         pairs = [(name, self.why_unavailable(name, suite)) for name in self.config["run"]["branches"]]
         pairs += [(name, self.why_system_unavailable(name, suite)) for name in self.config["run"]["systems"]]
         pairs += [(name, self.why_unavailable(name, suite)) for name in self._nested_candidates(suite)]
-        return [(name, reason) for name, reason in pairs if reason] + self._protocols_left_out(suite)
-
-    def _protocols_left_out(self, suite_name: str) -> list[tuple[str, str]]:
-        suite = self.suites[suite_name]
-        if not suite.labelled or suite.select_on:
-            return []
-        asked = {p for kind, name in self._names(suite_name) for p in self._asked(kind, name)}
-        made = {protocol for _, _, protocol in self.entries(suite_name)}
-        what = "machines" if self.folds.size == 1 else "folds of machines (folds.size)"
-        reason = f"it needs {{}} {what} with normal and anomalous test clips"
-        return [(p, reason.format(LEAST_FOLDS[p])) for p in PROTOCOLS if p in asked - made]
+        if self.suites[suite].labelled and not self.suites[suite].select_on:
+            asked = {p for kind, name in self._names(suite) for p in self._asked(kind, name)}
+            missing = asked.difference(protocol for _, _, protocol in self.entries(suite))
+            what = "machines" if self.folds.size == 1 else "folds of machines (folds.size)"
+            reason = f"it needs {{}} {what} with normal and anomalous test clips"
+            pairs += [(p, reason.format(LEAST_FOLDS[p])) for p in PROTOCOLS if p in missing]
+        return [(name, reason) for name, reason in pairs if reason]
 
     def _nested_candidates(self, suite: str) -> list[str]:
         """Candidates of all branches whose settings nested_lomo chooses, once each."""

@@ -28,16 +28,14 @@ class Scores:
 
     # ---- where tables lie ------------------------------------------------------------------------------------------
 
-    def table(
-        self, branch: str, suite: str, protocol: str, machine: str, seed: str, held_out: str | None = None
-    ) -> str:
-        """Score table of a branch on a machine; `held_out` as in `Models.scoring`."""
-        model = self.models.by_branch[branch]
-        return f"{self._folder(model, suite, protocol, machine, seed, held_out)}/{branch}.csv"
+    def table(self, branch: str, suite: str, protocol: str, machine: str, seed: str) -> str:
+        """Score table of a branch on a machine that is judged."""
+        return f"{self._folder(self.models.by_branch[branch], suite, protocol, machine, seed)}/{branch}.csv"
 
     def _folder(
         self, model: str, suite: str, protocol: str, machine: str, seed: str, held_out: str | None = None
     ) -> str:
+        """Score folder of a model on a machine; `held_out` as in `Models.scoring`."""
         name = self.models.scoring(model, suite, protocol, machine, seed, held_out)
         return fill(self.paths.scores, suite=suite, model=str(name), machine=machine)
 
@@ -193,10 +191,6 @@ class Scores:
             for machine in machines
             for model, seed in uses
         ]
-
-    def fold(self, wildcards: Any) -> str:
-        """Folder of the calibrations and weights that fuse a machine's scores."""
-        return self.fold_folder(wildcards.suite, wildcards.protocol, wildcards.machine)
 
 
 def members(candidates: Candidates) -> list[str]:

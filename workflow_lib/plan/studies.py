@@ -44,7 +44,10 @@ class Studies:
 
     def settings(self, suite: str, name: str) -> dict[str, Any]:
         """All that the job of a study needs, as plain values: its settings with each row's entry resolved."""
-        study = self.plan.config["studies"][name]
+        study, here, known = self.plan.config["studies"][name], self.plan.suites[suite], published_sets()
+        machines = known[here.fetch].machines if here.fetch in known else here.machines
+        fewer = f"of {len(here.machines)} of {len(machines)} machines: {', '.join(here.machines)}"
+        fewer = fewer if set(machines) - set(here.machines) else ""
         kept = {key: study[key] for key in ("kind", "title", "against", "published") if key in study}
         return {
             **kept,
@@ -52,19 +55,12 @@ class Studies:
             "paper": study["paper"],
             "suite": suite,
             "published_suite": study.get("suite"),  # None of a roles study, which measures nothing
-            "fewer_machines": self._fewer_machines(suite),
+            "fewer_machines": fewer,  # says so where a suite holds only some machines of a published set
             "bootstrap": self.plan.config["evidence"]["bootstrap"],
             "seeds": [str(seed) for seed in self.plan.config["run"]["seeds"]],
             "rows": self._rows(suite, study),
             "removal": self._removal(suite, study),
         }
-
-    def _fewer_machines(self, suite: str) -> str:
-        """Says so where a suite holds only some machines of the published set that its recordings are."""
-        here, known = self.plan.suites[suite], published_sets()
-        machines = known[here.fetch].machines if here.fetch in known else here.machines
-        missing = len(set(machines) - set(here.machines))
-        return f"of {len(here.machines)} of {len(machines)} machines: {', '.join(here.machines)}" if missing else ""
 
     def score_folders(self, wildcards: Any) -> list[str]:
         """Folders of score tables that the studies of a suite compute from, besides the tables of the suite."""
@@ -105,17 +101,16 @@ class Studies:
     def _role(self, suite: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """A role row: what the branch is, from the configuration; that holds whether or not this run scores it."""
         entry = self.stand_in(row["branch"])
-        branch = self.plan.config["branches"][entry]
+        branch, models = self.plan.config["branches"][entry], self.plan.models
+        encoder = models.encoder(branch["model"]) if models.kind_of(entry) == "embedding" else {}
         return {
             "label": row["label"],
             "entry": entry,
             "stand_in": entry != row["branch"],
-            "untrained": self.plan.models.is_untrained(entry),
+            "untrained": models.is_untrained(entry),
             "branch": branch,
             "model": self.plan.config["models"].get(branch.get("model"), {}),
-            "encoder": self.plan.models.encoder(branch["model"])
-            if self.plan.models.kind_of(entry) == "embedding"
-            else {},
+            "encoder": encoder,
             "published": row["published"],
             "absent": self._absence(suite, "branch", entry, None, ""),
         }
@@ -128,7 +123,7 @@ class Studies:
     def _evaluated(self) -> dict[str, set[tuple[str, str, str, str]]]:
         """(kind, name, protocol, seed) of all lines of evidence, by suite."""
         return {
-            suite: {(e.kind, e.name, e.protocol, e.seed) for e in self.plan.evaluations.of(suite)}
+            suite: {(e.kind, e.name, e.protocol, e.seed) for e in self.plan.evaluations.by_suite[suite]}
             for suite in self.plan.run_suites
         }
 
@@ -145,12 +140,27 @@ class Studies:
     # ---- leave one branch out ----------------------------------------------------------------------------------------
 
     def _removal(self, suite: str, study: Mapping[str, Any]) -> dict[str, Any]:
-        """What removing branches is computed from: {} for other kinds; no tables where this run lacks the system."""
+        """What removing branches is computed from: {} for other kinds; no tables where this run lacks the system.
+
+        tables: seed -> machine -> branch -> score table.
+        """
         if study["kind"] != "leave_one_branch_out":
             return {}
         system = self.stand_in(study["system"])
-        settings = self.plan.config["systems"][system]
-        absent = self._absence(suite, "system", system, study["protocol"], "")
+        settings, tables = self.plan.config["systems"][system], {}
+        if not self._absence(suite, "system", system, study["protocol"], ""):
+            # In cross_fitted each machine's own held-out model scores it, also where the machine chooses
+            # (docs/design.md), so that one table serves both ends.
+            tables = {
+                seed: {
+                    machine: {
+                        branch: self.plan.scores.table(branch, suite, study["protocol"], machine, seed)
+                        for branch in settings["branches"]
+                    }
+                    for machine in self.plan.suites[suite].machines
+                }
+                for seed in self.plan.reported.seeds("system", system)
+            }
         return {
             "branches": [
                 {"label": row["label"], "branch": self.stand_in(row["branch"]), "published": row.get("published")}
@@ -158,19 +168,5 @@ class Studies:
             ],
             "system": settings,
             "folds": self.plan.folds.by_machine[suite],
-            "tables": {} if absent else self._seed_tables(suite, study["protocol"], system),
-        }
-
-    def _seed_tables(self, suite: str, protocol: str, system: str) -> dict[str, dict[str, dict[str, str]]]:
-        """Seed -> machine -> branch -> score table; in cross_fitted each machine's own held-out model scores it, also
-        where the machine chooses (docs/design.md), so that one table serves both ends."""
-        return {
-            seed: {
-                machine: {
-                    branch: self.plan.scores.table(branch, suite, protocol, machine, seed)
-                    for branch in self.plan.config["systems"][system]["branches"]
-                }
-                for machine in self.plan.suites[suite].machines
-            }
-            for seed in self.plan.reported.seeds("system", system)
+            "tables": tables,
         }

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ def submitted(plan: Plan, suite: str) -> list[dict[str, Any]]:
     for index, system in enumerate(settings["systems"], 1):
         if why_not_submitted(plan, suite, system):
             continue
-        seed = str(seed_of(plan)) if plan.reported.seeds("system", system) != [""] else ""
+        chosen = plan.config["run"]["seeds"][0] if settings["seed"] is None else settings["seed"]
+        seed = str(chosen) if plan.reported.seeds("system", system) != [""] else ""
         tables = plan.evaluations.line(suite, "system", system, PROTOCOL, seed).tables
         label = label_of(lastname(settings), settings["institute"], index) if not missing_facts(plan) else ""
         rows.append({"system": system, "index": index, "label": label, "seed": seed, "tables": tables})
@@ -60,12 +61,6 @@ def left_out(plan: Plan, suite: str) -> list[str]:
     return [f"suite {suite}: system {i}, {name}, is not submitted: {reason}" for i, name, reason in reasons if reason]
 
 
-def seed_of(plan: Plan) -> int:
-    """Seed of the adapted models whose scores are submitted."""
-    chosen = plan.config["submission"]["seed"]
-    return plan.config["run"]["seeds"][0] if chosen is None else chosen
-
-
 def lastname(settings: Mapping[str, Any]) -> str:
     """What the labels begin with: the corresponding author's, without blanks, unless another is written for them."""
     if settings["label_name"]:
@@ -76,8 +71,7 @@ def lastname(settings: Mapping[str, Any]) -> str:
 
 def faults(plan: Plan) -> list[str]:
     """What keeps a submission from being written, one line a kind; nothing if it can be."""
-    suites = evaluation_suites(plan)
-    lines = []
+    settings, suites, lines = plan.config["submission"], evaluation_suites(plan), []
     if missing := missing_facts(plan):
         lines.append(f"submission: missing for the meta files: {', '.join(missing)}: write them (docs/submission.md)")
     if not suites:
@@ -86,51 +80,33 @@ def faults(plan: Plan) -> list[str]:
     for suite in suites:
         if not submitted(plan, suite):
             lines += left_out(plan, suite)
-    return [*lines, *_label_faults(plan.config["submission"]), *_report_faults(plan.config["submission"])]
-
-
-def _label_faults(settings: Mapping[str, Any]) -> Iterator[str]:
-    """A lastname that cannot stand in a label."""
-    name = lastname(settings)
+    name, report = lastname(settings), settings["technical_report"]
     if name and not NAME_IN_LABEL.fullmatch(name):
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
         proposal = re.sub(r"[^A-Za-z0-9-]", "", plain).lstrip("-") or "<lastname>"
-        why = "labels take letters A to Z, digits and '-', not at the beginning"
-        yield f"submission.label_name: missing, {name!r} cannot stand in a label ({why}): write for instance {proposal}"
-
-
-def _report_faults(settings: Mapping[str, Any]) -> Iterator[str]:
-    report = settings["technical_report"]
-    if not report:
-        return
-    size = Path(report).stat().st_size if Path(report).is_file() else None
-    if size is None:
-        yield f"submission.technical_report: there is no file {report}: write null or where it is"
-    elif not 0 < size <= LARGEST_REPORT:
-        yield f"submission.technical_report: {report} has {size:,} bytes: 1 to {LARGEST_REPORT:,} can be packed"
+        why = f"{name!r} cannot stand in a label (labels take letters A to Z, digits and '-', not at the beginning)"
+        lines.append(f"submission.label_name: missing, {why}: write for instance {proposal}")
+    if report and not Path(report).is_file():
+        lines.append(f"submission.technical_report: there is no file {report}: write null or where it is")
+    elif report and not 0 < (size := Path(report).stat().st_size) <= LARGEST_REPORT:
+        what = f"{report} has {size:,} bytes: 1 to {LARGEST_REPORT:,} can be packed"
+        lines.append(f"submission.technical_report: {what}")
+    return lines
 
 
 def missing_facts(plan: Plan) -> list[str]:
     """Keys of the section `submission` that are still to be filled in."""
     settings = plan.config["submission"]
-    return [f"submission.{key}" for key in _missing(settings, settings["systems"])]
-
-
-def _missing(settings: Mapping[str, Any], systems: list[str]) -> Iterator[str]:
-    if not settings["institute"]:
-        yield "institute"
-    if not settings["authors"]:
-        yield "authors"
+    missing = [key for key in ("institute", "authors") if not settings[key]]
     for number, author in enumerate(settings["authors"]):
-        place = f"authors[{number}]"
-        yield from (f"{place}.{key}" for key in AUTHOR if not (author[key] or "").strip())
-        affiliation = author["affiliation"]
-        yield from (f"{place}.affiliation.{key}" for key in AFFILIATION if not (affiliation[key] or "").strip())
+        facts = {key: author[key] for key in AUTHOR}
+        facts |= {f"affiliation.{key}": author["affiliation"][key] for key in AFFILIATION}
+        missing += [f"authors[{number}].{key}" for key, fact in facts.items() if not (fact or "").strip()]
     if settings["authors"] and [author["corresponding"] for author in settings["authors"]].count(True) != 1:
-        yield "authors (corresponding: true for one of them)"
-    for system in systems:
-        if len(system) > ABBREVIATION and not settings["meta"].get(system, {}).get("abbreviation"):
-            yield f"meta.{system}.abbreviation"
+        missing.append("authors (corresponding: true for one of them)")
+    long = [system for system in settings["systems"] if len(system) > ABBREVIATION]
+    missing += [f"meta.{s}.abbreviation" for s in long if not settings["meta"].get(s, {}).get("abbreviation")]
+    return [f"submission.{key}" for key in missing]
 
 
 # ---- input functions ------------------------------------------------------------------------------------------------
@@ -167,20 +143,21 @@ class SubmissionFiles:
 
     def systems(self, suite: str) -> list[dict[str, Any]]:
         """The submitted systems with their branches' settings and the files that hold their weights."""
-        return [{**row, **self._weights_of(suite, row)} for row in submitted(self.plan, suite)]
+        rows = []
+        for row in submitted(self.plan, suite):
+            names = self.plan.config["systems"][row["system"]]["branches"]
+            found = [self._weights(branch, suite, row["seed"]) for branch in names]
+            weights = {
+                "branches": {name: self.plan.config["branches"][name] for name in names},
+                "made": list(dict.fromkeys(path for made, _ in found for path in made)),
+                "weights": list(dict.fromkeys(file for _, files in found for file in files)),
+            }
+            rows.append({**row, **weights})
+        return rows
 
     def remarks(self) -> list[str]:
         """One line for each system that is asked for and not submitted."""
         return [line for suite in evaluation_suites(self.plan) for line in left_out(self.plan, suite)]
-
-    def _weights_of(self, suite: str, row: dict[str, Any]) -> dict[str, Any]:
-        names = self.plan.config["systems"][row["system"]]["branches"]
-        found = [self._weights(branch, suite, row["seed"]) for branch in names]
-        return {
-            "branches": {name: self.plan.config["branches"][name] for name in names},
-            "made": list(dict.fromkeys(path for made, _ in found for path in made)),
-            "weights": list(dict.fromkeys(file for _, files in found for file in files)),
-        }
 
     def _weights(self, branch: str, suite: str, seed: str) -> tuple[list[str], list[str]]:
         """What jobs of this workflow make of a branch's weights, and all files that hold them."""
@@ -205,15 +182,12 @@ class SubmissionFiles:
     def baseline_folders(self, wildcards: Any) -> list[str]:
         """One folder for each suite of the run and each autoencoder that scores it."""
         plan = self.plan
-        autoencoders = {
-            suite: dict.fromkeys(
-                plan.models.by_branch[branch]
-                for branch in plan.reported.scored_branches(suite)
-                if plan.models.kind_of(branch) == "autoencoder"
-            )
+        found = dict.fromkeys(
+            fill(plan.paths.baseline, suite=suite, model=plan.models.by_branch[branch])
             for suite in plan.run_suites
-        }
-        found = [fill(plan.paths.baseline, suite=s, model=m) for s, models in autoencoders.items() for m in models]
+            for branch in plan.reported.scored_branches(suite)
+            if plan.models.kind_of(branch) == "autoencoder"
+        )
         if not found:
             raise UserError("run: no suite has a branch of an autoencoder: add ae_mse to run.branches")
-        return found
+        return list(found)

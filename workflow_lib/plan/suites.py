@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.dataset.ground_truth import Truth, truth_of
+from workflow_lib.dataset.ground_truth import truth_of
 from workflow_lib.dataset.survey import discover_machines, fingerprint, labels_in_names
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fetch.placing import is_whole
@@ -67,7 +67,8 @@ class Suite:
 
     def absence(self, machines: Iterable[str] = ()) -> str | None:
         """One line on what is missing before a real run that needs these machines can start, or None."""
-        if self.root is not None and self.fetch and (missing := self._not_fetched(machines)):
+        missing = [m for m in machines if not all(Path(f"{self.root}/{m}/{split}").is_dir() for split in SPLITS)]
+        if self.root is not None and self.fetch and missing:
             get = "`snakemake --cores all fetch_data` gets them (docs/data.md), or write where they are"
             what = f"{self.root} has no train or no test of {', '.join(missing)}"
             what = what if self.present else f"there is no folder {self.root}"
@@ -89,9 +90,6 @@ class Suite:
             if not all(is_whole(Path(f"{self.root}/{machine}/{split}")) for split in part.splits)
         ]
 
-    def _not_fetched(self, machines: Iterable[str]) -> list[str]:
-        return [m for m in machines if not all(Path(f"{self.root}/{m}/{split}").is_dir() for split in SPLITS)]
-
 
 def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folders: Mapping[str, str]) -> Suite:
     """Build a suite from its config entry with defaults; `score_folders` maps external branches to their folders.
@@ -105,7 +103,9 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
     # A published set is known before it is fetched, and while only some of its machines are there.
     listed = settings["machines"] or (published and published.machines)
     machines = tuple(listed or _discover(name, root, simulate, score_folders))
-    known = _known_machines(name, root, simulate) if present and not published else None
+    known = None
+    if present and not published:
+        known = machine_kinds() if simulate else _discover(name, root, None, {})
     faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
     if faults:
         raise UserError("\n".join(faults))
@@ -150,10 +150,6 @@ def _discover(name: str, root: str | None, simulate: object, score_folders: Mapp
         raise UserError(f"{where}.root: {error}") from None
 
 
-def _known_machines(name: str, root: str | None, simulate: object) -> list[str]:
-    return machine_kinds() if simulate else _discover(name, root, None, {})
-
-
 def _machine_faults(name: str, root: str | None, machines: tuple[str, ...], known: list[str] | None) -> Iterator[str]:
     for machine in machines:
         if FORBIDDEN.search(machine) or machine.startswith(".") or machine == NO_ONE:
@@ -176,16 +172,12 @@ def _labels(
         return dict.fromkeys(machines, BOTH)
     if root is None:
         return {machine: _table_labels(machine, score_folders) for machine in machines}
-    truth = {machine: _truth(name, settings, machine) for machine in machines}
-    here = [machine for machine in machines if Path(root, machine, "test").is_dir()]
-    return {machine: labels_in_names(root, machine, truth[machine]) for machine in here}
-
-
-def _truth(name: str, settings: Mapping[str, Any], machine: str) -> Truth | None:
     try:
-        return truth_of(settings["ground_truth"], machine)
+        truth = {machine: truth_of(settings["ground_truth"], machine) for machine in machines}
     except UserError as error:
         raise UserError(f"config: suites.{name}.ground_truth: {error}") from None
+    here = [machine for machine in machines if Path(root, machine, "test").is_dir()]
+    return {machine: labels_in_names(root, machine, truth[machine]) for machine in here}
 
 
 def _table_labels(machine: str, score_folders: Mapping[str, str]) -> frozenset[str | None]:

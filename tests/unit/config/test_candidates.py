@@ -62,7 +62,7 @@ def test_an_untrained_candidate_makes_the_nested_result_untrained(config):
     run = {"suites": "dev", "systems": ["NearMah"], "branches": [], "protocols": ["complete_dev", "nested_lomo"]}
     config["run"] |= run
     plan = load_plan(config, DEFAULTS)
-    found = {(e.kind, e.protocol): e.untrained for e in plan.evaluations.of("dev")}
+    found = {(e.kind, e.protocol): e.untrained for e in plan.evaluations.by_suite["dev"]}
     assert found == {(k, p): p == "nested_lomo" for k in ("branch", "system") for p in run["protocols"]}
 
 
@@ -102,7 +102,7 @@ def test_candidates_are_scored_only_where_a_protocol_chooses_among_them(config):
     config["systems"]["DualDL4"]["protocols"] = ["nested_lomo"]
     plan = load_plan(config, DEFAULTS)
     assert len([b for b in plan.reported.scored_branches("dev") if b.split(".")[0] == "dualmic"]) == 8
-    assert {(e.kind, e.name, e.protocol) for e in plan.evaluations.of("dev") if e.name == "DualDL4"} == {
+    assert {(e.kind, e.name, e.protocol) for e in plan.evaluations.by_suite["dev"] if e.name == "DualDL4"} == {
         ("system", "DualDL4", "nested_lomo")
     }
 

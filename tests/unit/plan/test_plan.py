@@ -133,6 +133,10 @@ def fold_of(protocol, held_out="fan", machine="fan"):
     return SimpleNamespace(suite="dev", protocol=protocol, held_out=held_out, machine=machine)
 
 
+def fold_folder(scores, wildcards) -> str:
+    return scores.fold_folder(wildcards.suite, wildcards.protocol, wildcards.machine)
+
+
 def test_a_held_out_machine_is_no_input_of_its_fold(config):
     plan = load_plan(config, DEFAULTS)
     manifests = plan.models.adaptation_manifests(SimpleNamespace(suite="dev", model="dualmic@without-fan-seed13711"))
@@ -162,8 +166,8 @@ def test_one_job_scores_all_branches_of_a_model_and_fuses_all_systems_of_a_machi
 def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
     plan = load_plan(config, DEFAULTS)
     wildcards = SimpleNamespace(suite="eval", protocol="complete_dev", machine="Sander")
-    assert plan.scores.fold(wildcards) == "results/dev/fusion/complete_dev/none"
-    (line,) = (e for e in plan.evaluations.of("eval") if (e.name, e.seed) == ("DualDL4", "13711"))
+    assert fold_folder(plan.scores, wildcards) == "results/dev/fusion/complete_dev/none"
+    (line,) = (e for e in plan.evaluations.by_suite["eval"] if (e.name, e.seed) == ("DualDL4", "13711"))
     assert line.folds["Sander"] == "results/dev/fusion/complete_dev/none/DualDL4/seed13711.json"
     config["run"] |= {"suites": ["dev", "eval"], "protocols": ["cross_fitted"]}
     chosen_for_eval = load_plan(config, DEFAULTS).scores.systems(fold_of("complete_dev"))
@@ -171,7 +175,9 @@ def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
 
 
 def test_a_system_of_one_branch_has_its_branchs_tables_and_no_fold(config):
-    lines = {(e.name, e.protocol): e for e in load_plan(config, DEFAULTS).evaluations.of("dev") if e.kind == "system"}
+    lines = {
+        (e.name, e.protocol): e for e in load_plan(config, DEFAULTS).evaluations.by_suite["dev"] if e.kind == "system"
+    }
     line = lines["NearMah", "cross_fitted"]
     assert line.tables["fan"] == "results/dev/scores/ae/fan/ae_mahalanobis.csv" and line.folds == {}
     assert line.normal["fan"] == {"ae_mahalanobis": "results/dev/normal_scores/ae/fan/ae_mahalanobis.csv"}
@@ -188,7 +194,7 @@ def test_all_that_the_evidence_names_lies_in_the_folders_that_its_job_takes(conf
             *taken.fused_folders(job),
             *taken.fold_folders(job),
         }
-        lines = taken.of(suite)
+        lines = taken.by_suite[suite]
         named = {path for e in lines for paths in (e.tables, e.folds, *e.normal.values()) for path in paths.values()}
         for path in (*named, *taken.notes(job), *taken.fold_files(job)):
             assert not folders.isdisjoint(map(str, Path(path).parents)), path
@@ -213,7 +219,7 @@ def test_the_calibration_of_fixed_weights_is_held_out_too(config):
     config["systems"]["DualDL4Paper"]["protocols"] = ["fixed_lomo"]
     scores, fold = load_plan(config, DEFAULTS).scores, fold_of("fixed_lomo")
     assert list(scores.systems(fold)) == ["DualDL4Paper"]
-    assert scores.fold(fold) == "results/dev/fusion/fixed_lomo/fan"
+    assert fold_folder(scores, fold) == "results/dev/fusion/fixed_lomo/fan"
     folders = scores.selection_scores(fold)
     assert len(folders) == 6 * (3 + 2) and not [path for path in folders if Path(path).stem == "fan"]
 
@@ -236,7 +242,7 @@ def test_a_nested_fold_holds_out_the_scored_machine_as_well(config):
     assert {p.split("/")[-2] for p in plan.scores.machine_scores(fold) if "seed2026" in p} == {
         "dualmic@without-fan-seed2026"
     }
-    assert plan.scores.fold(fold) == "results/dev/fusion/nested_lomo/fan"
+    assert fold_folder(plan.scores, fold) == "results/dev/fusion/nested_lomo/fan"
     adapters = plan.evaluations.adapters(SimpleNamespace(suite="dev"))
     assert len([folder for folder in adapters if "@without" in folder]) == 2 * (7 + 21)
     candidates = {"suite": "dev", "model": "dualmic@without-ToyCar+fan-seed2026"}

@@ -164,7 +164,7 @@ def test_a_fault_of_the_section_is_one_line(config, change, expected):
 
 def test_normal_scores_are_made_beside_each_score_table(config):
     plan = load_plan(config, DEFAULTS)
-    lines = {(e.kind, e.name, e.protocol, e.seed): e for e in plan.evaluations.of("dev")}
+    lines = {(e.kind, e.name, e.protocol, e.seed): e for e in plan.evaluations.by_suite["dev"]}
     line, normal = lines["system", "DualDL4", "cross_fitted", "2026"], "results/dev/normal_scores"
     assert line.normal["fan"] == {
         "ae_mahalanobis": f"{normal}/ae/fan/ae_mahalanobis.csv",

@@ -10,7 +10,7 @@ from real_scores import BRANCHES, MACHINES, branch_results, real_tables
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.bootstrap import Resampling, compare, resample
 from workflow_lib.evaluation.seeds import omega_over_seeds, over_seeds
-from workflow_lib.fusion.cross_fit import cross_fit, fit_fold, fit_fusion
+from workflow_lib.fusion.cross_fit import cross_fit, fit_fusion
 from workflow_lib.metrics import official_score
 from workflow_lib.report.page import glossary
 from workflow_lib.scoring.result import PROTOCOLS, Result, one_protocol
@@ -47,9 +47,10 @@ def test_fusions_and_folds_carry_their_protocol(tables):
     assert crossed.protocol == "cross_fitted"
     assert {(fold.protocol, fold.fusion.protocol) for fold in crossed.folds.values()} == {("cross_fitted",) * 2}
     held_out, *selection = tables
-    nested = fit_fold({m: tables[m] for m in selection}, tables[held_out], held_out, PAIR, 0.5, protocol="nested_lomo")
-    assert nested.protocol == nested.fusion.protocol == "nested_lomo"
-    assert nested.table.score.tolist() == crossed.folds[held_out].table.score.tolist()
+    nested = fit_fusion({m: tables[m] for m in selection}, PAIR, 0.5, protocol="nested_lomo")
+    judged = nested.result({held_out: tables[held_out]}, "pair")
+    assert nested.protocol == judged.protocol == "nested_lomo"
+    assert judged.tables[held_out].score.tolist() == crossed.folds[held_out].table.score.tolist()
 
 
 def test_folds_of_two_protocols_are_no_cross_fit(tables):
@@ -61,13 +62,6 @@ def test_folds_of_two_protocols_are_no_cross_fit(tables):
     )
     with pytest.raises(UserError, match="not cross_fitted and nested_lomo"):
         mixed.result("mixed")
-
-
-@pytest.mark.parametrize("protocol", ["complete_dev", "fixed_lomo", "lomo"])
-def test_a_fold_is_of_a_protocol_that_chooses_in_folds(tables, protocol):
-    held_out, *selection = tables
-    with pytest.raises(UserError, match="the protocol is cross_fitted or nested_lomo, not"):
-        fit_fold({m: tables[m] for m in selection}, tables[held_out], held_out, PAIR, 0.5, protocol=protocol)
 
 
 def test_results_of_fusions_say_what_the_fusions_say(tables):
