@@ -125,3 +125,31 @@ def test_the_dag_parse_imports_the_standard_library_yaml_and_jsonschema():
     loaded = set(done.stdout.split()) - DAG_PACKAGES
     # jsonschema loads its own helpers when a schema is used first.
     assert loaded <= {"attr", "attrs", "referencing", "rpds", "jsonschema_specifications", "_distutils_hack"}
+
+
+PUBLIC = {  # what other programs import and no torch is needed for
+    "dataset": "ClipName parse_clip_name",
+    "metrics": "MachineMetrics machine_metrics official_score",
+    "scoring": "Conditioner ScoreTable domain_conditioned_score local_density_score read_scores write_scores",
+    "fusion": "CrossFit Fold Fusion RobustSigmoid cross_fit fit_fusion simplex_grid",
+    "encoders": "load_encoder",
+    "embedding": "open_store read_residuals read_statistics",
+    "evaluation": "Resampling compare leave_one_branch_out resample",
+    "report": "build_report",
+    "simulation": "machine_kinds",
+}
+
+
+def imports_in_a_new_process(public: dict[str, str], check: str) -> str:
+    lines = [f"from workflow_lib.{name} import {', '.join(names.split())}" for name, names in public.items()]
+    code = "; ".join(["import sys", *lines, check])
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_public_names_come_from_their_packages_without_torch():
+    assert imports_in_a_new_process(PUBLIC, "print('torch' in sys.modules)").split() == ["False"]
+
+
+def test_the_autoencoder_is_public_too():
+    names = "Autoencoder log_mel_vectors mahalanobis_score mse_score"
+    assert imports_in_a_new_process({"autoencoder": names}, "print('torch' in sys.modules)").split() == ["True"]
