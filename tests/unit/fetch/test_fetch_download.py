@@ -211,7 +211,13 @@ SOON = formatdate(time.time() + 800, usegmt=True)
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("after", "shortest", "longest"),
-    [("1", 1, 1), (SOON, 1, 800), ("soon", 2, 3), ("Tue, 09 Jun 2020 10:00:00 GMT", 2, 3), ("", 2, 3)],
+    [
+        ("1", 1, 1),
+        pytest.param(SOON, 1, 800, id="a date"),
+        ("soon", 2, 3),
+        ("Tue, 09 Jun 2020 10:00:00 GMT", 2, 3),
+        ("", 2, 3),
+    ],
 )
 def test_a_busy_server_is_asked_again_after_the_wait_that_it_names(
     site, path, monkeypatch, status, after, shortest, longest
