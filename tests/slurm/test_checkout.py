@@ -32,9 +32,11 @@ class Checkout:
         return done.returncode, done.stdout + done.stderr
 
     def make(self, *arguments: str) -> str:
+        """What a run that must succeed said on the terminal and, in more detail, in its log file."""
         status, said = self.run(*arguments)
         assert status == 0, said[-6000:]
-        return said
+        logs = sorted((self.folder / ".snakemake" / "log").glob("*.log"))
+        return said + "".join(log.read_text(encoding="utf-8") for log in logs[-1:])
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def checkout(slurm, tmp_path_factory) -> Checkout:
 def test_the_whole_small_suite_by_the_name_of_the_profile_is_what_a_local_run_makes(checkout, slurm, small_run):
     said = checkout.make("--profile", "slurm", "--profile", "mycluster")
     assert "Provided remote nodes: 7" in said
-    assert len(slurm.jobs(checkout.folder)) == 15
+    assert len(slurm.jobs(checkout.folder)) == 21
     here = Workflow(checkout.folder)
     for pattern in ("small/**/*.csv", "small/**/*.json", "small/**/*.h5", "small/**/*.safetensors"):
         assert here.files(pattern) == small_run.files(pattern) != {}

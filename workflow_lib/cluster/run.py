@@ -37,6 +37,7 @@ def begin(site: Site, partition_file: Path | None) -> None:
     folder = str(Path.cwd())
     cancel_orphans(folder)
     limit_status_interval(site.check_s)
+    log_group_errors()
     start_watch(folder, [job.number for job in snakemake_jobs(folder) or []], site.patience_s)
     # On Ctrl-C the executor cancels the jobs on its list, which is empty while it queries their status.
     atexit.register(_cancel_live, folder, os.getpid())
@@ -54,6 +55,20 @@ def limit_status_interval(most_s: float, executor: type[RemoteExecutor] = Remote
         interval.fset(self, min(seconds, most_s))
 
     executor.next_seconds_between_status_checks = property(interval.fget, limited)
+
+
+def log_group_errors() -> None:
+    """Log why Slurm refused or ended a group of jobs: Snakemake drops the executor's message for groups."""
+    from snakemake.jobs import GroupJob  # not at the top: snakemake.jobs cannot be the first import of snakemake
+
+    log_error = GroupJob.log_error
+
+    def with_message(self: Any, msg: str | None = None, **details: Any) -> None:
+        if msg:
+            log.error(msg)
+        log_error(self, msg=msg, **details)
+
+    GroupJob.log_error = with_message
 
 
 def check_defaults(jobs: Iterable[Any]) -> None:
