@@ -44,20 +44,20 @@ from workflow_lib.autoencoder.batches import collect_vectors  # noqa: E402
 from workflow_lib.autoencoder.inference import FoldedAutoencoder  # noqa: E402
 from workflow_lib.autoencoder.log_mel import (  # noqa: E402
     BASIS,
+    FRAMES,
     FRAMES_AT_ONCE,
     HOP_SAMPLES,
     MEL_BANDS,
+    VECTOR_SIZE,
     WINDOW_SAMPLES,
+    five_frame_vectors,
     log_mel,
     mel_filterbank,
 )
 from workflow_lib.autoencoder.network import (  # noqa: E402
-    FRAMES,
-    VECTOR_SIZE,
     WIDTHS_DOWN,
     WIDTHS_UP,
     clip_residuals,
-    five_frame_vectors,
 )
 from workflow_lib.autoencoder.train_step import TrainingStep  # noqa: E402
 from workflow_lib.autoencoder.training import TrainingPasses  # noqa: E402

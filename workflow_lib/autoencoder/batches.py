@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workflow_lib.autoencoder.log_mel import MEL_BANDS
-from workflow_lib.autoencoder.network import FRAMES, VECTOR_SIZE, Autoencoder
+from workflow_lib.autoencoder.log_mel import FRAMES, MEL_BANDS, VECTOR_SIZE
+from workflow_lib.autoencoder.network import Autoencoder
 from workflow_lib.errors import UserError
 
 VALIDATION_SHARE = 0.1

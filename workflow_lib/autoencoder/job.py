@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from workflow_lib.autoencoder.inference import FoldedAutoencoder
-from workflow_lib.autoencoder.log_mel import channel_frames
-from workflow_lib.autoencoder.network import Autoencoder, ClipResidual, clip_residuals, five_frame_vectors
+from workflow_lib.autoencoder.log_mel import channel_frames, five_frame_vectors
+from workflow_lib.autoencoder.network import Autoencoder, ClipResidual, clip_residuals
 from workflow_lib.autoencoder.training import EpochLog, train_autoencoder
 from workflow_lib.dataset.loader import prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip

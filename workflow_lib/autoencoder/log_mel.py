@@ -1,4 +1,4 @@
-"""Log-mel frames of the official autoencoder baseline, by its own recipe and without librosa (paper, section 2.1).
+"""Log-mel frames and five-frame vectors of the official autoencoder baseline, without librosa (paper, section 2.1).
 
 At 16 kHz a frame is 1024 samples (64 ms), the hop 512 samples (32 ms), and a frame becomes 128 mel coefficients in dB.
 Frames are centred on multiples of the hop and the ends are padded with zeros. The result is bit for bit that of librosa
@@ -17,7 +17,8 @@ SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 1024
 HOP_SAMPLES = 512
 MEL_BANDS = 128
-MIN_FRAMES = 5  # the autoencoder's vectors hold five frames
+FRAMES = 5  # of a vector
+VECTOR_SIZE = FRAMES * MEL_BANDS
 BASIS = WINDOW_SAMPLES // 2 + 1  # frequencies of a spectrum
 FRAMES_AT_ONCE = 64  # frames whose float64 spectra fit the cache
 FLOOR = 2.220446049250313e-16  # power; digital silence becomes about -156.5 dB
@@ -35,6 +36,23 @@ def log_mel(waveform: ArrayLike) -> NDArray[np.float32]:
     mel = np.dot(mel_filterbank(), _power(_padded(waveform)).T)
     np.log10(np.maximum(mel, FLOOR, out=mel), out=mel)
     return np.ascontiguousarray(np.multiply(mel, 10.0, out=mel).T)
+
+
+def five_frame_vectors(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (frames - 4, 640): each frame (128,) with the four that follow it, one after the other."""
+    frames = np.ascontiguousarray(frames, dtype=np.float32)
+    if frames.ndim != 2 or frames.shape[1] != MEL_BANDS or len(frames) < FRAMES:
+        raise UserError(
+            f"frames of shape {frames.shape}: the autoencoder needs at least {FRAMES} of {MEL_BANDS} values"
+        )
+    row, value = frames.strides
+    shape = (len(frames) - FRAMES + 1, VECTOR_SIZE)
+    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(frames, shape, (row, value)))
+
+
+def log_mel_vectors(waveform: ArrayLike) -> NDArray[np.float32]:
+    """Five-frame log-mel vectors (vectors, 640) in dB of one channel (samples,) at 16 kHz."""
+    return five_frame_vectors(log_mel(waveform))
 
 
 def channel_frames(clip: ArrayLike, channels: str) -> NDArray[np.float32]:
@@ -67,8 +85,8 @@ def _padded(waveform: ArrayLike) -> NDArray[np.float32]:
     samples = np.asarray(waveform, dtype=np.float32)
     if samples.ndim != 1:
         raise UserError(f"log-mel takes one channel (samples,), got an array of shape {samples.shape}: pass one row")
-    if len(samples) // HOP_SAMPLES + 1 < MIN_FRAMES:
-        least = (MIN_FRAMES - 1) * HOP_SAMPLES
+    if len(samples) // HOP_SAMPLES + 1 < FRAMES:
+        least = (FRAMES - 1) * HOP_SAMPLES
         raise UserError(f"clip of {len(samples)} samples is too short: the autoencoder needs at least {least}")
     return np.pad(samples, WINDOW_SAMPLES // 2)
 

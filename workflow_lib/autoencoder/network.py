@@ -1,4 +1,4 @@
-"""The reconstruction autoencoder of the official baseline: network, vectors, residuals, scores (paper, section 2.1)."""
+"""The reconstruction autoencoder of the official baseline: network, residuals, scores (paper, section 2.1)."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -13,12 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workflow_lib.autoencoder.log_mel import MEL_BANDS, MIN_FRAMES, log_mel
+from workflow_lib.autoencoder.log_mel import FRAMES, MEL_BANDS, VECTOR_SIZE
 from workflow_lib.errors import UserError
 from workflow_lib.scoring.mahalanobis import Reading, mahalanobis_scores, pack_symmetric
 
-FRAMES = MIN_FRAMES
-VECTOR_SIZE = FRAMES * MEL_BANDS
 WIDTHS_DOWN = (VECTOR_SIZE, 128, 128, 128, 128, 8)
 WIDTHS_UP = (8, 128, 128, 128, 128, VECTOR_SIZE)
 NORM_EPS, NORM_MOMENTUM = 1e-3, 0.01
@@ -111,23 +109,6 @@ class ClipResidual(NamedTuple):
     mse: float  # mean square over all vectors and values, dB²
     mean_residual: NDArray[np.float64]  # (128,) mean over the blocks of all vectors, dB
     second_moment: NDArray[np.float32] | None  # (8256,) upper triangle of the blocks' mean outer product, dB²
-
-
-def five_frame_vectors(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors (frames - 4, 640): each frame (128,) with the four that follow it, one after the other."""
-    frames = np.ascontiguousarray(frames, dtype=np.float32)
-    if frames.ndim != 2 or frames.shape[1] != MEL_BANDS or len(frames) < FRAMES:
-        raise UserError(
-            f"frames of shape {frames.shape}: the autoencoder needs at least {FRAMES} of {MEL_BANDS} values"
-        )
-    row, value = frames.strides
-    shape = (len(frames) - FRAMES + 1, VECTOR_SIZE)
-    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(frames, shape, (row, value)))
-
-
-def log_mel_vectors(waveform: ArrayLike) -> NDArray[np.float32]:
-    """Five-frame log-mel vectors (vectors, 640) in dB of one channel (samples,) at 16 kHz."""
-    return five_frame_vectors(log_mel(waveform))
 
 
 def clip_residuals(network: Reconstructing, vectors: ArrayLike | Tensor, *, second_moment: bool = True) -> ClipResidual:

@@ -7,14 +7,8 @@ from autoencoder_cases import EXPECTED, FOLDER, MACHINES, near_channel, random_f
 from safetensors.torch import load_file, save_file
 
 from workflow_lib.autoencoder.inference import FoldedAutoencoder
-from workflow_lib.autoencoder.network import (
-    Autoencoder,
-    clip_residuals,
-    five_frame_vectors,
-    log_mel_vectors,
-    mahalanobis_score,
-    mse_score,
-)
+from workflow_lib.autoencoder.log_mel import five_frame_vectors, log_mel_vectors
+from workflow_lib.autoencoder.network import Autoencoder, clip_residuals, mahalanobis_score, mse_score
 from workflow_lib.errors import UserError
 from workflow_lib.scoring.mahalanobis import mahalanobis_scores
 
