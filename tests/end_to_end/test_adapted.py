@@ -151,7 +151,7 @@ def test_two_seeds_have_a_mean_and_a_deviation(adapted, tmp_path):
     two["run"] = {**two["run"], "systems": [], "protocols": ["complete_dev"], "seeds": [7, 8]}
     workflow.configure(**two)
     output = workflow.make("results/small/tables")
-    assert "Adapt tuned@full-seed8" in output and "tuned@full-seed7" not in output
+    assert "Adapt tuned@full-seed8" in output and "Adapt tuned@full-seed7" not in output
     rows = workflow.rows("small/tables/official.csv")
     omega = [float(row["omega"]) for row in rows if row["name"] == "tuned_head"]
     (found,) = (row for row in workflow.rows("small/tables/seeds.csv") if row["name"] == "tuned_head")
