@@ -1,5 +1,4 @@
 # DualMic-ASD: from two-channel recordings to a ranked report. `snakemake -n` shows what would run; README.md is the way in.
-import gc
 import time
 from pathlib import Path
 
@@ -47,7 +46,6 @@ include: "rules/submission.smk"
 
 
 onstart:
-    gc.enable()  # disabled while the DAG was built (workflow_lib/run/command.py)
     # Imported here: a dry run needs neither numpy nor soundfile.
     from workflow_lib.cluster.run import begin, check_defaults, check_no_orphans
     from workflow_lib.run.preflight import check_ready, hold_run_lock, remarks

@@ -17,8 +17,9 @@ def main() -> None:
     from workflow_lib.run import terminal
 
     LoggerPluginRegistry().register_plugin("stages", terminal)
-    # The DAG lives as long as the process: searching it for garbage takes a tenth of the planning time.
-    gc.disable()  # until onstart
+    # The DAG lives as long as the process: searching it for garbage takes a tenth of the planning time. Young objects
+    # are searched still, or the tasks of asyncio that Snakemake leaves behind would slow down each new one.
+    gc.set_threshold(50_000, 20, 1_000)
     from snakemake.cli import main as snakemake
 
     sys.argv[1:] = ["--logger=stages", *with_profile_paths(sys.argv[1:], Path.cwd())]
