@@ -13,108 +13,84 @@ Prints one line per measurement: the library's own time, the floor, and the rati
 """
 
 import argparse
-import os
-import platform
-import resource
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
+from statistics import median
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-PARSER = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-PARSER.add_argument("--threads", type=int, default=1)
-PARSER.add_argument("--clips", type=int, default=1000)
-PARSER.add_argument("--repeat", type=int, default=3, help="epochs measured; the median counts")
-PARSER.add_argument("--side-by-side", action="store_true", help="two trainings at once, one thread each")
-PARSER.add_argument("--epochs-only", action="store_true")
-PARSER.add_argument("--profile", action="store_true", help="where an epoch goes, by torch operation")
-ARGUMENTS = PARSER.parse_args()
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = str(ARGUMENTS.threads)
+import measure
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from workflow_lib.autoencoder.batches import collect_vectors  # noqa: E402
-from workflow_lib.autoencoder.inference import FoldedAutoencoder  # noqa: E402
-from workflow_lib.autoencoder.log_mel import (  # noqa: E402
-    BASIS,
-    FRAMES,
-    FRAMES_AT_ONCE,
-    HOP_SAMPLES,
-    MEL_BANDS,
-    VECTOR_SIZE,
-    WINDOW_SAMPLES,
-    five_frame_vectors,
-    log_mel,
-    mel_filterbank,
-)
-from workflow_lib.autoencoder.network import (  # noqa: E402
-    WIDTHS_DOWN,
-    WIDTHS_UP,
-    clip_residuals,
-)
-from workflow_lib.autoencoder.train_step import TrainingStep  # noqa: E402
-from workflow_lib.autoencoder.training import TrainingPasses  # noqa: E402
-from workflow_lib.scoring.mahalanobis import invert_covariances, mahalanobis_scores  # noqa: E402
+from workflow_lib.autoencoder import log_mel, network
+from workflow_lib.autoencoder.batches import collect_vectors
+from workflow_lib.autoencoder.inference import FoldedAutoencoder
+from workflow_lib.autoencoder.train_step import TrainingStep
+from workflow_lib.autoencoder.training import TrainingPasses
+from workflow_lib.scoring.mahalanobis import invert_covariances, mahalanobis_scores
 
 BATCH, SECONDS, RATE, SCORED = 256, 10, 16000, 1200
+CLIP_FRAMES = SECONDS * RATE // log_mel.HOP_SAMPLES + 1
 DISTINCT = 100  # clips; the others are these again
-LAYERS = [*pairwise(WIDTHS_DOWN), *pairwise(WIDTHS_UP)]
+LAYERS = [*pairwise(network.WIDTHS_DOWN), *pairwise(network.WIDTHS_UP)]
+
+
+def arguments() -> argparse.Namespace:
+    parser = measure.new_parser(__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--repeat", type=int, default=3, help="epochs measured; the median counts")
+    parser.add_argument("--side-by-side", action="store_true", help="two trainings at once, one thread each")
+    parser.add_argument("--epochs-only", action="store_true")
+    parser.add_argument("--profile", action="store_true", help="where an epoch goes, by torch operation")
+    return parser.parse_args()
 
 
 def main() -> None:
-    torch.set_num_threads(ARGUMENTS.threads)
-    print(f"{processor()}, {os.cpu_count()} cores, {ARGUMENTS.threads} threads, torch {torch.__version__}", flush=True)
-    if ARGUMENTS.side_by_side:
-        side_by_side()
+    options = arguments()
+    measure.set_threads(options.threads)
+    print(f"{measure.machine_in_words()}, torch {torch.__version__}", flush=True)
+    if options.side_by_side:
+        side_by_side(options)
         return
-    frames = list(training_frames())
-    if not ARGUMENTS.epochs_only:
-        measure_features()
-    training = measure_epochs(frames)
-    if not ARGUMENTS.epochs_only:
-        measure_scoring(training, frames)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak resident memory of this process: {peak:.0f} MiB", flush=True)
+    frames = training_frames(options.clips)
+    if not options.epochs_only:
+        measure_features(options.repeat)
+    training = measure_epochs(frames, options)
+    if not options.epochs_only:
+        measure_scoring(training, frames, options.repeat)
+    print(f"peak resident memory of this process: {measure.peak_memory():.0f} MiB", flush=True)
 
 
-def training_frames():
+def training_frames(clips: int) -> list[np.ndarray]:
     """Log-mel frames (313, 128) of clips of band-limited noise around -30 dB."""
-    rng = np.random.default_rng(1)
-    count = SECONDS * RATE // HOP_SAMPLES + 1
-    mixing = rng.standard_normal((MEL_BANDS, MEL_BANDS)).astype(np.float32) * 0.3
+    rng, bands = np.random.default_rng(1), log_mel.MEL_BANDS
+    mixing = rng.standard_normal((bands, bands)).astype(np.float32) * 0.3
     distinct = [
-        rng.standard_normal((count, MEL_BANDS), dtype=np.float32) @ mixing - 30
-        for _ in range(min(DISTINCT, ARGUMENTS.clips))
+        rng.standard_normal((CLIP_FRAMES, bands), dtype=np.float32) @ mixing - 30 for _ in range(min(DISTINCT, clips))
     ]
-    return (distinct[number % len(distinct)] for number in range(ARGUMENTS.clips))
+    return [distinct[number % len(distinct)] for number in range(clips)]
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
-def measure_epochs(frames) -> TrainingPasses:
+def measure_epochs(frames: list[np.ndarray], options: argparse.Namespace) -> TrainingPasses:
     training = TrainingPasses(collect_vectors(frames, [n % 100 == 0 for n in range(len(frames))]), BATCH, 13711)
-    step = TrainingStep(training.network, 1e-3)
-    training.epoch(step)  # warms up
-    spent = [clock(lambda: training.epoch(step)) for _ in range(ARGUMENTS.repeat)]
-    plain = [clock(products_of(training)) for _ in range(ARGUMENTS.repeat)]
-    operations = epoch_operations(training)
-    epoch, floor = statistics.median(spent), statistics.median(plain)
-    line(f"epoch of {len(training.train_index)} vectors and validation", epoch, floor, "s")
-    print(
-        f"  all epochs {seconds(spent)}; products {seconds(plain)}: {operations / floor / 1e9:.0f} GFLOP/s", flush=True
-    )
-    if ARGUMENTS.profile:
-        with torch.profiler.profile() as profile:
-            training.epoch(step)
-        print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=25))
+    step, products = TrainingStep(training.network, 1e-3), products_of(training)
+    training.epoch(step)  # warms up, as the next line does
+    products()
+    spent = measure.seconds_of(lambda: training.epoch(step), options.repeat)
+    plain = measure.seconds_of(products, options.repeat)
+    forward = sum(2 * wide_in * wide_out for wide_in, wide_out in LAYERS)
+    backward = 2 * forward - 2 * LAYERS[0][0] * LAYERS[0][1]
+    operations = len(training.train_index) * (forward + backward) + len(training.valid_index) * forward
+    print_ratio(f"epoch of {len(training.train_index)} vectors and validation", spent, plain, "s")
+    print(f"  all epochs {', '.join(f'{seconds:.2f}' for seconds in spent)}; ", end="")
+    print(f"products {operations / median(plain) / 1e9:.0f} GFLOP/s", flush=True)
+    if options.profile:
+        measure.profile(lambda: training.epoch(step))
     step.release()
     return training
 
@@ -141,20 +117,13 @@ def products_of(training: TrainingPasses) -> Callable[[], None]:
             for batch in index.split(BATCH):
                 of_batch(len(batch), gradients)
 
-    run()
     return run
 
 
-def epoch_operations(training: TrainingPasses) -> float:
-    forward = sum(2 * wide_in * wide_out for wide_in, wide_out in LAYERS)
-    first = 2 * LAYERS[0][0] * LAYERS[0][1]
-    return len(training.train_index) * (3 * forward - first) + len(training.valid_index) * forward
-
-
-def side_by_side() -> None:
+def side_by_side(options: argparse.Namespace) -> None:
     """Two processes, one thread each, one epoch at a time: seconds per epoch and machine."""
-    command = [sys.executable, __file__, "--threads", "1", "--epochs-only", "--clips", str(ARGUMENTS.clips)]
-    command += ["--repeat", str(ARGUMENTS.repeat)]
+    command = [sys.executable, __file__, "--threads", "1", "--epochs-only", "--clips", str(options.clips)]
+    command += ["--repeat", str(options.repeat)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         print(process.communicate()[0].split("\n", 1)[1].strip(), flush=True)
@@ -163,87 +132,58 @@ def side_by_side() -> None:
 # ---- features and scores ---------------------------------------------------------------------------------------------
 
 
-def measure_features() -> None:
+def measure_features(repeat: int) -> None:
     clips = np.random.default_rng(2).uniform(-0.5, 0.5, (20, SECONDS * RATE)).astype(np.float32)
-    log_mel(clips[0])
-    frames = SECONDS * RATE // HOP_SAMPLES + 1
-    windowed, power = np.random.default_rng(3).random((frames, WINDOW_SAMPLES)), np.ones((frames, BASIS), np.float32)
+    log_mel.log_mel(clips[0])
+    windowed = np.random.default_rng(3).random((CLIP_FRAMES, log_mel.WINDOW_SAMPLES))
+    power = np.ones((CLIP_FRAMES, log_mel.BASIS), np.float32)
 
     def floor() -> None:
-        for begin in range(0, frames, FRAMES_AT_ONCE):
-            np.fft.rfft(windowed[begin : begin + FRAMES_AT_ONCE], axis=-1)
-        np.dot(mel_filterbank(), power.T)
+        for begin in range(0, CLIP_FRAMES, log_mel.FRAMES_AT_ONCE):
+            np.fft.rfft(windowed[begin : begin + log_mel.FRAMES_AT_ONCE], axis=-1)
+        np.dot(log_mel.mel_filterbank(), power.T)
 
     spent, plain = [], []
-    for clip in clips.repeat(ARGUMENTS.repeat * 3, axis=0):  # in turn: the machine's speed drifts
-        spent.append(clock(lambda clip=clip: log_mel(clip)) * 1e3)
-        plain.append(clock(floor) * 1e3)
-    line("features of a clip of 10 s", statistics.median(spent), statistics.median(plain), "ms")
-    print(f"  the least of {len(spent)}: {min(spent):.2f} ms, plain {min(plain):.2f} ms", flush=True)
+    for clip in clips.repeat(repeat * 3, axis=0):  # in turn: the machine's speed drifts
+        spent += measure.seconds_of(lambda clip=clip: log_mel.log_mel(clip), 1)
+        plain += measure.seconds_of(floor, 1)
+    print_ratio("features of a clip of 10 s", spent, plain, "ms")
+    print(f"  the least of {len(spent)}: {min(spent) * 1e3:.2f} ms, plain {min(plain) * 1e3:.2f} ms", flush=True)
 
 
-def measure_scoring(training: TrainingPasses, frames) -> None:
+def measure_scoring(training: TrainingPasses, frames: list[np.ndarray], repeat: int) -> None:
     clips = [frames[number % len(frames)] for number in range(SCORED)]
-    network = FoldedAutoencoder(training.network)
-    covariances = training.covariances()
+    folded, covariances = FoldedAutoencoder(training.network), training.covariances()
     precision = invert_covariances(covariances.source.numpy(), covariances.target.numpy())
-    found = []
-
-    def residuals() -> None:
-        found[:] = [clip_residuals(network, five_frame_vectors(clip), second_moment=False) for clip in clips]
-
-    def distances() -> None:
-        means = np.stack([residual.mean_residual for residual in found])
-        mahalanobis_scores(means, None, precision.source, precision.target, "official")
-
-    rows = len(clips[0]) - FRAMES + 1
+    rows = CLIP_FRAMES - log_mel.FRAMES + 1
     arrays = [(torch.randn(rows, wide_in), torch.randn(wide_out, wide_in)) for wide_in, wide_out in LAYERS]
+
+    def means_of(some: list[np.ndarray]) -> np.ndarray:
+        vectors = map(log_mel.five_frame_vectors, some)
+        return np.stack([network.clip_residuals(folded, v, second_moment=False).mean_residual for v in vectors])
+
+    def distances(means: np.ndarray) -> None:
+        mahalanobis_scores(means, None, precision.source, precision.target, "official")
 
     def products() -> None:
         for _ in clips:
             for inputs, weights in arrays:
                 torch.mm(inputs, weights.t())
 
-    plain = statistics.median(clock(products) for _ in range(ARGUMENTS.repeat))
-    whole = statistics.median(clock(lambda: (residuals(), distances())) for _ in range(ARGUMENTS.repeat))
-    line(f"scores of {SCORED} clips from features, mean squared error and Mahalanobis", whole, plain, "s")
-    one = five_frame_vectors(clips[0])
-
-    def mahalanobis() -> None:
-        mean = clip_residuals(network, one, second_moment=False).mean_residual
-        mahalanobis_scores(mean, None, precision.source, precision.target, "official")
-
-    alone = statistics.median(clock(mahalanobis) for _ in range(50))
-    closed = clock(distances) / SCORED
-    print(
-        f"Mahalanobis of a clip, network included: {alone * 1e3:.2f} ms; m P m' alone {closed * 1e6:.1f} us", flush=True
-    )
-    print(f"  ({rows} vectors of {VECTOR_SIZE} values a clip)", flush=True)
+    plain = measure.seconds_of(products, repeat)
+    whole = measure.seconds_of(lambda: distances(means_of(clips)), repeat)
+    print_ratio(f"scores of {SCORED} clips from features, mean squared error and Mahalanobis", whole, plain, "s")
+    alone, means = median(measure.seconds_of(lambda: distances(means_of(clips[:1])), 50)), means_of(clips)
+    (closed,) = measure.seconds_of(lambda: distances(means), 1)
+    print(f"Mahalanobis of a clip, network included: {alone * 1e3:.2f} ms; ", end="")
+    print(f"m P m' alone {closed / SCORED * 1e6:.1f} us", flush=True)
+    print(f"  ({rows} vectors of {log_mel.VECTOR_SIZE} values a clip)", flush=True)
 
 
-# ---- words -----------------------------------------------------------------------------------------------------------
-
-
-def clock(measured: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    measured()
-    return time.perf_counter() - begin
-
-
-def line(what: str, found: float, floor: float, unit: str) -> None:
-    print(f"{what}: {found:.2f} {unit}, plain {floor:.2f} {unit}, ratio {found / floor:.2f}", flush=True)
-
-
-def seconds(values: list[float]) -> str:
-    return ", ".join(f"{value:.2f}" for value in values)
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(row.split(":", 1)[1].strip() for row in lines if row.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def print_ratio(what: str, spent: list[float], plain: list[float], unit: str) -> None:
+    """Medians of both, which are in seconds, and their ratio."""
+    ours, floor = (median(times) * (1e3 if unit == "ms" else 1) for times in (spent, plain))
+    print(f"{what}: {ours:.2f} {unit}, plain {floor:.2f} {unit}, ratio {ours / floor:.2f}", flush=True)
 
 
 if __name__ == "__main__":

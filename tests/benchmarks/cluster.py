@@ -6,7 +6,6 @@ Needs slurm-wlm and munge, half an hour, and a machine with nothing else to do. 
 runs no job of the run: submissions, status checks, Snakemake's own start.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,12 +14,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import measure
 import yaml
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from slurm_cluster import Slurm  # noqa: E402
+from measure import ROOT
+from slurm_cluster import Slurm
 
 SITE = {"gpu": {"request": "none"}, "partitions": {"cpu": {}}}
 LOOK_S = 1.0
@@ -35,7 +32,7 @@ class Span:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measure.new_parser(__doc__)
     parser.add_argument("--only", choices=("slurm", "local"))
     parser.add_argument("--configfile", type=Path, help="instead of the demo's configuration")
     chosen = parser.parse_args()

@@ -7,20 +7,16 @@ docs/benchmarks.md. Operations are counted by torch on the encoder's own pass; t
 """
 
 import argparse
-import resource
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
+import measure
 import numpy as np
 import soundfile
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from torch.utils.flop_counter import FlopCounterMode
 
 from workflow_lib.config.encoder_options import encoder_names
 from workflow_lib.dataset.loader import CHANNELS, read_waveform
@@ -31,48 +27,33 @@ from workflow_lib.encoders import load_encoder
 
 READING = {"sample_rate": 16000, "channels": 2, "resample": False}
 FILES = 16  # different recordings; more clips take them in turn
-# The CPU's fused attention is missing from torch's own list of counted operations.
-ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *rest, **options: (
-        sdpa_flop_count(query, key, value)
-    )
-}
-PRODUCT = {"cpu": 4096, "cuda": 8192}  # rows, columns and depth of the plain product
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measure.encoder_parser(__doc__)
     parser.add_argument("--encoder", choices=encoder_names(), default="eat")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--block", type=int, default=12, help="last block; the paper takes 10 of 12")
     parser.add_argument("--batch", type=int, default=8, help="clips of two channels")
     parser.add_argument("--clips", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--threads", type=int, default=2, help="of the matrix library, and clips read at once")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--embed-dim", type=int, help="a small encoder: for the memory of many clips")
     parser.add_argument("--compare", action="store_true", help="statistics against float32, relative Frobenius norm")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    torch.set_num_threads(options.threads)
-    sizes = {"embed_dim": options.embed_dim} if options.embed_dim else {}
+    measure.set_threads(options.threads)
     compute = {"device": options.device, "precision": options.precision, "compile": options.compile}
-    encoder = load_encoder(options.encoder, "random", seed=1, **sizes)
+    encoder = load_encoder(options.encoder, "random", seed=1, embed_dim=options.embed_dim)
     inference = Inference(encoder, [options.block], options.batch, compute)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         clips = recordings(Path(folder), options.clips, options.seconds)
-        product = plain_product(inference)
+        product = measure.plain_product(options.device, options.precision)
         stages, operations, waveforms = stage_seconds(inference, clips, Path(folder))
-        product = max(product, plain_product(inference))
-        started = time.perf_counter()
+        product = max(product, measure.plain_product(options.device, options.precision))
         with h5py.File(Path(folder) / "whole.h5", "w") as store:
-            fill_store(store, clips, inference, READING, options.threads)
-        whole = time.perf_counter() - started
-        report(options, inference, stages, operations, product, whole)
+            (whole,) = measure.seconds_of(lambda: fill_store(store, clips, inference, READING, options.threads), 1)
+        report(options, stages, operations, product, options.clips / whole)
         if options.compare:
             compare(inference, waveforms, options)
 
@@ -91,36 +72,10 @@ def recordings(folder: Path, count: int, seconds: float) -> list[Clip]:
     return clips
 
 
-def timed(inference: Inference, work: Callable[[], object], repeats: int) -> float:
-    """Seconds of one call: the least of several, the device's queue emptied before and after."""
-    seconds = []
-    for _ in range(repeats):
-        synchronise(inference)
-        started = time.perf_counter()
-        work()
-        synchronise(inference)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
-
-
-def synchronise(inference: Inference) -> None:
-    if inference.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def plain_product(inference: Inference) -> float:
-    """FLOP/s of one large square product in the precision and on the device of the encoder."""
-    size = PRODUCT[inference.device.type]
-    dtype = torch.bfloat16 if inference.bfloat16 else torch.float32
-    left, right = (torch.randn(size, size, device=inference.device).to(dtype) for _ in range(2))
-    left @ right
-    return 2 * size**3 / timed(inference, lambda: left @ right, 5)
-
-
 def stage_seconds(
     inference: Inference, clips: Sequence[Clip], folder: Path
 ) -> tuple[dict[str, float], int, torch.Tensor]:
-    """Seconds per clip of each stage on its own, and the encoder's operations per clip."""
+    """Seconds per clip of each stage on its own, the encoder's FLOP per clip, and the clips of a batch."""
     batch = tuple(range(inference.batch_size))
 
     def read() -> torch.Tensor:
@@ -129,79 +84,65 @@ def stage_seconds(
     waveforms = read()
     flat = waveforms.to(inference.device).flatten(0, 1)
     features = inference.encoder.frontend(flat)
+
+    def encode() -> None:
+        inference.encoder.statistics(features, inference.blocks)
+
+    work = {"decode": read, "front end": lambda: inference.encoder.frontend(flat), "encoder": encode}
     with inference.autocast():
-        inference.encoder.statistics(
-            features, inference.blocks
-        )  # once unmeasured: libraries prepare, weights are rounded
-        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-            inference.encoder.statistics(features, inference.blocks)
-        seconds = {
-            "decode": timed(inference, read, 3),
-            "front end": timed(inference, lambda: inference.encoder.frontend(flat), 3),
-            "encoder": timed(inference, lambda: inference.encoder.statistics(features, inference.blocks), 3),
-        }
+        encode()  # once unmeasured: libraries prepare, weights are rounded
+        with FlopCounterMode(display=False, custom_mapping=measure.ATTENTION) as counter:
+            encode()
+        seconds = {stage: min(measure.seconds_of(call, 3, inference.device.type)) for stage, call in work.items()}
         found = inference.statistics(waveforms)
     with h5py.File(folder / "write.h5", "w") as store:
         create_datasets(store, len(batch), inference, CHANNELS)
-        seconds["write"] = timed(inference, lambda: write_rows(store, batch, found), 3)
+        seconds["write"] = min(measure.seconds_of(lambda: write_rows(store, batch, found), 3))
     per_clip = {stage: value / len(batch) for stage, value in seconds.items()}
     return per_clip, counter.get_total_flops() // len(batch), waveforms
 
 
 def report(
-    options: argparse.Namespace,
-    inference: Inference,
-    stages: dict[str, float],
-    operations: int,
-    product: float,
-    whole: float,
+    options: argparse.Namespace, stages: dict[str, float], operations: int, product: float, clips_per_s: float
 ) -> None:
-    rate = options.clips / whole
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{options.encoder}, blocks 1 to {options.block}, {inference.device}, {inference.precision}, untrained weights"
+        f"{options.encoder}, blocks 1 to {options.block}, untrained weights, {measure.machine_in_words(options.device)}"
     )
     print(f"{operations / 2e9:.1f} GFLOP a channel of {options.seconds:g} s")
-    for stage, seconds in stages.items():
-        print(f"  {stage:10}{seconds * 1e3:10.2f} ms a clip")
-    print(
-        f"  WAV to HDF5{whole / options.clips * 1e3:9.2f} ms a clip, {rate:.2f} clips/s, batch {inference.batch_size}"
-    )
-    print(f"plain product {product / 1e9:.0f} GFLOP/s")
     encoder_rate = operations / stages["encoder"]
-    print(f"encoder {encoder_rate / 1e9:.0f} GFLOP/s, {encoder_rate / product:.2f} of it")
-    print(f"WAV to HDF5 {operations * rate / 1e9:.0f} GFLOP/s, {operations * rate / product:.2f} of it")
-    print(f"peak memory {memory:.0f} MiB with {options.clips} clips", end="")
-    print(f", on the GPU {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB" if options.device == "cuda" else "")
-    figures = [f"{stages[stage] * 1e3:.2f}" for stage in ("decode", "front end", "encoder", "write")]
-    figures += [
-        f"{rate:.2f}",
-        f"{operations * rate / 1e9:.0f}",
-        f"{product / 1e9:.0f}",
-        f"{operations * rate / product:.2f}",
-    ]
-    row = [options.encoder, inference.precision, str(inference.batch_size), *figures, f"{memory:.0f}"]
-    print(f"| {' | '.join(row)} |")
+    print(f"encoder alone {encoder_rate / 1e9:.0f} GFLOP/s, {encoder_rate / product:.2f} of the plain product")
+    if options.device == "cuda":
+        print(f"peak memory of the GPU {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB")
+    print(f"{options.clips} clips, from WAV to HDF5:")
+    measure.print_figures(
+        {
+            "encoder": options.encoder,
+            "precision": options.precision,
+            "clips a batch": options.batch,
+            **{f"{stage} ms": f"{seconds * 1e3:.2f}" for stage, seconds in stages.items()},
+            "clips/s": f"{clips_per_s:.2f}",
+            "GFLOP/s": f"{operations * clips_per_s / 1e9:.0f}",
+            "plain GFLOP/s": f"{product / 1e9:.0f}",
+            "ratio": f"{operations * clips_per_s / product:.2f}",
+            "peak MiB": f"{measure.peak_memory():.0f}",
+        }
+    )
 
 
 def compare(inference: Inference, waveforms: torch.Tensor, options: argparse.Namespace) -> None:
     """Statistics of this precision against float32 on the same clips."""
+    compute = {"device": options.device, "precision": "float32", "compile": False}
+    exact = Inference(inference.encoder, inference.blocks, inference.batch_size, compute)
     with inference.autocast():
         found = inference.statistics(waveforms[:2]).arrays()[options.block]
-    exact = Inference(
-        inference.encoder,
-        inference.blocks,
-        inference.batch_size,
-        {"device": options.device, "precision": "float32", "compile": False},
-    )
     expected = exact.statistics(waveforms[:2]).arrays()[options.block]
     pairs = {
         "mean": (found[0], expected[0]),
         "std": (found[1], expected[1]),
         "mean and std": (np.concatenate(found, -1), np.concatenate(expected, -1)),
     }
-    for name, (theirs, ours) in pairs.items():
-        print(f"{name}: relative difference to float32 {np.linalg.norm(theirs - ours) / np.linalg.norm(ours):.4f}")
+    for name, (ours, theirs) in pairs.items():
+        print(f"{name}: relative difference to float32 {np.linalg.norm(ours - theirs) / np.linalg.norm(theirs):.4f}")
 
 
 if __name__ == "__main__":

@@ -8,46 +8,37 @@ does, and its figures mean nothing. Prints one line per measurement. Processor t
 stretch the clock.
 """
 
-import argparse
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from itertools import combinations
-from pathlib import Path
 
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
+import measure
+from real_scores import BRANCHES, FIFTH, branch_results, five_branches
 
-from real_scores import BRANCHES, FIFTH, branch_results, five_branches  # noqa: E402
-
-from workflow_lib.evaluation.bootstrap import Resampling, resample  # noqa: E402
-from workflow_lib.fusion.cross_fit import cross_fit  # noqa: E402
-from workflow_lib.fusion.weight_grid import simplex_grid  # noqa: E402
+from workflow_lib.evaluation.bootstrap import Resampling, resample
+from workflow_lib.fusion.cross_fit import cross_fit
+from workflow_lib.fusion.weight_grid import simplex_grid
 
 FIVE = (*BRANCHES, FIFTH)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measure.new_parser(__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     repeat = parser.parse_args().repeat
+    measure.set_threads(1)
     core = one_core()
     tables = five_branches()
-    print(f"{processor()}, core {core} alone, Python {platform.python_version()}")
+    print(f"{measure.machine_in_words()}, core {core} alone, Python {platform.python_version()}")
     report("bootstrap: 5 results x 7 machines x 2000, 5 intervals, 10 differences", lambda: bootstrap(tables), repeat)
-    points = len(simplex_grid(5, 0.05))
-    report(
-        f"grid: five branches, step 0.05 ({points:,} points), 7 folds", lambda: cross_fit(tables, FIVE, 0.05), repeat
-    )
-    points = len(simplex_grid(4, 0.1))
-    report(f"grid: four branches, step 0.1 ({points} points), 7 folds", lambda: cross_fit(tables, BRANCHES), repeat)
-    report("linear program: five branches, 7 folds", lambda: cross_fit(tables, FIVE, search="linear_program"), repeat)
-    report(
-        "linear program: four branches, 7 folds", lambda: cross_fit(tables, BRANCHES, search="linear_program"), repeat
-    )
+    for branches, step in ((FIVE, 0.05), (BRANCHES, 0.1)):
+        what = f"grid: {len(branches)} branches, step {step} ({len(simplex_grid(len(branches), step)):,} points)"
+        report(f"{what}, 7 folds", lambda branches=branches, step=step: cross_fit(tables, branches, step), repeat)
+    for branches in (FIVE, BRANCHES):
+        what = f"linear program: {len(branches)} branches, 7 folds"
+        report(what, lambda branches=branches: cross_fit(tables, branches, search="linear_program"), repeat)
 
 
 def bootstrap(tables) -> None:
@@ -63,17 +54,11 @@ def report(what: str, measured: Callable[[], object], repeat: int) -> None:
     """Best and worst processor time of `repeat` calls, the solver's included, and the wall time of the best."""
     spent = []
     for _ in range(repeat):
-        begin, used = time.perf_counter(), processor_time()
+        begin, used = time.perf_counter(), sum(os.times()[:4])  # of this process and of those it has waited for
         measured()
-        spent.append((processor_time() - used, time.perf_counter() - begin))
+        spent.append((sum(os.times()[:4]) - used, time.perf_counter() - begin))
     (best, wall), (worst, _) = min(spent), max(spent)
     print(f"{what}: {best:.2f} to {worst:.2f} s of processor time; {wall:.2f} s on the clock", flush=True)
-
-
-def processor_time() -> float:
-    """Seconds that this process and the finished processes it started have computed."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def one_core() -> int:
@@ -83,18 +68,6 @@ def one_core() -> int:
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     return core
-
-
-def processor() -> str:
-    """The processor's name and what it can do at once, as /proc/cpuinfo says."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in facts.items()}
-    vectors = [name for name in ("avx512f", "avx2") if name in facts.get("flags", "").split()]
-    return f"{facts.get('model name', platform.machine())} ({', '.join(vectors) or 'no AVX2'})"
 
 
 if __name__ == "__main__":

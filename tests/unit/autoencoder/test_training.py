@@ -18,13 +18,14 @@ from autoencoder_cases import (
     fan_targets,
     random_frames,
 )
+from numpy.lib.stride_tricks import sliding_window_view
+from one_line import one_line_error
 from torch.nn import functional
 
 from workflow_lib.autoencoder.batches import RandomOrders, collect_vectors
 from workflow_lib.autoencoder.network import Autoencoder
 from workflow_lib.autoencoder.train_step import TrainingStep
 from workflow_lib.autoencoder.training import TrainingPasses, train_autoencoder
-from workflow_lib.errors import UserError
 from workflow_lib.scoring.mahalanobis import mahalanobis_scores
 
 FAN = EXPECTED["fan"]
@@ -58,12 +59,11 @@ def train(frames, targets, **settings):
     return train_autoencoder(frames, targets, **{"epochs": 2, "batch_size": 16, "seed": 1, **settings})
 
 
-def first_steps():
-    """Network, step and batch losses of the first epoch of fan."""
-    training = fan_training()
-    step = TrainingStep(training.network, LEARNING_RATE)
-    order = training.orders.shuffled(training.train_index)
-    return [float(step(batch).mean()) for batch in training.vectors.batches(order, BATCH_SIZE)]
+def golden_log():
+    """Columns and epochs of the golden run's log."""
+    with (FOLDER / "fan" / "train_log.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    return header, [tuple(map(float, row)) for row in rows]
 
 
 # ---- Equal to the baseline ----
@@ -88,14 +88,13 @@ def test_initial_weights_equal_the_baselines():
         assert float(values.sum()) == pytest.approx(float(total), abs=1e-5)
 
 
-def test_order_of_the_first_epoch_equals_the_baselines():
+def test_order_and_losses_of_the_first_steps_equal_the_baselines():
     training = fan_training()
+    step = TrainingStep(training.network, LEARNING_RATE)
     order = training.orders.shuffled(training.train_index)
     np.testing.assert_array_equal(order, FAN["train_index"][FAN["epoch1_order"]])
-
-
-def test_losses_of_the_first_steps_equal_the_baselines():
-    error = np.abs(np.array(first_steps()) / FAN["epoch1_step_loss"] - 1)
+    losses = [float(step(batch).mean()) for batch in training.vectors.batches(order, BATCH_SIZE)]
+    error = np.abs(np.array(losses) / FAN["epoch1_step_loss"] - 1)
     assert (error <= STEP_TOLERANCE).all(), error
 
 
@@ -116,24 +115,20 @@ def test_gradients_of_the_first_step_equal_the_baselines():
 
 
 def test_log_of_the_first_epoch_equals_the_baselines():
-    with (FOLDER / "fan" / "train_log.csv").open(encoding="utf-8", newline="") as file:
-        header, first = list(csv.reader(file))[:2]
+    header, expected = golden_log()
     log = train_autoencoder(fan_frames(), fan_targets(), epochs=1, batch_size=BATCH_SIZE, seed=SEED).log
     assert list(log[0].__dataclass_fields__) == header
-    np.testing.assert_allclose(astuple(log[0]), [float(value) for value in first], rtol=3e-3)
+    np.testing.assert_allclose(astuple(log[0]), expected[0], rtol=3e-3)
 
 
 def test_a_whole_training_equals_the_baselines_bit_for_bit_where_processor_and_threads_are_its_own():
-    with (FOLDER / "fan" / "train_log.csv").open(encoding="utf-8", newline="") as file:
-        expected = [tuple(map(float, row)) for row in list(csv.reader(file))[1:]]
+    _, expected = golden_log()
     torch.set_num_threads(2)
     found = train_autoencoder(fan_frames(), fan_targets(), epochs=EPOCHS, batch_size=BATCH_SIZE, seed=SEED)
     if astuple(found.log[0]) != expected[0]:
         # Another BLAS kernel rounds the products otherwise; the tests above bound how far that is in the first epoch.
         np.testing.assert_allclose(astuple(found.log[0]), expected[0], rtol=3e-3)
-        pytest.skip(
-            f"this processor rounds otherwise than the golden run's (AVX2): {found.log[0]} is not {expected[0]}"
-        )
+        pytest.skip(f"this processor rounds otherwise than the golden run's (AVX2): {found.log[0]}, not {expected[0]}")
     assert [astuple(epoch) for epoch in found.log] == expected
     np.testing.assert_array_equal(found.mse_sample.astype(np.float32), FAN["ypred_mse"].astype(np.float32))
     golden = Autoencoder.load(FOLDER / "fan" / "weights.safetensors").state_dict()
@@ -173,11 +168,9 @@ def test_trained_networks_lie_in_the_spread_of_the_baselines_seeds():
 # ---- Equal to torch's own ----
 
 
-def plain_training(frames, targets, *, epochs, batch_size, seed):
+def plain_training(frames, *, epochs, batch_size, seed):
     """The same training by autograd, torch.optim.Adam and torch's global random numbers, from one plain matrix."""
-    matrix = torch.from_numpy(
-        np.concatenate([[clip[i : i + 5].ravel() for i in range(len(clip) - 4)] for clip in frames])
-    )
+    matrix = torch.from_numpy(np.concatenate([sliding_window_view(clip, (5, 128)).reshape(-1, 640) for clip in frames]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         order = np.random.RandomState(seed).permutation(len(matrix))
@@ -198,19 +191,15 @@ def plain_training(frames, targets, *, epochs, batch_size, seed):
     return network.eval()
 
 
-@pytest.mark.parametrize("batch_size", [16, 50, 1000])
-def test_weights_equal_those_of_autograd_and_torchs_adam_bit_for_bit(batch_size):
-    frames, targets = fan_frames()[:12], fan_targets()[:12]
-    expected = plain_training(frames, targets, epochs=4, batch_size=batch_size, seed=5).state_dict()
-    found = train(frames, targets, epochs=4, batch_size=batch_size, seed=5).network.state_dict()
-    for name in set(expected) - {"cov_source", "cov_target"}:
-        assert torch.equal(found[name], expected[name]), name
-
-
-def test_clips_of_differing_lengths_are_trained_on_as_they_are():
-    frames, targets = random_frames(5, 40, 9, 61, 23), [False] * 5
-    expected = plain_training(frames, targets, epochs=2, batch_size=16, seed=1).state_dict()
-    found = train(frames, targets).network.state_dict()
+@pytest.mark.parametrize(
+    ("frames", "batch_size"),
+    [*((fan_frames()[:12], size) for size in (16, 50, 1000)), (random_frames(5, 40, 9, 61, 23), 16)],
+)
+def test_weights_equal_those_of_autograd_and_torchs_adam_bit_for_bit(frames, batch_size):
+    """Clips of differing lengths too."""
+    settings = {"epochs": 4, "batch_size": batch_size, "seed": 5}
+    found = train(frames, fan_targets()[: len(frames)], **settings).network.state_dict()
+    expected = plain_training(frames, **settings).state_dict()
     for name in set(expected) - {"cov_source", "cov_target"}:
         assert torch.equal(found[name], expected[name]), name
 
@@ -249,22 +238,14 @@ def test_no_vector_reaches_from_one_clip_into_the_next():
     np.testing.assert_array_equal(batch[1].view(5, 128), frames[1][:5])
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_one_others():
+def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_random_state_alone():
     frames, targets = random_frames(60, 60), [False, True]
+    before = torch.get_rng_state(), np.random.get_state()
     one, two, other = (train(frames, targets, seed=seed).network.state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_equal(np.random.get_state(), before[1])
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["encoder.0.weight"], other["encoder.0.weight"])
-
-
-def test_the_global_random_state_is_left_alone():
-    torch.manual_seed(4)
-    np.random.seed(4)
-    expected = torch.rand(2), np.random.rand(2)
-    torch.manual_seed(4)
-    np.random.seed(4)
-    train(random_frames(60), [False])
-    assert torch.equal(torch.rand(2), expected[0])
-    np.testing.assert_array_equal(np.random.rand(2), expected[1])
 
 
 def test_a_last_batch_of_one_vector_is_left_out_of_training_but_not_of_the_sample():
@@ -310,6 +291,5 @@ def test_few_target_vectors_give_finite_samples_and_a_note():
     ],
 )
 def test_what_cannot_be_trained_on_is_said_in_one_line(frames, targets, settings, message):
-    with pytest.raises(UserError, match=message) as raised:
+    with one_line_error(message):
         train(frames, targets, **settings)
-    assert "\n" not in str(raised.value)

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from one_line import one_line_error as expect_one_line
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workflow_lib.encoders import load_encoder
 from workflow_lib.encoders.base import Encoder
-from workflow_lib.errors import UserError
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -159,55 +159,40 @@ class RunsCode:
 
 def one_line_error(load: Callable[[], object]) -> str:
     """Return the text of the UserError that `load` raises, which is one line."""
-    with pytest.raises(UserError) as caught:
+    with expect_one_line() as caught:
         load()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    return str(caught.value)
 
 
 def damage_tensors(state: dict[str, Tensor], damage: str, name: str) -> dict[str, Tensor]:
     """Return the state with one tensor missing, extra, mis-shaped, turned into a number, or not finite."""
-    changed = dict(state)
+    tensor = state[name]
     if damage == "missing":
-        del changed[name]
-    elif damage == "extra":
-        changed[name + "_2"] = state[name].clone()
-    elif damage == "shape":
-        changed[name] = state[name][..., :-1].contiguous()
-    elif damage == "rows":
-        changed[name] = state[name][:, :-5].contiguous()
-    elif damage == "nan":
-        changed[name] = state[name].clone(memory_format=torch.contiguous_format)
-        changed[name].view(-1)[0] = torch.nan
-    elif damage == "number":
-        changed[name] = 3
-    return changed
+        return {other: state[other] for other in state if other != name}
+    if damage == "nan":
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
+        tensor.view(-1)[0] = torch.nan
+        return {**state, name: tensor}
+    return {
+        "extra": lambda: {**state, name + "_2": tensor.clone()},
+        "shape": lambda: {**state, name: tensor[..., :-1].contiguous()},
+        "rows": lambda: {**state, name: tensor[:, :-5].contiguous()},
+        "number": lambda: {**state, name: 3},
+    }[damage]()
 
 
-# Damage of a file -> what the message says.
+# Damage of a file -> the content that it makes of the sound one, and what the message says.
 FILE_DAMAGES = {
-    "empty": "the file is empty",
-    "cut in the middle": "damaged or cut off",
-    "cut in the header": "damaged or cut off",
-    "without its last byte": "damaged or cut off",
-    "a web page": "neither a safetensors nor a torch.save",
-    "a Git LFS pointer": "git lfs pull",
-    "a pickle of something else": "damaged",
+    "empty": (lambda content: b"", "the file is empty"),
+    "cut in the middle": (lambda content: content[: len(content) // 2], "damaged or cut off"),
+    "cut in the header": (lambda content: content[:40], "damaged or cut off"),
+    "without its last byte": (lambda content: content[:-1], "damaged or cut off"),
+    "a web page": (lambda _: b"<!DOCTYPE html><html>404</html>", "neither a safetensors nor a torch.save"),
+    "a Git LFS pointer": (lambda _: b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "a pickle of something else": (lambda _: b"\x80\x02}q\x00.", "damaged"),
 }
 
 
 def damage_file(source: Path, target: Path, damage: str) -> Path:
-    content = source.read_bytes()
-    target.write_bytes(
-        {
-            "empty": b"",
-            "cut in the middle": content[: len(content) // 2],
-            "cut in the header": content[:40],
-            "without its last byte": content[:-1],
-            "a web page": b"<!DOCTYPE html><html>404</html>",
-            "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
-            "a pickle of something else": b"\x80\x02}q\x00.",
-        }[damage]
-    )
+    target.write_bytes(FILE_DAMAGES[damage][0](source.read_bytes()))
     return target

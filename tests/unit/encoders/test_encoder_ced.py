@@ -5,32 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 
+import encoder_checks as checks
 import pytest
 import torch
-from encoder_checks import (
-    PUBLISHED,
-    assert_close,
-    assert_statistics,
-    damage_tensors,
-    golden_clip,
-    golden_values,
-    no_grad,  # noqa: F401, a fixture
-    one_line_error,
-    read_state,
-    write_state,
-)
+from encoder_checks import PUBLISHED, assert_close, golden_clip, one_line_error, read_state
 
 ORIGINAL, HUGGING_FACE = PUBLISHED["ced"].file, PUBLISHED["ced_hugging_face"].file
 LAYOUTS = pytest.mark.parametrize("layout", [ORIGINAL, HUGGING_FACE], ids=["original", "hugging_face"])
+LENGTHS = pytest.mark.parametrize("length", ["native", "reference"])
 FEATURES_ATOL, TOKENS_ATOL = 2e-3, 1e-4
 ALL_BLOCKS = range(1, 13)
-pytestmark = pytest.mark.usefixtures("no_grad")
+no_grad, pytestmark = checks.no_grad, pytest.mark.usefixtures("no_grad")
 load = PUBLISHED["ced"].load
 
 
 @pytest.fixture(scope="module")
 def expected():
-    return golden_values("ced")
+    return checks.golden_values("ced")
 
 
 @pytest.mark.parametrize("clip", ["6s", "16s"])
@@ -40,7 +31,7 @@ def test_frontend_is_the_references(clip, expected):
 
 
 @LAYOUTS
-@pytest.mark.parametrize("length", ["native", "reference"])
+@LENGTHS
 def test_tokens_of_a_short_clip_are_the_references(layout, length, expected):
     encoder = load(layout, length=length)
     tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [12, 1, 10])
@@ -50,15 +41,15 @@ def test_tokens_of_a_short_clip_are_the_references(layout, length, expected):
     assert_close(encoder.norm(tokens[12]), expected["10s_norm_tokens"], TOKENS_ATOL)
 
 
-@pytest.mark.parametrize("length", ["native", "reference"])
+@LENGTHS
 @pytest.mark.parametrize("clip", ["6s", "10s"])
 def test_statistics_of_every_block_are_the_references(clip, length, expected):
-    assert_statistics(load(length=length), golden_clip(clip), expected, clip, ALL_BLOCKS)
+    checks.assert_statistics(load(length=length), golden_clip(clip), expected, clip, ALL_BLOCKS)
 
 
 def test_reference_pads_the_last_chunk_of_a_long_clip(expected):
     encoder = load(length="reference")
-    assert_statistics(encoder, golden_clip("16s"), expected, "16s", ALL_BLOCKS)
+    checks.assert_statistics(encoder, golden_clip("16s"), expected, "16s", ALL_BLOCKS)
     tokens = encoder.tokens(encoder.frontend(golden_clip("16s")), [10])[10]
     assert_close(tokens[0], expected["16s_block10_tokens"].flatten(0, 1), TOKENS_ATOL)
 
@@ -70,7 +61,7 @@ def test_reference_chunks_at_the_edges(frames, clips, expected):
     waveform = torch.cat([golden_clip(clip) for clip in clips], dim=1)[:, : (frames - 1) * 160]
     encoder = load(length="reference")
     assert len(encoder.split(encoder.frontend(waveform))) == expected[f"{frames}frames_nchunks"]
-    assert_statistics(encoder, waveform, expected, f"{frames}frames", [12])
+    checks.assert_statistics(encoder, waveform, expected, f"{frames}frames", [12])
 
 
 def test_native_pads_a_long_clip_only_to_a_whole_patch(expected):
@@ -94,13 +85,13 @@ def test_the_dynamic_range_is_limited_by_each_clip_alone(expected):
     loud = golden_clip("10s")
     quiet = loud * 1e-3
     quiet[:, 80000:] = 0
-    assert_statistics(load(), torch.cat([loud, quiet]), expected, "topdb_alone", [12])
+    checks.assert_statistics(load(), torch.cat([loud, quiet]), expected, "topdb_alone", [12])
 
 
 def test_the_number_of_heads_comes_from_the_config(tmp_path, expected):
     shutil.copy(HUGGING_FACE, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({"num_heads": 4}))
-    assert_statistics(load(tmp_path, num_heads=None), golden_clip("6s"), expected, "6s", [12])
+    checks.assert_statistics(load(tmp_path, num_heads=None), golden_clip("6s"), expected, "6s", [12])
     assert "config.json" in one_line_error(lambda: load(tmp_path, num_heads=3))
 
 
@@ -109,15 +100,14 @@ def test_every_tensor_that_matters_is_needed(layout, tmp_path):
     state = read_state(layout)
     ignorable = ("front_end.0.spectrogram.window", "front_end.0.mel_scale.fb", "outputlayer.")
     needed = {name for name in state if not name.startswith(ignorable) and not name.endswith("num_batches_tracked")}
-    file = write_state(tmp_path / f"bare{layout.suffix}", {name: state[name] for name in needed})
+    file = checks.write_state(tmp_path / f"bare{layout.suffix}", {name: state[name] for name in needed})
     assert load(file).weights_digest == load(layout).weights_digest
     assert len(needed) == len(load(layout).state_dict())
 
 
 def test_a_number_among_the_tensors_is_refused(tmp_path):
-    file = tmp_path / "number.pt"
-    torch.save(damage_tensors(read_state(ORIGINAL), "number", "norm.bias"), file)
-    assert "norm.bias" in one_line_error(lambda: load(file))
+    torch.save(checks.damage_tensors(read_state(ORIGINAL), "number", "norm.bias"), tmp_path / "number.pt")
+    assert "norm.bias" in one_line_error(lambda: load(tmp_path))
 
 
 def test_features_may_come_as_an_image():

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import math
 
+import encoder_checks as checks
 import pytest
 import torch
-from encoder_checks import M2D_608 as PRETRAINED
-from encoder_checks import M2D_1001 as FINETUNED
-from encoder_checks import (
-    M2D_PREFIX,
-    PUBLISHED,
-    assert_close,
-    assert_statistics,
-    damage_tensors,
-    golden_clip,
-    golden_values,
-    no_grad,  # noqa: F401, a fixture
-    one_line_error,
-    read_state,
-    write_state,
-)
+from encoder_checks import PUBLISHED, assert_close, golden_clip, one_line_error, read_state
 
+PRETRAINED, FINETUNED = checks.M2D_608, checks.M2D_1001
 KEY = {PRETRAINED: "pt608", FINETUNED: "ft1001"}
 MODELS = pytest.mark.parametrize("model", [PRETRAINED, FINETUNED], ids=["80x608", "80x1001"])
 LENGTHS = pytest.mark.parametrize("length", ["native", "reference"])
 FEATURES_ATOL, TOKENS_ATOL = 5e-4, 1e-4
 ALL_BLOCKS = range(1, 13)
-pytestmark = pytest.mark.usefixtures("no_grad")
+no_grad, pytestmark = checks.no_grad, pytest.mark.usefixtures("no_grad")
 load = PUBLISHED["m2d_608"].load
 
 
 @pytest.fixture(scope="module")
 def expected():
-    return golden_values("m2d")
+    return checks.golden_values("m2d")
 
 
 def expected_tokens(expected, key):
@@ -79,7 +67,7 @@ def test_the_final_norm_is_loaded(expected):
 @MODELS
 @pytest.mark.parametrize("clip", ["6s", "10s", "16s"])
 def test_statistics_of_every_block_are_the_references(model, clip, expected):
-    assert_statistics(load(model), golden_clip(clip), expected, f"{KEY[model]}_{clip}", ALL_BLOCKS)
+    checks.assert_statistics(load(model), golden_clip(clip), expected, f"{KEY[model]}_{clip}", ALL_BLOCKS)
 
 
 @LENGTHS
@@ -92,7 +80,7 @@ def test_chunks_at_the_edges_are_the_references(model, frames, length, expected)
     waveform = golden_clip("16s")[:, : (frames - 1) * 160]
     chunks = encoder.split(encoder.frontend(waveform))
     assert [encoder.embed(chunk).shape[1] for chunk in chunks] == expected[f"{key}_ntokens"].tolist()
-    assert_statistics(encoder, waveform, expected, key, [12])
+    checks.assert_statistics(encoder, waveform, expected, key, [12])
 
 
 @MODELS
@@ -101,11 +89,11 @@ def test_the_length_of_a_chunk_is_that_of_the_model(model):
 
 
 def test_an_encoder_without_prefix_is_read_with_its_own_normalisation(tmp_path):
-    prefix = M2D_PREFIX[FINETUNED]
+    prefix = checks.M2D_PREFIX[FINETUNED]
     state = {
         name.removeprefix(prefix): tensor for name, tensor in read_state(FINETUNED).items() if name.startswith(prefix)
     }
-    encoder = load(write_state(tmp_path / "encoder_only.safetensors", state))
+    encoder = load(checks.write_state(tmp_path / "encoder_only.safetensors", state))
     assert encoder.weights_digest == load(FINETUNED).weights_digest
     assert_close(encoder.norm_stats, torch.tensor([-6.6, 4.8]), 1e-6)
     assert_close(load(PRETRAINED).norm_stats, torch.tensor([-7.1, 4.2]), 1e-6)
@@ -115,22 +103,23 @@ def test_only_the_encoder_is_needed(tmp_path):
     ignorable = ("target_", "decoder_", "mask_token", "offline_predictor")
     state = {name: tensor for name, tensor in read_state(PRETRAINED).items() if not name.startswith(ignorable)}
     assert len(state) == 150
-    encoder = load(write_state(tmp_path / "bare.pth", state))
+    encoder = load(checks.write_state(tmp_path / "bare.pth", state))
     assert encoder.weights_digest == load(PRETRAINED).weights_digest != load(FINETUNED).weights_digest
 
 
 @MODELS
 @pytest.mark.parametrize("damage", ["missing", "shape", "rows", "number"])
 def test_a_wrong_position_table_is_named(model, damage, tmp_path):
-    name = f"{M2D_PREFIX[model]}pos_embed"
-    torch.save(damage_tensors(read_state(model), damage, name), tmp_path / "damaged.pth")
+    name = f"{checks.M2D_PREFIX[model]}pos_embed"
+    torch.save(checks.damage_tensors(read_state(model), damage, name), tmp_path / "damaged.pth")
     assert name in one_line_error(lambda: load(tmp_path))
 
 
 def test_a_decoder_of_another_depth_is_not_taken_for_granted(tmp_path):
     state = read_state(PRETRAINED)
     state["decoder_blocks.8.norm1.weight"] = state["decoder_blocks.7.norm1.weight"]
-    assert "decoder_blocks.8.norm1.weight" in one_line_error(lambda: load(write_state(tmp_path / "x.pth", state)))
+    torch.save(state, tmp_path / "deeper.pth")
+    assert "decoder_blocks.8.norm1.weight" in one_line_error(lambda: load(tmp_path))
 
 
 def test_a_very_short_clip_gives_one_column_and_a_shorter_one_is_refused():

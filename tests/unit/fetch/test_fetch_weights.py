@@ -120,6 +120,14 @@ def names() -> set[str]:
     return {path.as_posix() for path in Path().rglob("*") if path.is_file()}
 
 
+def assert_all_fetched() -> None:
+    """The files of WANTED are there, and nothing beside them but the lock."""
+    assert Path("weights/eat/model.safetensors").read_bytes() == tensors(EAT.name)
+    assert Path("weights/ced/model.safetensors").read_bytes() == tensors(CED.name)
+    assert Path(f"weights/m2d/{M2D.name}/{M2D.file}").read_bytes() == PICKLED
+    assert names() == {*seen_weights(), str(LOCK)}
+
+
 # ---- the facts -------------------------------------------------------------------------------------------------------
 
 
@@ -159,10 +167,7 @@ def test_a_checkpoint_names_the_published_file(encoder, checkpoint, name):
 
 def test_weights_come_to_the_places_of_the_configuration(site, capsys):
     fetch_weights(WANTED.values(), ACCEPTED)
-    assert Path("weights/eat/model.safetensors").read_bytes() == tensors(EAT.name)
-    assert Path("weights/ced/model.safetensors").read_bytes() == tensors(CED.name)
-    assert Path(f"weights/m2d/{M2D.name}/{M2D.file}").read_bytes() == PICKLED
-    assert names() == {*seen_weights(), str(LOCK)}
+    assert_all_fetched()
     seen = seen_weights()["weights/ced/model.safetensors"]
     assert (seen.sha256, seen.size) == (sha256(tensors(CED.name)), len(tensors(CED.name)))
     assert (seen.published, seen.source) == (CED.name, site.url(hf_path(CED)))
@@ -218,13 +223,6 @@ def test_the_same_file_is_asked_of_the_server_again_after_it_was_lost(site):
     assert path.read_bytes() == tensors(EAT.name)
 
 
-def test_a_pinned_file_with_another_sum_is_removed(site):
-    checkpoint = f"weights/{EAT_PRETRAINED.name}"
-    (line,) = fault(want("eat", checkpoint))
-    assert f"expected is {EAT_PRETRAINED.sha256}" in line
-    assert not names() and not Path(checkpoint).exists()
-
-
 HALF_PICKLE = legacy_zip(body=legacy_zip()[: len(legacy_zip()) // 2])
 
 
@@ -249,7 +247,9 @@ def test_what_is_no_whole_weight_file_is_not_taken(site, encoder, body, words):
         site.pages[place].body = body
     (line,) = fault(WANTED[encoder], section=ACCEPTED)
     assert words in line
-    assert not names()
+    (line,) = fault(want("eat", f"weights/{EAT_PRETRAINED.name}"))  # its sum is another than the pinned one
+    assert f"expected is {EAT_PRETRAINED.sha256}" in line
+    assert not names() and not Path(f"weights/{EAT_PRETRAINED.name}").exists()
 
 
 def test_a_damaged_file_in_the_cache_is_not_taken(site, tmp_path):
@@ -277,9 +277,7 @@ def test_a_run_that_was_killed_before_the_last_step_is_taken_up(site):
     put_here(f"weights/m2d/.{M2D.name}.unpacked/{M2D.file}", b"half")
     fetch_weights(WANTED.values(), ACCEPTED)
     assert {path for path, _ in site.requests} == {hf_path(EAT), hf_path(CED)}
-    assert Path("weights/ced/model.safetensors").read_bytes() == tensors(CED.name)
-    assert Path(f"weights/m2d/{M2D.name}/{M2D.file}").read_bytes() == PICKLED
-    assert names() == {*seen_weights(), str(LOCK)}
+    assert_all_fetched()
 
 
 def test_a_redirect_to_an_unlisted_host_is_refused_and_can_be_allowed(site):
@@ -331,15 +329,12 @@ def test_without_a_network_it_is_one_line(site, monkeypatch):
     assert not LOCK.exists()
 
 
-def test_weights_published_nowhere_and_folders_with_several_are_one_line_each(site):
+def test_weights_published_nowhere_folders_with_several_and_a_damaged_lock_are_one_line_each(site):
     for name in ("a.pth", "b.pth"):
         put_here(f"{WANTED['m2d']['checkpoint']}/{name}", b"\x80")
     nowhere, several = fault(want("huggingface", "weights/ast"), WANTED["m2d"])
     assert nowhere.startswith("models.huggingface.checkpoint: there is no weights/ast, and no published file is known")
     assert "holds several weight files" in several
-
-
-def test_a_damaged_lock_is_one_line(site):
     put_here(LOCK, b"{")
     (line,) = fault(WANTED["eat"])
     assert line.startswith(f"{LOCK}: not a lock file of this version")

@@ -5,9 +5,9 @@ import math
 from dataclasses import replace
 
 import pytest
+from one_line import one_line_error
 from real_scores import BRANCHES, MACHINES, real_tables
 
-from workflow_lib.errors import UserError
 from workflow_lib.fusion.candidate_choice import choose_candidates, chosen_tables
 from workflow_lib.fusion.cross_fit import fit_fusion
 from workflow_lib.fusion.fold_file import ScoreFolders, fit_fold, fit_folds, fuse_machine, read_fold
@@ -112,7 +112,7 @@ def test_a_job_reads_the_folders_that_it_is_given_and_no_other(folders, tmp_path
 
 
 def test_a_system_that_cannot_be_fitted_is_named(folders, tmp_path):
-    with pytest.raises(UserError, match=r"^pair: the grid step is 0.3"):
+    with one_line_error("^pair: the grid step is 0.3"):
         run_jobs(folders, tmp_path, step=0.3)
 
 

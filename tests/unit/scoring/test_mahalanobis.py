@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from autoencoder_cases import EXPECTED, FOLDER, MACHINES
+from one_line import one_line_error
 from safetensors.numpy import load_file
 from sklearn.covariance import shrunk_covariance
 
-from workflow_lib.errors import UserError
 from workflow_lib.scoring.mahalanobis import (
     block_distance,
     invert_covariance,
@@ -52,11 +52,13 @@ def test_fan_has_clips_of_both_domains_so_that_the_choice_is_tested():
 
 @pytest.mark.parametrize(("reading", "pairs"), [("official", "cbi,ij,cdj->cbd"), ("per_block", "cbi,ij,cbj->cb")])
 def test_a_reading_is_the_mean_over_all_pairs_of_blocks_or_over_the_blocks_and_the_smaller_domain(reading, pairs):
-    means = [
-        np.einsum(pairs, BLOCKS, precision, BLOCKS).reshape(len(BLOCKS), -1).mean(1) for precision in (SOURCE, TARGET)
-    ]
-    scores = mahalanobis_scores(*summaries(BLOCKS), SOURCE, TARGET, reading)
-    np.testing.assert_allclose(scores, np.minimum(*means), rtol=1e-10)
+    """Each clip alone has the score that it has among others."""
+    mean, moment = summaries(BLOCKS)
+    products = (np.einsum(pairs, BLOCKS, precision, BLOCKS) for precision in (SOURCE, TARGET))
+    scores = mahalanobis_scores(mean, moment, SOURCE, TARGET, reading)
+    np.testing.assert_allclose(scores, np.minimum(*(p.reshape(len(BLOCKS), -1).mean(1) for p in products)), rtol=1e-10)
+    alone = [float(mahalanobis_scores(mean[i], moment[i], SOURCE, TARGET, reading)) for i in range(len(mean))]
+    np.testing.assert_allclose(alone, scores, rtol=1e-12)
 
 
 def test_the_readings_differ():
@@ -66,31 +68,19 @@ def test_the_readings_differ():
     assert (per_block > 2 * official).all()
 
 
-def test_a_clip_scores_the_same_alone_and_among_others():
-    mean, moment = summaries(BLOCKS)
-    for reading in ("official", "per_block"):
-        together = mahalanobis_scores(mean, moment, SOURCE, TARGET, reading)
-        alone = [float(mahalanobis_scores(mean[i], moment[i], SOURCE, TARGET, reading)) for i in range(len(mean))]
-        np.testing.assert_allclose(alone, together, rtol=1e-12)
-
-
 def test_an_asymmetric_precision_counts_with_its_symmetric_part():
     skewed = SOURCE + np.triu(np.ones((128, 128)), 1) - np.tril(np.ones((128, 128)), -1)
     _, moment = summaries(BLOCKS)
     np.testing.assert_allclose(block_distance(moment, skewed), block_distance(moment, SOURCE), rtol=1e-9)
 
 
-def test_shrinkage_is_scikit_learns():
+def test_shrinkage_is_scikit_learns_and_none_is_the_plain_inverse():
     covariance = np.cov(BLOCKS.reshape(-1, 128).T)
     precision, notes = invert_covariance(covariance, "source", 0.3)
     np.testing.assert_allclose(precision, np.linalg.inv(shrunk_covariance(covariance, shrinkage=0.3)), rtol=1e-9)
     assert notes == ()
-
-
-def test_no_shrinkage_is_the_plain_inverse():
-    covariance = np.cov(BLOCKS.reshape(-1, 128).T).astype(np.float32)
-    precision, _ = invert_covariance(covariance, "source")
-    np.testing.assert_allclose(precision @ covariance, np.eye(128), atol=1e-6)
+    single = covariance.astype(np.float32)
+    np.testing.assert_allclose(invert_covariance(single, "source")[0] @ single, np.eye(128), atol=1e-6)
 
 
 @pytest.mark.parametrize("vectors", [2, 10, 100])
@@ -105,23 +95,23 @@ def test_a_covariance_of_too_few_vectors_still_ranks_clips_and_says_so(vectors):
 
 
 @pytest.mark.parametrize(
-    ("covariance", "message"),
+    ("source", "shrinkage", "message"),
     [
-        (np.zeros((128, 128)), "source covariance of the residuals is zero: are the training clips silent"),
-        (np.full((128, 128), np.nan), "source covariance of the residuals is not finite"),
-        (np.ones((5, 128)), "must be square"),
+        (np.zeros((128, 128)), 0.0, "source covariance of the residuals is zero: are the training clips silent"),
+        (np.full((128, 128), np.nan), 0.0, "source covariance of the residuals is not finite"),
+        (np.ones((5, 128)), 0.0, "must be square"),
+        (SOURCE, -0.1, r"shrinkage -0\.1 of the source covariance: write a number from 0 to 1"),
     ],
 )
-def test_covariances_that_mean_nothing_are_said_in_one_line(covariance, message):
-    with pytest.raises(UserError, match=message):
-        invert_covariances(covariance, np.eye(128))
+def test_bad_covariances_are_one_line(source, shrinkage, message):
+    with one_line_error(message):
+        invert_covariances(source, TARGET, shrinkage)
 
 
-def test_bad_options_are_said_in_one_line():
-    mean, _ = summaries(BLOCKS)
-    with pytest.raises(UserError, match="reading 'blocks': write one of official, per_block"):
-        mahalanobis_scores(mean, None, SOURCE, TARGET, "blocks")
-    with pytest.raises(UserError, match="needs the second moments"):
-        mahalanobis_scores(mean, None, SOURCE, TARGET, "per_block")
-    with pytest.raises(UserError, match=r"shrinkage -0\.1 of the source covariance: write a number from 0 to 1"):
-        invert_covariances(SOURCE, TARGET, -0.1)
+@pytest.mark.parametrize(
+    ("reading", "message"),
+    [("blocks", "reading 'blocks': write one of official, per_block"), ("per_block", "needs the second moments")],
+)
+def test_bad_readings_are_one_line(reading, message):
+    with one_line_error(message):
+        mahalanobis_scores(BLOCKS.mean(1), None, SOURCE, TARGET, reading)

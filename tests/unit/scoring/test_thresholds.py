@@ -1,16 +1,15 @@
 """Decision thresholds: equal to the baseline's gamma fit where it works, and said where it does not."""
 
 import csv
-import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from one_line import one_line_error
 from scipy.stats import gamma
 
 from workflow_lib.csv_rows import columns
-from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import ThresholdRow
 from workflow_lib.evaluation.threshold_table import machine_threshold, write_thresholds
 from workflow_lib.fusion.candidate_choice import Choice
@@ -42,13 +41,9 @@ def test_gamma_finds_the_quantile_of_gamma_scores():
     assert decision_threshold(drawn()).value == pytest.approx(gamma.ppf(0.9, 3, 2, 1), rel=0.05)
 
 
-def test_quantile_is_that_of_the_scores():
-    assert decision_threshold([1, 2, 3, 4, 5], "quantile", 0.75).value == 4
-    assert decision_threshold([7.0], "quantile").value == 7
-
-
-def test_decision_is_strictly_above():
+def test_quantile_is_that_of_the_scores_and_a_decision_strictly_above():
     threshold = decision_threshold([1, 2, 3, 4, 5], "quantile", 0.75)
+    assert threshold.value == 4 and decision_threshold([7.0], "quantile").value == 7
     assert threshold.decide([3.9, 4.0, np.nextafter(4, 5)]).tolist() == [0, 0, 1]
 
 
@@ -71,7 +66,7 @@ def test_a_gamma_fit_that_fails_is_said_and_not_replaced(case):
     threshold = decision_threshold(scores)
     assert math.isnan(threshold.value)
     assert threshold.note.startswith("gamma fit failed: ") and why in threshold.note
-    with pytest.raises(UserError, match="gamma fit failed"):
+    with one_line_error("gamma fit failed"):
         threshold.decide([1.0])
     by_quantile = decision_threshold(scores, "quantile")
     assert math.isfinite(by_quantile.value)
@@ -92,23 +87,15 @@ def test_a_quantile_that_flags_no_normal_clip_is_kept_and_said(tmp_path):
     threshold = decision_threshold(scores, "quantile")
     assert threshold.value == 1.0
     assert threshold.note == "flags none of the 50 normal clips: 15 of them tie at the highest score, 1"
-    paths = {"mse": normal_file(tmp_path / "tied.csv", scores)}
-    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": "", "untrained": False}
-    write_thresholds(
-        tmp_path / "thresholds.csv",
-        [{**row, "name": "mse", "normal": {"fan": paths}, "folds": {}}],
-        QUANTILE,
-        {"models": {}, "branches": {"mse": {"scores": "f"}}},
-    )
-    with (tmp_path / "thresholds.csv").open(encoding="utf-8", newline="") as file:
-        (written,) = csv.DictReader(file)
+    evaluation = evaluated("mse", {"fan": normal_file(tmp_path / "tied.csv", scores)})
+    (written,) = written_rows(tmp_path, [evaluation], QUANTILE, {"models": {}, "branches": {"mse": {"scores": "f"}}})
     assert (written["threshold"], written["note"]) == ("1.0", threshold.note)
 
 
 @pytest.mark.parametrize("method", ["gamma", "quantile"])
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_scores_that_are_no_finite_numbers_are_refused(method, wrong):
-    with pytest.raises(UserError, match="2 of 22 normal scores are no finite numbers"):
+    with one_line_error("2 of 22 normal scores are no finite numbers"):
         decision_threshold([wrong, wrong, *range(20)], method)
 
 
@@ -119,7 +106,7 @@ def test_no_normal_scores_give_no_threshold():
 
 @pytest.mark.parametrize(("method", "quantile", "fault"), [("mean", 0.9, "'mean' is unknown"), ("gamma", 1.0, "1.0")])
 def test_unknown_settings_are_refused(method, quantile, fault):
-    with pytest.raises(UserError, match=fault):
+    with one_line_error(fault):
         decision_threshold([1.0, 2.0], method, quantile)
 
 
@@ -131,6 +118,18 @@ def normal_file(path, score):
     names = [f"section_00_source_train_normal_{i:04d}.wav" for i in range(len(score))]
     write_scores(path, ScoreTable(names, ["source"] * len(score), [0] * len(score), list(score)))
     return str(path)
+
+
+def evaluated(name, tables, seed=""):
+    """A branch as `write_thresholds` takes it; `tables`: machine -> its normal scores."""
+    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": seed, "untrained": False, "folds": {}}
+    return {**row, "name": name, "normal": {machine: {name: path} for machine, path in tables.items()}}
+
+
+def written_rows(folder, evaluations, settings, config):
+    write_thresholds(folder / "thresholds.csv", evaluations, settings, config)
+    with (folder / "thresholds.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def stored_fold(path, b="b"):
@@ -168,21 +167,15 @@ def test_a_branch_without_normal_scores_is_named(tmp_path):
 
 def test_normal_clips_that_only_one_branch_scores_are_an_error(tmp_path):
     paths = {"a": normal_file(tmp_path / "a.csv", [1.0, 2.0]), "b": normal_file(tmp_path / "b.csv", [1.0])}
-    with pytest.raises(UserError, match="normal scores of fan: branches a and b must score the same clips"):
+    with one_line_error("normal scores of fan: branches a and b must score the same clips"):
         machine_threshold(paths, stored_fold(tmp_path / "fold.json"), "fan", QUANTILE)
 
 
 def test_the_table_has_a_row_for_each_machine_and_says_what_failed(tmp_path):
     good, equal = normal_file(tmp_path / "good.csv", drawn()), normal_file(tmp_path / "equal.csv", np.ones(40))
-    row = {"suite": "s", "protocol": "complete_dev", "kind": "branch", "seed": "", "untrained": False}
-    evaluations = [
-        {**row, "name": "mse", "normal": {"fan": {"mse": good}, "valve": {"mse": equal}}, "folds": {}},
-        {**row, "name": "made", "seed": "7", "normal": {"fan": {"made": good}}, "folds": {}},
-    ]
+    evaluations = [evaluated("mse", {"fan": good, "valve": equal}), evaluated("made", {"fan": good}, seed="7")]
     config = {"models": {"ae": {"kind": "autoencoder"}}, "branches": {"mse": {"model": "ae"}, "made": {"scores": "f"}}}
-    write_thresholds(tmp_path / "thresholds.csv", evaluations, GAMMA, config)
-    with (tmp_path / "thresholds.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = written_rows(tmp_path, evaluations, GAMMA, config)
     assert list(rows[0]) == list(columns(ThresholdRow))
     assert [(r["name"], r["machine"], r["seed"], r["normal_clips"]) for r in rows] == [
         ("made", "fan", "7", "1000"),
@@ -197,21 +190,20 @@ def test_the_table_has_a_row_for_each_machine_and_says_what_failed(tmp_path):
 def test_a_table_of_normal_scores_may_be_empty_but_holds_no_anomaly(tmp_path):
     empty = normal_file(tmp_path / "empty.csv", [])
     assert Path(empty).read_text(encoding="utf-8") == "clip,domain,anomaly,score\n"
-    assert len(read_normal_scores(empty).clip) == 0
+    assert len(read_normal_scores(empty).clip) == len(read_normal_scores(empty).score) == 0
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("clip,domain,anomaly,score\na.wav,source,1,0.5\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"only normal training clips .* remove a\.wav \(labelled an anomaly\)"):
+    with one_line_error(r"only normal training clips .* remove a\.wav \(labelled an anomaly\)"):
         read_normal_scores(wrong)
     rows = [f"section_00_source_{part}_000{i}_x_1.wav,,,0.5" for i, part in enumerate(("test_normal", "train_anomaly"))]
     rows += ["b.wav,source,,1", "section_00_0003.WAV,,,1", "tested/contest.wav,,0,1"]
     wrong.write_text("\n".join(["clip,domain,anomaly,score", *rows]) + "\n", encoding="utf-8")
-    with pytest.raises(UserError) as caught:
+    with one_line_error() as caught:
         read_normal_scores(wrong, ["section_00_0003.wav"])
     assert str(caught.value).endswith(
         "remove section_00_0003.WAV (a test clip of this machine), section_00_source_test_normal_0000_x_1.wav "
         "(its name says test), section_00_source_train_anomaly_0001_x_1.wav (its name says anomaly)"
     )
     wrong.write_text("clip,score\n", encoding="utf-8")
-    with pytest.raises(UserError, match="no column domain, anomaly"):
+    with one_line_error("no column domain, anomaly"):
         read_normal_scores(wrong)
-    assert json.dumps(read_normal_scores(empty).score.tolist()) == "[]"
