@@ -13,6 +13,8 @@ from itertools import product
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
+from workflow_lib.simulation import SAMPLE_RATE_HZ
+
 SPEED_OF_SOUND_M_S = 343.0
 REFLECTIONS = 2
 SINC_HALF_WIDTH = 16
@@ -59,14 +61,12 @@ def _draw_background(
             return place
 
 
-def impulse_response(
-    room: Room, source_m: np.ndarray, microphone_m: np.ndarray, sample_rate_hz: int, taps: int
-) -> np.ndarray:
+def impulse_response(room: Room, source_m: np.ndarray, microphone_m: np.ndarray, taps: int) -> np.ndarray:
     """Path from a source to a microphone, (taps,): direct sound is 1 at one metre (1 / 4 pi is dropped)."""
     images_m, bounces = _images(room, source_m)
     distance_m = np.linalg.norm(images_m - microphone_m, axis=1)
     gain = (1 - room.absorption) ** (bounces / 2) / distance_m
-    delay = distance_m / SPEED_OF_SOUND_M_S * sample_rate_hz
+    delay = distance_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ
     index = np.rint(delay).astype(int)[:, None] + np.arange(-SINC_HALF_WIDTH, SINC_HALF_WIDTH + 1)
     offset = index - delay[:, None]
     window = 0.5 * (1 + np.cos(np.pi * np.clip(offset / (SINC_HALF_WIDTH + 1), -1, 1)))
@@ -85,10 +85,10 @@ def _images(room: Room, source_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return positions_m, np.abs(index).sum(axis=1)
 
 
-def response_length(room: Room, sample_rate_hz: int) -> int:
+def response_length(room: Room) -> int:
     """Number of taps that holds every image up to the second order, wherever source and microphone are."""
     longest_m = np.linalg.norm(room.size_m * (REFLECTIONS + 1))
-    return int(np.ceil(longest_m / SPEED_OF_SOUND_M_S * sample_rate_hz)) + SINC_HALF_WIDTH + 1
+    return int(np.ceil(longest_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ)) + SINC_HALF_WIDTH + 1
 
 
 class Acoustics:
@@ -99,14 +99,14 @@ class Acoustics:
     its response at the near microphone has energy 1; level and delay between the microphones stay physical.
     """
 
-    def __init__(self, room: Room, clip_samples: int, sample_rate_hz: int):
+    def __init__(self, room: Room, clip_samples: int):
         self.clip_samples = clip_samples
-        taps = response_length(room, sample_rate_hz)
+        taps = response_length(room)
         self.source_samples = next_fast_len(clip_samples + taps, real=True)
         self._paths = {}
         for name, place_m in {"machine": room.machine_m, **room.background_m}.items():
             microphones_m = [room.microphones_m[name] for name in MICROPHONES]
-            paths = np.stack([impulse_response(room, place_m, at, sample_rate_hz, taps) for at in microphones_m])
+            paths = np.stack([impulse_response(room, place_m, at, taps) for at in microphones_m])
             self._paths[name] = rfft(paths / np.linalg.norm(paths[0]), self.source_samples).astype(np.complex64)
 
     def record(self, sounds: Mapping[str, np.ndarray]) -> np.ndarray:
