@@ -68,10 +68,6 @@ class Machine:
     sound: Callable[[Operation], np.ndarray]
     near_ratio_db: tuple[float, float] = (-4.0, 8.0)
 
-    def conditions(self, domain: str) -> tuple[Condition, ...]:
-        """Conditions of the domain `source` or `target`."""
-        return self.source if domain == "source" else self.target
-
 
 def load_machine(name: str) -> Machine:
     """The constant MACHINE of the module of that name in `workflow_lib.simulation.machines`; UserError if none is."""

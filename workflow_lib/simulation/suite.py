@@ -49,7 +49,7 @@ def plan_clips(machine: Machine, train_source: int, train_target: int, test_per_
     cells += [("test", domain, faulty, test_per_cell) for domain in ("source", "target") for faulty in (True, False)]
     clips = []
     for split, domain, faulty, count in cells:
-        conditions = machine.conditions(domain)
+        conditions: tuple[Condition, ...] = getattr(machine, domain)
         for number in range(count):
             fault = machine.faults[number // len(conditions) % len(machine.faults)] if faulty else None
             clips.append(PlannedClip(split, domain, number, conditions[number % len(conditions)], fault))

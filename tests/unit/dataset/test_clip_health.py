@@ -9,14 +9,7 @@ from report_example import labelled_example
 from scipy import signal
 
 from workflow_lib.csv_rows import read_rows
-from workflow_lib.dataset.clip_health import (
-    check_machine,
-    clipped_share,
-    coherence,
-    level_dbfs,
-    measure_clip,
-    sample_digest,
-)
+from workflow_lib.dataset.clip_health import check_machine, clipped_share, coherence, level_dbfs, measure_clip
 from workflow_lib.dataset.findings import write_health
 from workflow_lib.dataset.health_table import REMAKE, ClipHealth, health_lines, read_health
 from workflow_lib.dataset.manifest import Clip, index_machine
@@ -25,14 +18,8 @@ from workflow_lib.report import ReportInputs, build_report
 from workflow_lib.simulation.suite import simulate_machine
 
 RATE = 16000
-SIMULATED = {
-    "seed": 3,
-    "seconds": 2.0,
-    "train_source": 8,
-    "train_target": 2,
-    "test_per_cell": 2,
-    "severity": [0.5, 1.0],
-}
+SIMULATED = {"seed": 3, "seconds": 2.0, "train_source": 8, "train_target": 2, "test_per_cell": 2, "severity": (0.5, 1)}
+TRAIN = [f"section_00_source_train_normal_000{number}_spd_1.wav" for number in range(2)]
 
 
 def noise(seconds: float = 2.0, seed: int = 0) -> np.ndarray:
@@ -49,9 +36,9 @@ def write_clip(path: Path, waveform: np.ndarray, subtype: str = "PCM_16") -> Pat
 
 
 def clip_of(path: Path, seconds: float = 2.0, split: str = "train") -> Clip:
-    rate = soundfile.info(path).samplerate
-    channels = soundfile.info(path).channels
-    return Clip("fan", path.name, split, "source", "normal", "", channels, rate, round(seconds * rate), path.as_posix())
+    info = soundfile.info(path)
+    sound = (info.channels, info.samplerate, round(seconds * info.samplerate))
+    return Clip("fan", path.name, split, "source", "normal", "", *sound, path.as_posix())
 
 
 def measured(folder: Path, waveform: np.ndarray, **keywords: str) -> ClipHealth:
@@ -77,12 +64,8 @@ def fan(tmp_path) -> Path:
     simulate_machine("fan", tmp_path / "suite" / "fan", **SIMULATED)
     for path in (tmp_path / "suite").rglob("*.wav"):
         near, far = soundfile.read(path, dtype="float32")[0].T
-        write_clip(path, np.stack([near, far * level(near) / level(far) * 0.4]))
+        write_clip(path, np.stack([near, far * (near.std() / far.std() * 0.4)]))
     return tmp_path / "suite"
-
-
-def level(channel: np.ndarray) -> float:
-    return float(channel.std())
 
 
 def of(findings: list, finding: str) -> list[str]:
@@ -130,13 +113,11 @@ def test_clipping_shows_in_every_sample_format(tmp_path, subtype):
 
 
 def test_the_digest_is_of_the_sound_not_of_the_file(tmp_path):
-    waveform = noise()
-    sixteen = write_clip(tmp_path / "a.wav", waveform)
+    sixteen = write_clip(tmp_path / "a.wav", noise())
     samples = soundfile.read(sixteen, dtype="float32")[0].T
     others = [write_clip(tmp_path / "b.wav", samples, "FLOAT"), write_clip(tmp_path / "c.flac", samples)]
-    digests = {measure_clip(clip_of(path)).digest for path in (sixteen, *others)}
-    assert len(digests) == 1
-    assert sample_digest(samples[::-1]) not in digests
+    (digest,) = {measure_clip(clip_of(path)).digest for path in (sixteen, *others)}
+    assert measured(tmp_path, samples[::-1]).digest != digest
 
 
 def test_a_mono_clip_has_no_far_figures(tmp_path):
@@ -204,22 +185,20 @@ def test_planted_faults_are_found_and_named(fan, tmp_path):
 
 def test_doubles_are_found_across_machines_and_not_within_a_split(tmp_path):
     for machine, seed in (("fan", 1), ("pump", 2)):
-        write_clip(tmp_path / machine / "train" / "section_00_source_train_normal_0000_spd_1.wav", noise(seed=seed))
-        write_clip(tmp_path / machine / "train" / "section_00_source_train_normal_0001_spd_1.wav", noise(seed=seed))
+        for name in TRAIN:
+            write_clip(tmp_path / machine / "train" / name, noise(seed=seed))
     write_clip(tmp_path / "fan" / "test" / "section_00_0000.wav", noise(seed=9))
     write_clip(tmp_path / "pump" / "test" / "section_00_0000.wav", noise(seed=1))
     _, findings = read_health(checked(tmp_path, tmp_path / "out", "fan", "pump"))
     assert {(line.machine, line.clip, line.detail) for line in findings} == {
-        ("pump", "section_00_0000.wav", "test, as fan/train/section_00_source_train_normal_0000_spd_1.wav"),
-        ("fan", "section_00_source_train_normal_0000_spd_1.wav", "train, as pump/test/section_00_0000.wav"),
-        ("fan", "section_00_source_train_normal_0001_spd_1.wav", "train, as pump/test/section_00_0000.wav"),
+        ("pump", "section_00_0000.wav", f"test, as fan/train/{TRAIN[0]}"),
+        *(("fan", name, "train, as pump/test/section_00_0000.wav") for name in TRAIN),
     }
 
 
 def test_a_machine_without_attributes_is_said(tmp_path):
-    for number in range(2):
-        name = f"section_00_source_train_normal_000{number}_noAttribute.wav"
-        write_clip(tmp_path / "fan" / "train" / name, noise(seed=number))
+    for seed, name in enumerate(TRAIN):
+        write_clip(tmp_path / "fan" / "train" / name.replace("spd_1", "noAttribute"), noise(seed=seed))
     write_clip(tmp_path / "fan" / "test" / "section_00_0000.wav", noise(seed=7))
     folder = checked(tmp_path, tmp_path / "out", "fan")
     rows, findings = read_health(folder)
@@ -229,9 +208,8 @@ def test_a_machine_without_attributes_is_said(tmp_path):
 
 
 def test_mixed_channels_are_told_apart(tmp_path):
-    for number, channels in enumerate((1, 2)):
-        name = f"section_00_source_train_normal_000{number}_spd_1.wav"
-        write_clip(tmp_path / "fan" / "train" / name, noise(seed=number)[:channels])
+    for channels, name in enumerate(TRAIN, 1):
+        write_clip(tmp_path / "fan" / "train" / name, noise(seed=channels)[:channels])
     write_clip(tmp_path / "fan" / "test" / "section_00_0000.wav", noise(seed=7)[:1])
     rows, findings = read_health(checked(tmp_path, tmp_path / "out", "fan"))
     assert [(row.split, row.channels) for row in rows] == [("train", "1 or 2"), ("test", "1")]

@@ -12,7 +12,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.submission import SubmissionFiles, evaluation_suites, faults, left_out, missing_facts, submitted
 from workflow_lib.run.preflight import check_ready
-from workflow_lib.submission.summary import submission_lines
+from workflow_lib.submission.job import submission_lines
 
 DEFAULTS = Path(__file__).parents[3] / "config.yaml"
 EVAL = SimpleNamespace(suite="eval")
