@@ -139,14 +139,13 @@ def _afterwards(submission: Submission) -> Iterator[AfterwardsRow]:
     machines: Sequence[MachineRow] = _read(submission.tables, "machines")
     official: Sequence[OfficialRow] = _read(submission.tables, "official")
     for system in submission.systems:
-        figures: list[tuple[EntryRow, str, tuple[float | None, ...]]] = [
-            (row, row.machine, (row.source_auc, row.target_auc, row.pauc, row.harmonic_mean, None))
-            for row in _of(machines, system)
-        ]
-        figures += [(row, f"all {row.machines}", (None,) * 4 + (row.omega,)) for row in _of(official, system)]
-        for row, machine, values in figures:
-            said = (row.suite, row.protocol, system["system"], system["label"], row.seed, row.untrained, machine)
-            yield AfterwardsRow(*said, *values, REMARK)
+        who = (system["system"], system["label"])
+        for row in _of(machines, system):
+            figures = (row.source_auc, row.target_auc, row.pauc, row.harmonic_mean, None)
+            yield AfterwardsRow(row.suite, PROTOCOL, *who, row.seed, row.untrained, row.machine, *figures, REMARK)
+        for total in _of(official, system):
+            place = (total.seed, total.untrained, f"all {total.machines}")
+            yield AfterwardsRow(total.suite, PROTOCOL, *who, *place, None, None, None, None, total.omega, REMARK)
 
 
 def submission_lines(packages: Iterable[str], remarks: Iterable[str]) -> list[str]:
