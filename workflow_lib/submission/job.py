@@ -144,8 +144,8 @@ def _afterwards(submission: Submission) -> Iterator[AfterwardsRow]:
             figures = (row.source_auc, row.target_auc, row.pauc, row.harmonic_mean, None)
             yield AfterwardsRow(row.suite, PROTOCOL, *who, row.seed, row.untrained, row.machine, *figures, REMARK)
         for total in _of(official, system):
-            place = (total.seed, total.untrained, f"all {total.machines}")
-            yield AfterwardsRow(total.suite, PROTOCOL, *who, *place, None, None, None, None, total.omega, REMARK)
+            omega, of = (None, None, None, None, total.omega), f"all {total.machines}"
+            yield AfterwardsRow(total.suite, PROTOCOL, *who, total.seed, total.untrained, of, *omega, REMARK)
 
 
 def submission_lines(packages: Iterable[str], remarks: Iterable[str]) -> list[str]:
