@@ -1,7 +1,6 @@
 """Background noise sources of RMS about 1, each at a place of its own in the room, different in every clip."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 import numpy as np
 
@@ -51,6 +50,4 @@ def clatter(rng: np.random.Generator, samples: int) -> np.ndarray:
     return ring(impulses(times_s, rng.uniform(0.4, 1.3, count), samples), modes)
 
 
-SOURCES: Mapping[str, Source] = MappingProxyType(
-    {"hum": hum, "ventilation": ventilation, "motor": motor, "air": air, "clatter": clatter}
-)
+SOURCES: dict[str, Source] = {source.__name__: source for source in (hum, ventilation, motor, air, clatter)}

@@ -37,17 +37,13 @@ def draw_room(rng: np.random.Generator, kinds: tuple[str, ...]) -> Room:
     """A workshop: the near microphone half a metre from the machine, the far one metres away by the other sources."""
     size_m = np.array([8.0, 6.0, 3.2]) * rng.uniform(0.9, 1.1, 3)
     machine_m = np.array([1.6, size_m[1] / 2, 0.9]) + rng.uniform(-0.3, 0.3, 3)
-    microphones_m = {
-        "near": machine_m + _direction(rng.uniform(-0.9, 0.9), 0.3) * rng.uniform(0.4, 0.6),
-        "far": machine_m + _direction(rng.uniform(-0.3, 0.3), 0.15) * rng.uniform(3.0, 3.8),
-    }
+    microphones_m = {}
+    for name, spread_rad, rise, low_m, high_m in (("near", 0.9, 0.3, 0.4, 0.6), ("far", 0.3, 0.15, 3.0, 3.8)):
+        azimuth_rad = rng.uniform(-spread_rad, spread_rad)
+        direction = np.array([np.cos(azimuth_rad), np.sin(azimuth_rad), rise])
+        microphones_m[name] = machine_m + direction / np.linalg.norm(direction) * rng.uniform(low_m, high_m)
     background_m = {kind: _draw_background(rng, size_m, microphones_m) for kind in kinds}
     return Room(size_m, float(rng.uniform(0.5, 0.65)), machine_m, microphones_m, background_m)
-
-
-def _direction(azimuth_rad: float, rise: float) -> np.ndarray:
-    vector = np.array([np.cos(azimuth_rad), np.sin(azimuth_rad), rise])
-    return vector / np.linalg.norm(vector)
 
 
 def _draw_background(

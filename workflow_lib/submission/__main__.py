@@ -21,11 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        expected = expected_in(options.recordings) if options.recordings else None
+        faults = package_faults(options.package, expected_in(options.recordings) if options.recordings else None)
     except UserError as error:
-        _say(str(error))
-        return 1
-    faults = package_faults(options.package, expected)
+        faults = [str(error)]
     for fault in faults:
         _say(fault)
     if faults:

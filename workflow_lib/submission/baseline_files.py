@@ -64,9 +64,14 @@ def write_baseline_suite(
     folder.mkdir(parents=True)
     rows = []
     for machine, store, values in zip(machines, residuals, batch_values, strict=True):
-        samples = _samples(values)
-        for score, table in _tables(store).items():
-            threshold = baseline_threshold(samples[KINDS[score]])
+        batches = list(csv.DictReader(Path(values).read_text(encoding="utf-8").splitlines()))
+        with open_store(store) as (opened, clips):
+            measured = read_residuals(opened)
+        # Mahalanobis as the baseline reads it.
+        values_of = {"MSE": measured["mse"], "MAHALA": score_residuals(measured, "official")[0]}
+        for score in KINDS:
+            table = stored_scores(clips, clips.split == "test", values_of[score])
+            threshold = baseline_threshold([float(row["value"]) for row in batches if row["score"] == KINDS[score]])
             of_score = folder / baseline_folder(score, evaluation)
             of_score.mkdir(parents=True, exist_ok=True)
             for name, content in baseline_files(MachineScores(machine, seed, table, threshold, evaluation)).items():
@@ -76,23 +81,6 @@ def write_baseline_suite(
             if threshold.note:
                 log.info("%s, %s: %s", machine, KINDS[score], threshold.note)
     write_csv(folder / "thresholds.csv", HEADER, rows)
-
-
-def _samples(path: str) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {score: [] for score in KINDS.values()}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            found[row["score"]].append(float(row["value"]))
-    return found
-
-
-def _tables(path: str) -> dict[Score, ScoreTable]:
-    """Scores of the test clips of a store: mean squared error, and Mahalanobis as the baseline reads it."""
-    with open_store(path) as (store, clips):
-        residuals = read_residuals(store)
-    mahalanobis, _ = score_residuals(residuals, "official")
-    test = clips.split == "test"
-    return {"MSE": stored_scores(clips, test, residuals["mse"]), "MAHALA": stored_scores(clips, test, mahalanobis)}
 
 
 def baseline_folder(score: Score, evaluation: bool) -> str:

@@ -47,7 +47,7 @@ class Submission:
     """All that a submission of one suite is made of."""
 
     suite: str
-    systems: Sequence[Mapping[str, Any]]  # planning.submitted, with `branches` and `weights`
+    systems: Sequence[Mapping[str, Any]]  # plan.submission.submitted, with `branches` and `weights`
     settings: Mapping[str, Any]  # the section `submission`
     threshold: Mapping[str, Any]
     models: Mapping[str, Mapping[str, Any]]
@@ -59,8 +59,12 @@ class Submission:
 
 def write_submission(submission: Submission, folder: Path) -> None:
     """Write a package into a new folder; UserError, and nothing written, where a threshold is missing."""
-    rows = _read(submission.tables, "thresholds")
-    thresholds = {system["system"]: _thresholds(rows, system) for system in submission.systems}
+    rows: Sequence[ThresholdRow] = _read(submission.tables, "thresholds")
+    thresholds: dict[str, dict[str, Threshold]] = {system["system"]: {} for system in submission.systems}
+    for system in submission.systems:
+        for row in _of(rows, system):
+            value = math.nan if row.threshold is None else row.threshold
+            thresholds[system["system"]][row.machine] = Threshold(value, row.normal_clips or 0, row.note)
     faults = [line for system in submission.systems for line in _faults(submission.suite, system, thresholds)]
     if faults:
         raise UserError("\n".join(faults))
@@ -92,13 +96,6 @@ def _of(rows: Sequence[Row], system: Mapping[str, Any]) -> list[Row]:
     """Rows of a table that are about a submitted system."""
     wanted = (PROTOCOL, ("system", system["system"], system["seed"]))
     return [row for row in rows if (row.protocol, row.entry) == wanted]
-
-
-def _thresholds(rows: Sequence[ThresholdRow], system: Mapping[str, Any]) -> dict[str, Threshold]:
-    return {
-        row.machine: Threshold(math.nan if row.threshold is None else row.threshold, row.normal_clips or 0, row.note)
-        for row in _of(rows, system)
-    }
 
 
 def _faults(suite: str, system: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, Threshold]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from workflow_lib.config.submission_form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, EMAIL, FIGURES
@@ -33,18 +34,18 @@ def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
     if not isinstance(meta, dict):
         yield f"{name}: no mapping with submission, system and results, but {reprlib.repr(meta)}"
         return
-    for section, faults in (("submission", _submission), ("system", _system), ("results", _results)):
+    submission = partial(_submission, label)
+    for section, faults in (("submission", submission), ("system", _system), ("results", _results)):
         if not isinstance(meta.get(section), dict):
             yield f"{name}: {section}: missing, or no mapping of fields"
         else:
             yield from (f"{name}: {section}.{fault}" for fault in faults(meta[section]))
-    found = meta["submission"].get("label") if isinstance(meta.get("submission"), dict) else None
-    if isinstance(found, str) and found != label:
-        yield f"{name}: submission.label is {reprlib.repr(found)}, its folder {label}: write the same in both"
 
 
-def _submission(section: dict) -> Iterator[str]:
+def _submission(label: str, section: dict) -> Iterator[str]:
     yield from _wrong(section, ("label", "name", "abbreviation"), TEXT)
+    if isinstance(section.get("label"), str) and section["label"] != label:
+        yield f"label is {reprlib.repr(section['label'])}, its folder {label}: write the same in both"
     short = section.get("abbreviation")
     if isinstance(short, str) and short.strip() and len(short) > ABBREVIATION:
         yield f"abbreviation: {len(short)} characters, at most {ABBREVIATION}: {reprlib.repr(short)}"

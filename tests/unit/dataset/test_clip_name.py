@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_lib.dataset.clip_name import ClipName, Fault, FaultError, fold, parse_clip_name
+from workflow_lib.dataset.clip_name import ClipName, FaultError, fold, parse_clip_name
 from workflow_lib.errors import UserError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dcase2026"
@@ -155,6 +155,5 @@ def test_a_name_that_cannot_be_parsed_gives_one_line_with_reason_and_form(name, 
 
 
 def test_a_fault_is_one_line_whatever_its_path():
-    fault = Fault("a\nb\x1b[31m/\udcff.wav", "broken", "mend it")
-    assert str(fault) == r"a\nb\x1b[31m/\udcff.wav: broken: mend it"
-    assert str(FaultError(fault)) == str(fault)
+    error = FaultError("a\nb\x1b[31m/\udcff.wav", "broken", "mend it")
+    assert str(error) == str(error.fault) == r"a\nb\x1b[31m/\udcff.wav: broken: mend it"
