@@ -1,5 +1,5 @@
 from workflow_lib.job import run_job
-from workflow_lib.submission.summary import submission_lines
+from workflow_lib.submission.job import submission_lines
 
 
 def main(job):

@@ -1,5 +1,5 @@
 from workflow_lib.job import run_job
-from workflow_lib.submission.baseline_job import write_baseline_suite
+from workflow_lib.submission.baseline_files import write_baseline_suite
 
 
 def main(job):

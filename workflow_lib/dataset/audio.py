@@ -42,8 +42,7 @@ def audio_info(path: str | Path) -> AudioInfo:
     enough: floating-point formats (NaN) and formats whose true length only decoding shows (FLAC).
     """
     proven = _check_length(path)
-    with _open_sound(path) as sound:
-        info = _info_of(path, sound)
+    with _open_sound(path) as (sound, info):
         if info.subtype in FLOATING or not proven:
             _check_samples(path, info, _blocks(sound))
     return info
@@ -57,11 +56,10 @@ def read_clip(path: str | Path, sample_rate: int = 16000, resample: bool = False
     Raises FaultError for everything audio_info refuses.
     """
     proven = _check_length(path)
-    with _open_sound(path) as sound:
-        info = _info_of(path, sound)
+    with _open_sound(path) as (sound, info):
         fault = None if resample else rate_fault(path, info, sample_rate)
         if fault:
-            raise FaultError(fault)
+            raise FaultError(fault.path, fault.problem, fault.remedy)
         # A damaged FLAC header can state more samples than fit the memory: read in blocks.
         blocks = [sound.read(dtype="float32", always_2d=True)] if proven else list(_blocks(sound))
     _check_samples(path, info, blocks)
@@ -84,14 +82,6 @@ def rate_fault(path: str | Path, info: AudioInfo, sample_rate: int, suite: str =
     return Fault(str(path), problem, f"convert it, or set suites.{suite}.resample: true")
 
 
-def _info_of(path: str | Path, sound: soundfile.SoundFile) -> AudioInfo:
-    if sound.frames == UNKNOWN_FRAMES:
-        raise _fault(path, "its header does not say how long it is", "write it again as WAV")
-    if sound.frames == 0:
-        raise _fault(path, *ZERO_LENGTH)
-    return AudioInfo(sound.channels, sound.samplerate, sound.frames, sound.subtype)
-
-
 def _blocks(sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
     while len(block := sound.read(SCAN_FRAMES, dtype="float32", always_2d=True)):
         yield block
@@ -103,12 +93,12 @@ def _check_samples(path: str | Path, info: AudioInfo, blocks: Iterable[NDArray[n
     for block in blocks:
         if info.subtype in FLOATING and not np.isfinite(block).all():
             first = frames + int(np.argmin(np.isfinite(block).all(axis=1)))
-            raise _fault(path, f"NaN or infinite sample at {first / info.sample_rate:.3f} s", COPY_AGAIN)
+            raise FaultError(path, f"NaN or infinite sample at {first / info.sample_rate:.3f} s", COPY_AGAIN)
         if info.subtype in FLOATING and len(block) and np.abs(block).max() > LARGEST_SAMPLE:
-            raise _fault(path, f"samples up to {np.abs(block).max():.3g}", "scale it to lie within -1 and 1")
+            raise FaultError(path, f"samples up to {np.abs(block).max():.3g}", "scale it to lie within -1 and 1")
         frames += len(block)
     if frames < info.frames:
-        raise _fault(path, f"truncated, {frames} of {info.frames} samples are there", COPY_AGAIN)
+        raise FaultError(path, f"truncated, {frames} of {info.frames} samples are there", COPY_AGAIN)
 
 
 def _check_length(path: str | Path) -> bool:
@@ -119,19 +109,20 @@ def _check_length(path: str | Path) -> bool:
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise _fault(path, "no regular file", "put a WAV file in its place, or remove it")
+            raise FaultError(path, "no regular file", "put a WAV file in its place, or remove it")
         if status.st_size == 0:
-            raise _fault(path, *ZERO_LENGTH)
+            raise FaultError(path, *ZERO_LENGTH)
         with Path(path).open("rb") as file:
             extent = _data_chunk(file)
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
-        raise _fault(path, problem, "mend the file or its permissions, or remove it") from error
+        raise FaultError(path, problem, "mend the file or its permissions, or remove it") from error
     if extent is None:
         return False
     start, declared = extent
-    if declared > status.st_size - start:
-        raise _fault(path, f"truncated, {status.st_size - start} of {declared} bytes of sound are there", COPY_AGAIN)
+    there = status.st_size - start
+    if declared > there:
+        raise FaultError(path, f"truncated, {there} of {declared} bytes of sound are there", COPY_AGAIN)
     return True
 
 
@@ -158,16 +149,16 @@ def _data_chunk(file: BinaryIO) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _open_sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
+def _open_sound(path: str | Path) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
     sound = None
     try:
         with soundfile.SoundFile(os.fsencode(path)) as sound:  # soundfile itself cannot encode every name
-            yield sound
+            if sound.frames == UNKNOWN_FRAMES:
+                raise FaultError(path, "its header does not say how long it is", "write it again as WAV")
+            if sound.frames == 0:
+                raise FaultError(path, *ZERO_LENGTH)
+            yield sound, AudioInfo(sound.channels, sound.samplerate, sound.frames, sound.subtype)
     except soundfile.SoundFileError as error:
         problem = "unreadable" if sound is None else "truncated or damaged"
         reason = getattr(error, "error_string", str(error)).strip(" .")
-        raise _fault(path, f"{problem} sound ({reason})", "copy it again, or convert it to 16-bit WAV") from error
-
-
-def _fault(path: str | Path, problem: str, remedy: str) -> FaultError:
-    return FaultError(Fault(str(path), problem, remedy))
+        raise FaultError(path, f"{problem} sound ({reason})", "copy it again, or convert it to 16-bit WAV") from error

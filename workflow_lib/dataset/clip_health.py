@@ -46,6 +46,8 @@ def measure_clip(clip: Clip) -> ClipHealth:
     waveform = read_clip(clip.path, clip.sample_rate)
     levels = [level_dbfs(channel) for channel in waveform[:2]]
     silent = [name for name, level in zip(CHANNELS, levels, strict=False) if level is None or level < SILENT_DBFS]
+    # Of the samples, not of the file: a copy in another container or sample format has the same digest.
+    shape = f"{waveform.shape}\n".encode()
     near, far = levels if len(levels) == 2 else (levels[0], None)
     return ClipHealth(
         machine=clip.machine,
@@ -63,7 +65,7 @@ def measure_clip(clip: Clip) -> ClipHealth:
         clipped=max(clipped_share(channel) for channel in waveform[:2]),
         silent=" ".join(silent),
         same_channels=len(waveform) > 1 and not silent and np.array_equal(waveform[0], waveform[1]),
-        digest=sample_digest(waveform),
+        digest=hashlib.sha256(shape + np.ascontiguousarray(waveform).tobytes()).hexdigest()[:32],
     )
 
 
@@ -105,9 +107,3 @@ def clipped_share(channel: Waveform) -> float:
     edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
     runs = edges[1::2] - edges[::2]
     return float(runs[runs >= CLIPPED_RUN].sum() / channel.size)
-
-
-def sample_digest(waveform: Waveform) -> str:
-    """Digest of the samples, not of the file: a copy in another container or sample format has the same one."""
-    shape = f"{waveform.shape}\n".encode()
-    return hashlib.sha256(shape + np.ascontiguousarray(waveform).tobytes()).hexdigest()[:32]

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 from workflow_lib.errors import UserError
 
@@ -44,9 +44,9 @@ class Fault:
 class FaultError(UserError):
     """A fault met while a single name or file is read; `.fault` holds its parts."""
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
+    def __init__(self, path: str | PurePath, problem: str, remedy: str) -> None:
+        self.fault = Fault(str(path), problem, remedy)
+        super().__init__(str(self.fault))
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ def parse_clip_name(name: str) -> ClipName:
     base = PurePosixPath(name).name
     match = _STEM_AND_SUFFIX.fullmatch(base)
     if match is None:
-        raise FaultError(Fault(name, "clip name does not end in .wav or .flac", EXPECTED_NAME))
+        raise FaultError(name, "clip name does not end in .wav or .flac", EXPECTED_NAME)
     if not base.isprintable():
-        raise FaultError(Fault(name, "clip name has characters that cannot be printed", EXPECTED_NAME))
+        raise FaultError(name, "clip name has characters that cannot be printed", EXPECTED_NAME)
     stem = match[1]
     if unlabelled := _UNLABELLED.fullmatch(stem):
         return ClipName(unlabelled[1], "test", None, None, int(unlabelled[2]))
     labelled = _LABELLED.fullmatch(stem)
     if labelled is None:
-        raise FaultError(Fault(name, f"clip name cannot be parsed, {_first_wrong_field(stem)}", EXPECTED_NAME))
+        raise FaultError(name, f"clip name cannot be parsed, {_first_wrong_field(stem)}", EXPECTED_NAME)
     _, section, domain, split, label, number, attributes = labelled.groups()
     return ClipName(section, split, domain, label, int(number), _parse_attributes(attributes or ""))
 

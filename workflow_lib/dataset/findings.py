@@ -1,11 +1,10 @@
 """Summaries of the health of clips: figures by sort of clip, and findings that a person should look at."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from workflow_lib.csv_rows import read_rows, write_rows
+from workflow_lib.csv_rows import grouped, read_rows, write_rows
 from workflow_lib.dataset.clip_name import NO_ATTRIBUTE, SPLITS
 from workflow_lib.dataset.health_table import REMAKE, ClipHealth, Finding, HealthRow
 
@@ -27,32 +26,28 @@ def write_health(clip_tables: Iterable[str | Path], suite: str, folder: Path) ->
 
 def _groups(suite: str, clips: Sequence[ClipHealth]) -> Iterator[HealthRow]:
     doubles = {clip.place for clip, _ in _duplicates(clips)}
-    for sort, group in groupby(sorted(clips, key=_sort), key=_sort):
-        yield _group(suite, sort, list(group), doubles)
+    sorts = grouped(clips, lambda clip: (clip.machine, SPLITS.index(clip.split), clip.domain, clip.label))
+    for (machine, split, domain, label), members in sorted(sorts.items()):
+        seconds = [clip.seconds for clip in members]
+        differences = _known(members, "near_minus_far_db")
+        yield HealthRow(
+            *(suite, machine, SPLITS[split], domain, label, len(members), min(seconds), max(seconds)),
+            channels=" or ".join(str(count) for count in sorted({clip.channels for clip in members})),
+            near_dbfs=_median(members, "near_dbfs"),
+            far_dbfs=_median(members, "far_dbfs"),
+            near_minus_far_db=_median(members, "near_minus_far_db"),
+            near_minus_far_min=min(differences, default=None),
+            near_minus_far_max=max(differences, default=None),
+            coherence=_median(members, "coherence"),
+            clipped=sum(clip.clipped > 0 for clip in members),
+            silent=sum(clip.silent != "" for clip in members),
+            duplicates=sum(clip.place in doubles for clip in members),
+            attributes=len(_attributes(members)),
+        )
 
 
-def _sort(clip: ClipHealth) -> tuple[str, int, str, str]:
-    return clip.machine, SPLITS.index(clip.split), clip.domain, clip.label
-
-
-def _group(suite: str, sort: tuple[str, int, str, str], clips: Sequence[ClipHealth], doubles: set[str]) -> HealthRow:
-    machine, split, domain, label = sort
-    seconds = [clip.seconds for clip in clips]
-    differences = _known(clips, "near_minus_far_db")
-    return HealthRow(
-        *(suite, machine, SPLITS[split], domain, label, len(clips), min(seconds), max(seconds)),
-        channels=" or ".join(str(count) for count in sorted({clip.channels for clip in clips})),
-        near_dbfs=_median(clips, "near_dbfs"),
-        far_dbfs=_median(clips, "far_dbfs"),
-        near_minus_far_db=_median(clips, "near_minus_far_db"),
-        near_minus_far_min=min(differences, default=None),
-        near_minus_far_max=max(differences, default=None),
-        coherence=_median(clips, "coherence"),
-        clipped=sum(clip.clipped > 0 for clip in clips),
-        silent=sum(clip.silent != "" for clip in clips),
-        duplicates=sum(clip.place in doubles for clip in clips),
-        attributes=len({clip.attributes.casefold() for clip in clips} - {"", NO_ATTRIBUTE.casefold()}),
-    )
+def _attributes(clips: Iterable[ClipHealth]) -> set[str]:
+    return {clip.attributes.casefold() for clip in clips} - {"", NO_ATTRIBUTE.casefold()}
 
 
 def _known(clips: Iterable[ClipHealth], figure: str) -> list[float]:
@@ -75,46 +70,36 @@ def _findings(clips: Sequence[ClipHealth]) -> list[Found]:
         (clip.machine, f"the same sound in {' and '.join(SPLITS)}", clip.clip, f"{clip.split}, as {other.place}")
         for clip, other in _duplicates(clips)
     ]
-    for machine, group in groupby(sorted(clips, key=lambda clip: clip.machine), key=lambda clip: clip.machine):
-        members = list(group)
-        found += [(machine, finding, clip.clip, detail) for clip in members for finding, detail in _oddities(clip)]
-        found += [(machine, *oddity) for oddity in _unusual(members)]
-        training = [clip for clip in members if clip.split == "train"]
-        if not any(clip.attributes.casefold() not in ("", NO_ATTRIBUTE.casefold()) for clip in training):
+    for machine, members in grouped(clips, lambda clip: clip.machine).items():
+        found += [(machine, *oddity) for oddity in _oddities(members)]
+        if not _attributes(clip for clip in members if clip.split == "train"):
             found.append((machine, "no attributes", "", "no training clip says more than noAttribute"))
     return sorted(found)
 
 
 def _duplicates(clips: Iterable[ClipHealth]) -> list[tuple[ClipHealth, ClipHealth]]:
     """(clip, its first double in the other split); silent clips, which all sound the same, are no duplicates."""
-    by_digest: dict[str, list[ClipHealth]] = {}
-    for clip in clips:
-        if clip.silent.split() != ["near", "far"][: clip.channels]:
-            by_digest.setdefault(clip.digest, []).append(clip)
+    heard = (clip for clip in clips if clip.silent.split() != ["near", "far"][: clip.channels])
     pairs = []
-    for same in by_digest.values():
+    for same in grouped(heard, lambda clip: clip.digest).values():
         first = {clip.split: clip for clip in reversed(same)}
         if len(first) == len(SPLITS):
             pairs += [(clip, next(other for s, other in first.items() if s != clip.split)) for clip in same]
     return pairs
 
 
-def _oddities(clip: ClipHealth) -> Iterator[tuple[str, str]]:
-    """(finding, detail) of one clip, whatever the others are."""
-    if clip.silent:
-        yield "silent", clip.silent.replace(" ", " and ")
-    if clip.clipped:
-        yield "clipped", f"{clip.clipped:.4%} of the samples"
-    if clip.same_channels:
-        yield "near and far are the same", "one microphone was recorded twice"
-
-
-def _unusual(clips: Sequence[ClipHealth]) -> Iterator[tuple[str, str, str]]:
-    """(finding, clip, detail) of clips that differ from the others of the machine."""
+def _oddities(clips: Sequence[ClipHealth]) -> Iterator[tuple[str, str, str]]:
+    """(finding, clip, detail) of odd clips: whatever the others are, and compared with the others of the machine."""
     heard = [clip for clip in clips if not clip.silent]
     length = median(clip.seconds for clip in clips)
     level, usual = _median(heard, "near_dbfs"), _median(heard, "near_minus_far_db")
     for clip in clips:
+        if clip.silent:
+            yield "silent", clip.clip, clip.silent.replace(" ", " and ")
+        if clip.clipped:
+            yield "clipped", clip.clip, f"{clip.clipped:.4%} of the samples"
+        if clip.same_channels:
+            yield "near and far are the same", clip.clip, "one microphone was recorded twice"
         if clip.seconds < length / 2:
             yield "short", clip.clip, f"{clip.seconds:g} s where {length:g} s are usual"
     for clip in heard:

@@ -1,6 +1,5 @@
 """Health of recordings as tables: one row a clip, one a sort of clip, one a finding; and as lines for the terminal."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -83,44 +82,30 @@ def read_health(folder: Path) -> tuple[tuple[HealthRow, ...], tuple[Finding, ...
 
 # ---- on the terminal -------------------------------------------------------------------------------------------------
 
-COLUMNS = {
-    "machine": "machine",
-    "split": "split",
-    "domain": "domain",
-    "label": "label",
-    "clips": "clips",
-    "channels": "channels",
-    "near_dbfs": "near dBFS",
-    "far_dbfs": "far dBFS",
-    "near_minus_far_db": "near-far dB",
-    "coherence": "coherence",
-    "clipped": "clipped",
-    "silent": "silent",
-    "duplicates": "duplicates",
-    "attributes": "attributes",
-}
+LEFT_OUT = ("suite", "seconds_min", "seconds_max", "near_minus_far_min", "near_minus_far_max")
+HEADS = {"near_dbfs": "near dBFS", "far_dbfs": "far dBFS", "near_minus_far_db": "near-far dB"}
 
 
 def health_lines(folder: Path) -> list[str]:
-    """The tables of a suite as aligned lines, then a line for each finding of a machine."""
+    """The tables of a suite as aligned lines, then a line for each finding of a machine.
+
+    Such a line is 'fan: silent: 5 clips: a.wav (detail), b.wav (detail), c.wav (detail) and 2 more', or has the detail
+    alone where no clip is meant.
+    """
     rows, findings = read_health(folder)
-    table = [[*COLUMNS.values(), "seconds"], *map(_shown, rows)]
+    shown = [column for column in columns(HealthRow) if column not in LEFT_OUT]
+    table = [[*(HEADS.get(column, column) for column in shown), "seconds"]]
+    for row in rows:
+        cell = dict(zip(columns(HealthRow), map(str, cells(row)), strict=True))
+        shortest, longest = f"{row.seconds_min:g}", f"{row.seconds_max:g}"
+        seconds = shortest if shortest == longest else f"{shortest} to {longest}"
+        table.append([*(cell[column] or "-" for column in shown), seconds])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
     groups = grouped(findings, lambda line: (line.machine, line.finding))
-    told = [f"{machine}: {finding}{_whose(group)}" for (machine, finding), group in groups.items()]
-    return [*lines, *(told or ["nothing odd was found"])]
-
-
-def _shown(row: HealthRow) -> list[str]:
-    written = dict(zip(columns(HealthRow), cells(row), strict=True))
-    low, high = f"{row.seconds_min:g}", f"{row.seconds_max:g}"
-    return [*(str(written[name]) or "-" for name in COLUMNS), low if low == high else f"{low} to {high}"]
-
-
-def _whose(group: Sequence[Finding]) -> str:
-    """': 5 clips: a.wav (detail), b.wav (detail) and 3 more'; the detail alone where no clip is meant."""
-    if not group[0].clip:
-        return f": {group[0].detail}"
-    named = and_more(f"{finding.clip} ({finding.detail})" for finding in group)
-    return f": {len(group)} clip{'s' if len(group) > 1 else ''}: {named}"
+    odd = []
+    for (machine, finding), group in groups.items():
+        named = and_more(f"{line.clip} ({line.detail})" for line in group)
+        counted = f"{len(group)} clip{'s' if len(group) > 1 else ''}: {named}"
+        odd.append(f"{machine}: {finding}: {counted if group[0].clip else group[0].detail}")
+    return [*lines, *(odd or ["nothing odd was found"])]

@@ -72,8 +72,7 @@ def survey_machine(
             _identify(path, split, found, faults, truth)
     faults += _duplicates(found)
     faults += _named_only(folder / "test", found, truth or {})
-    faults += [Fault(str(folder / "train"), *gap) for gap in _train_gaps(folder, found, allow_no_target, suite)]
-    faults += [Fault(str(folder / "test"), *gap) for gap in _test_gaps(folder, found)]
+    faults += _gaps(folder, found, allow_no_target, suite)
     return found, faults
 
 
@@ -91,17 +90,9 @@ def fingerprint(folders: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for folder in folders:
         for path in _sound_files(Path(folder), []):
-            status = path.stat() if path.exists() else None
-            facts = (status.st_size, status.st_mtime_ns) if status else None
+            facts = (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None
             digest.update(f"{path} {facts}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
-
-
-def unused_folders(root: str | Path, machines: Iterable[str]) -> list[str]:
-    """Folders below root, hidden ones aside, that hold no machine in use."""
-    used = set(machines)
-    folders = (path for path in sorted(Path(root).iterdir()) if path.is_dir() and not path.name.startswith("."))
-    return [path.name for path in folders if path.name not in used]
 
 
 def _is_machine(folder: Path) -> bool:
@@ -174,30 +165,22 @@ def _duplicates(found: list[FoundClip]) -> list[Fault]:
     return faults
 
 
-def _train_gaps(folder: Path, found: list[FoundClip], allow_no_target: bool, suite: str) -> Iterator[tuple[str, str]]:
-    """What the training folder lacks; nothing where no name in it can be parsed, because the names are the fault."""
-    clips = [clip for clip in found if clip.split == "train"]
-    if not clips:
-        yield _nothing_in(folder / "train"), "put normal clips to learn from there, as WAV files"
-    if not any(clip.name for clip in clips):
-        return
-    domains = Counter(clip.name.domain for clip in clips if clip.name and clip.name.label == "normal")
-    if not domains["source"]:
-        yield "no source normals", "name clips of the usual condition section_00_source_train_normal_<4 digits>….wav"
-    if not domains["target"] and not allow_no_target:
+def _gaps(folder: Path, found: list[FoundClip], allow_no_target: bool, suite: str) -> Iterator[Fault]:
+    """What the two folders lack; no domain where no training name can be parsed, because the names are the fault."""
+    train, test = str(folder / "train"), str(folder / "test")
+    for split, clips in (("train", "normal clips to learn from"), ("test", "the clips to be scored")):
+        if not any(clip.split == split for clip in found):
+            what = "clips" if (folder / split).is_dir() else "folder"
+            yield Fault(str(folder / split), f"no {split} {what}", f"put {clips} there, as WAV files")
+    names = [clip.name for clip in found if clip.name and clip.split == "train"]
+    domains = {name.domain for name in names if name.label == "normal"}
+    if names and "source" not in domains:
+        add = "name clips of the usual condition section_00_source_train_normal_<4 digits>….wav"
+        yield Fault(train, "no source normals", add)
+    if names and "target" not in domains and not allow_no_target:
         add = "add section_00_target_train_normal_<4 digits>….wav"
-        yield "no target normals", f"{add}, or set suites.{suite}.allow_no_target: true"
-
-
-def _test_gaps(folder: Path, found: list[FoundClip]) -> Iterator[tuple[str, str]]:
-    clips = [clip for clip in found if clip.split == "test"]
-    labelled = Counter(clip.name.label is not None for clip in clips if clip.name)
-    if not clips:
-        yield _nothing_in(folder / "test"), "put the clips to be scored there, as WAV files"
+        yield Fault(train, "no target normals", f"{add}, or set suites.{suite}.allow_no_target: true")
+    labelled = Counter(clip.name.label is not None for clip in found if clip.name and clip.split == "test")
     if len(labelled) == 2:
         counts = f"{labelled[True]} labelled and {labelled[False]} unlabelled clip names"
-        yield f"mixed test set, {counts}", "name all of them in one way, or make two suites of them"
-
-
-def _nothing_in(folder: Path) -> str:
-    return f"no {folder.name} clips" if folder.is_dir() else f"no {folder.name} folder"
+        yield Fault(test, f"mixed test set, {counts}", "name all of them in one way, or make two suites of them")

@@ -5,11 +5,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from workflow_lib.dataset.manifest import Fault, format_faults, index_suite
-from workflow_lib.dataset.survey import unused_folders
+from workflow_lib.dataset.manifest import Fault, format_faults, index_machine
 from workflow_lib.errors import UserError
 from workflow_lib.plan.plan import Plan
 from workflow_lib.plan.requirements import missing_suites, missing_weights
@@ -46,7 +46,8 @@ def remarks(plan: Plan) -> list[str]:
     for name in plan.run_suites:
         suite = plan.suites[name]
         if suite.root and suite.present and not suite.simulate:
-            unused = unused_folders(suite.root, suite.machines)
+            folders = sorted(path.name for path in Path(suite.root).iterdir() if path.is_dir())
+            unused = [path for path in folders if not path.startswith(".") and path not in suite.machines]
             lines += [f"suite {name}: not a machine of it, not used: {', '.join(unused)}"] if unused else []
         lines += [f"suite {name}: {what} is left out: {reason}" for what, reason in plan.reported.left_out(name)]
     return lines
@@ -79,4 +80,6 @@ def _faults(plan: Plan, name: str, machines: list[str]) -> list[Fault]:
     suite = plan.suites[name]
     if suite.simulate or suite.root is None:
         return []
-    return index_suite(suite.root, machines, suite=name, **plan.recordings.index_rules(name))[1]
+    rules = plan.recordings.index_rules(name)
+    found = (index_machine(suite.root, machine, suite=name, **rules)[1] for machine in machines)
+    return sorted(chain.from_iterable(found))

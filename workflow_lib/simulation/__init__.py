@@ -6,6 +6,8 @@ Importing this package costs nothing but the standard library, so the names are 
 from pathlib import Path
 from pkgutil import iter_modules
 
+SAMPLE_RATE_HZ = 16000  # of all that is simulated
+
 
 def machine_kinds() -> list[str]:
     """Names of the machines that can be simulated: one module of `workflow_lib.simulation.machines` each, sorted."""

@@ -9,8 +9,7 @@ import numpy as np
 
 from workflow_lib.errors import UserError
 from workflow_lib.simulation import machine_kinds
-
-SAMPLE_RATE_HZ = 16000
+from workflow_lib.simulation.signals import coloured_noise, shaft_turns
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,18 @@ class Operation:
     fault_rng: np.random.Generator
     fault: str | None = None
     severity: float = 0.0
-    sample_rate_hz: int = SAMPLE_RATE_HZ
 
     def grade(self, fault: str) -> float:
         """Severity of this fault, 0 for a machine that does not have it."""
         return self.severity if fault == self.fault else 0.0
+
+    def shaft(self, rate_hz: float, offset: float = 0.01) -> np.ndarray:
+        """Angle in turns (samples,) of a shaft of this machine, as `shaft_turns`."""
+        return shaft_turns(self.rng, self.samples, rate_hz, offset)
+
+    def noise(self, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Stationary noise (samples,) of RMS 1, as `coloured_noise`."""
+        return coloured_noise(self.rng, self.samples, gain)
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,7 @@ class Machine:
     target: tuple[Condition, ...]
     faults: tuple[str, ...]
     sound: Callable[[Operation], np.ndarray]
-    near_ratio_db: tuple[float, float]
-
-    def conditions(self, domain: str) -> tuple[Condition, ...]:
-        """Conditions of the domain `source` or `target`."""
-        return self.source if domain == "source" else self.target
+    near_ratio_db: tuple[float, float] = (-4.0, 8.0)
 
 
 def load_machine(name: str) -> Machine:

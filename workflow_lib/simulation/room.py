@@ -13,6 +13,8 @@ from itertools import product
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
+from workflow_lib.simulation import SAMPLE_RATE_HZ
+
 SPEED_OF_SOUND_M_S = 343.0
 REFLECTIONS = 2
 SINC_HALF_WIDTH = 16
@@ -35,17 +37,13 @@ def draw_room(rng: np.random.Generator, kinds: tuple[str, ...]) -> Room:
     """A workshop: the near microphone half a metre from the machine, the far one metres away by the other sources."""
     size_m = np.array([8.0, 6.0, 3.2]) * rng.uniform(0.9, 1.1, 3)
     machine_m = np.array([1.6, size_m[1] / 2, 0.9]) + rng.uniform(-0.3, 0.3, 3)
-    microphones_m = {
-        "near": machine_m + _direction(rng.uniform(-0.9, 0.9), 0.3) * rng.uniform(0.4, 0.6),
-        "far": machine_m + _direction(rng.uniform(-0.3, 0.3), 0.15) * rng.uniform(3.0, 3.8),
-    }
+    microphones_m = {}
+    for name, spread_rad, rise, low_m, high_m in (("near", 0.9, 0.3, 0.4, 0.6), ("far", 0.3, 0.15, 3.0, 3.8)):
+        azimuth_rad = rng.uniform(-spread_rad, spread_rad)
+        direction = np.array([np.cos(azimuth_rad), np.sin(azimuth_rad), rise])
+        microphones_m[name] = machine_m + direction / np.linalg.norm(direction) * rng.uniform(low_m, high_m)
     background_m = {kind: _draw_background(rng, size_m, microphones_m) for kind in kinds}
     return Room(size_m, float(rng.uniform(0.5, 0.65)), machine_m, microphones_m, background_m)
-
-
-def _direction(azimuth_rad: float, rise: float) -> np.ndarray:
-    vector = np.array([np.cos(azimuth_rad), np.sin(azimuth_rad), rise])
-    return vector / np.linalg.norm(vector)
 
 
 def _draw_background(
@@ -59,14 +57,12 @@ def _draw_background(
             return place
 
 
-def impulse_response(
-    room: Room, source_m: np.ndarray, microphone_m: np.ndarray, sample_rate_hz: int, taps: int
-) -> np.ndarray:
+def impulse_response(room: Room, source_m: np.ndarray, microphone_m: np.ndarray, taps: int) -> np.ndarray:
     """Path from a source to a microphone, (taps,): direct sound is 1 at one metre (1 / 4 pi is dropped)."""
     images_m, bounces = _images(room, source_m)
     distance_m = np.linalg.norm(images_m - microphone_m, axis=1)
     gain = (1 - room.absorption) ** (bounces / 2) / distance_m
-    delay = distance_m / SPEED_OF_SOUND_M_S * sample_rate_hz
+    delay = distance_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ
     index = np.rint(delay).astype(int)[:, None] + np.arange(-SINC_HALF_WIDTH, SINC_HALF_WIDTH + 1)
     offset = index - delay[:, None]
     window = 0.5 * (1 + np.cos(np.pi * np.clip(offset / (SINC_HALF_WIDTH + 1), -1, 1)))
@@ -85,10 +81,10 @@ def _images(room: Room, source_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return positions_m, np.abs(index).sum(axis=1)
 
 
-def response_length(room: Room, sample_rate_hz: int) -> int:
+def response_length(room: Room) -> int:
     """Number of taps that holds every image up to the second order, wherever source and microphone are."""
     longest_m = np.linalg.norm(room.size_m * (REFLECTIONS + 1))
-    return int(np.ceil(longest_m / SPEED_OF_SOUND_M_S * sample_rate_hz)) + SINC_HALF_WIDTH + 1
+    return int(np.ceil(longest_m / SPEED_OF_SOUND_M_S * SAMPLE_RATE_HZ)) + SINC_HALF_WIDTH + 1
 
 
 class Acoustics:
@@ -99,14 +95,14 @@ class Acoustics:
     its response at the near microphone has energy 1; level and delay between the microphones stay physical.
     """
 
-    def __init__(self, room: Room, clip_samples: int, sample_rate_hz: int):
+    def __init__(self, room: Room, clip_samples: int):
         self.clip_samples = clip_samples
-        taps = response_length(room, sample_rate_hz)
+        taps = response_length(room)
         self.source_samples = next_fast_len(clip_samples + taps, real=True)
         self._paths = {}
         for name, place_m in {"machine": room.machine_m, **room.background_m}.items():
             microphones_m = [room.microphones_m[name] for name in MICROPHONES]
-            paths = np.stack([impulse_response(room, place_m, at, sample_rate_hz, taps) for at in microphones_m])
+            paths = np.stack([impulse_response(room, place_m, at, taps) for at in microphones_m])
             self._paths[name] = rfft(paths / np.linalg.norm(paths[0]), self.source_samples).astype(np.complex64)
 
     def record(self, sounds: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -7,6 +7,8 @@ import numpy as np
 from scipy.fft import irfft
 from scipy.signal import lfilter
 
+from workflow_lib.simulation import SAMPLE_RATE_HZ
+
 TABLE_SIZE = 8192
 WANDER_KNOTS_HZ = 4.0
 
@@ -20,22 +22,17 @@ class Mode(NamedTuple):
 
 
 def shaft_turns(
-    rng: np.random.Generator,
-    samples: int,
-    sample_rate_hz: int,
-    rate_hz: float,
-    offset: float = 0.01,
-    wander: float = 0.003,
+    rng: np.random.Generator, samples: int, rate_hz: float, offset: float = 0.01, wander: float = 0.003
 ) -> np.ndarray:
     """Angle of a shaft in turns, (samples,): random start, a rate off by `offset` per clip and wandering by `wander`.
 
     Both are relative standard deviations; the wander is linear between values drawn four times a second.
     """
     start, rate_hz = rng.uniform(), rate_hz * (1 + offset * rng.standard_normal())
-    knots = rng.standard_normal(int(np.ceil(samples / sample_rate_hz * WANDER_KNOTS_HZ)) + 1)
-    knot_positions = np.arange(len(knots)) * (sample_rate_hz / WANDER_KNOTS_HZ)
+    knots = rng.standard_normal(int(np.ceil(samples / SAMPLE_RATE_HZ * WANDER_KNOTS_HZ)) + 1)
+    knot_positions = np.arange(len(knots)) * (SAMPLE_RATE_HZ / WANDER_KNOTS_HZ)
     rates_hz = rate_hz * (1 + wander * np.interp(np.arange(samples), knot_positions, knots))
-    return start + np.cumsum(rates_hz) / sample_rate_hz
+    return start + np.cumsum(rates_hz) / SAMPLE_RATE_HZ
 
 
 def periodic_wave(turns: np.ndarray, orders: np.ndarray) -> np.ndarray:
@@ -52,15 +49,15 @@ def periodic_wave(turns: np.ndarray, orders: np.ndarray) -> np.ndarray:
     return table[index] + (position - np.floor(position)) * step[index]
 
 
-def crossing_times(turns: np.ndarray, sample_rate_hz: int, per_turn: float = 1.0) -> np.ndarray:
+def crossing_times(turns: np.ndarray, per_turn: float = 1.0) -> np.ndarray:
     """Times in seconds at which a shaft completes each 1/`per_turn` of a turn (turns must rise)."""
     events = np.arange(np.ceil(turns[0] * per_turn), np.floor(turns[-1] * per_turn) + 1) / per_turn
-    return np.interp(events, turns, np.arange(len(turns))) / sample_rate_hz
+    return np.interp(events, turns, np.arange(len(turns))) / SAMPLE_RATE_HZ
 
 
-def impulses(times_s: np.ndarray, heights: np.ndarray, samples: int, sample_rate_hz: int) -> np.ndarray:
+def impulses(times_s: np.ndarray, heights: np.ndarray, samples: int) -> np.ndarray:
     """Impulses of these heights, each shared by its two neighbouring samples; those outside the clip are left out."""
-    position = np.asarray(times_s) * sample_rate_hz
+    position = np.asarray(times_s) * SAMPLE_RATE_HZ
     inside = (position >= 0) & (position < samples - 1)
     position, height = position[inside], np.broadcast_to(heights, inside.shape)[inside]
     index = position.astype(int)
@@ -68,25 +65,23 @@ def impulses(times_s: np.ndarray, heights: np.ndarray, samples: int, sample_rate
     return np.bincount(index, height * (1 - late), samples) + np.bincount(index + 1, height * late, samples)
 
 
-def ring(excitation: np.ndarray, modes: Sequence[Mode], sample_rate_hz: int) -> np.ndarray:
+def ring(excitation: np.ndarray, modes: Sequence[Mode]) -> np.ndarray:
     """Structure of damped resonances driven by `excitation`: impulse response sum gain exp(-t/decay) sin(2 pi f t)."""
     total = np.zeros(len(excitation))
     for mode in modes:
-        radius = np.exp(-1 / (mode.decay_s * sample_rate_hz))
-        angle = 2 * np.pi * mode.frequency_hz / sample_rate_hz
+        radius = np.exp(-1 / (mode.decay_s * SAMPLE_RATE_HZ))
+        angle = 2 * np.pi * mode.frequency_hz / SAMPLE_RATE_HZ
         denominator = [1.0, -2 * radius * np.cos(angle), radius**2]
         total += lfilter([0.0, mode.gain * radius * np.sin(angle)], denominator, excitation)
     return total
 
 
-def coloured_noise(
-    rng: np.random.Generator, samples: int, sample_rate_hz: int, gain: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
+def coloured_noise(rng: np.random.Generator, samples: int, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Stationary Gaussian noise (samples,) of RMS 1 with amplitude spectrum gain(frequency in Hz).
 
     Made in the frequency domain, hence circular: the end continues into the beginning.
     """
-    frequency_hz = np.fft.rfftfreq(samples, 1 / sample_rate_hz)
+    frequency_hz = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ)
     shape = gain(np.maximum(frequency_hz, 1.0)) * (frequency_hz > 0)
     white = rng.standard_normal(2 * len(shape), dtype=np.float32).view(np.complex64)
     scale = samples / (2 * np.sqrt(np.sum(shape**2)))
@@ -103,7 +98,7 @@ def band(low_hz: float, high_hz: float, steepness: int = 2) -> Callable[[np.ndar
     return gain
 
 
-def smooth_steps(switch: np.ndarray, rise_s: float, sample_rate_hz: int) -> np.ndarray:
+def smooth_steps(switch: np.ndarray, rise_s: float) -> np.ndarray:
     """Envelope following a 0/1 `switch` with an exponential rise and fall of time constant `rise_s`."""
-    pole = np.exp(-1 / (rise_s * sample_rate_hz))
+    pole = np.exp(-1 / (rise_s * SAMPLE_RATE_HZ))
     return lfilter([1 - pole], [1.0, -pole], switch, zi=[pole * switch[0]])[0]

@@ -1,8 +1,7 @@
 """The clips of one simulated machine: their plan, their sound at both microphones, their files."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +9,21 @@ import soundfile
 
 from workflow_lib.errors import UserError
 from workflow_lib.files import replacing
+from workflow_lib.simulation import SAMPLE_RATE_HZ
 from workflow_lib.simulation.background import SOURCES
-from workflow_lib.simulation.model import (
-    SAMPLE_RATE_HZ,
-    Condition,
-    Machine,
-    generator,
-    load_machine,
-    make_operation,
-)
+from workflow_lib.simulation.model import Condition, Machine, generator, load_machine, make_operation
 from workflow_lib.simulation.room import Acoustics, draw_room
 
 REFERENCE_SAMPLES = 2 * SAMPLE_RATE_HZ
 MACHINE_LEVEL = 0.028  # RMS of the machine at the near microphone, full scale 1: -31 dBFS, room for the peaks
 SENSOR_NOISE_LEVEL = 0.00015
 SECTION = "00"
+COUNT = (0, 10000, "a number of clips from 0 to 10000 (a clip name has four digits)")
+RANGES: dict[str, tuple[float, float, str]] = {  # argument -> lowest, highest, in words
+    "seed": (0, math.inf, "a whole number from 0"),
+    "seconds": (0.5, 600, "a length between 0.5 and 600 s"),
+    **dict.fromkeys(("train_source", "train_target", "test_per_cell"), COUNT),
+}
 
 
 @dataclass(frozen=True)
@@ -46,20 +45,15 @@ class PlannedClip:
 
 def plan_clips(machine: Machine, train_source: int, train_target: int, test_per_cell: int) -> list[PlannedClip]:
     """All clips of a machine, train first, sorted by name; conditions take turns, and so do the faults within each."""
-    train = [
-        _plan_clip(machine, "train", domain, number, faulty=False)
-        for domain, count in (("source", train_source), ("target", train_target))
-        for number in range(count)
-    ]
-    cells = product(("source", "target"), (True, False), range(test_per_cell))
-    test = [_plan_clip(machine, "test", domain, number, faulty) for domain, faulty, number in cells]
-    return train + test
-
-
-def _plan_clip(machine: Machine, split: str, domain: str, number: int, faulty: bool) -> PlannedClip:
-    conditions = machine.conditions(domain)
-    fault = machine.faults[number // len(conditions) % len(machine.faults)] if faulty else None
-    return PlannedClip(split, domain, number, conditions[number % len(conditions)], fault)
+    cells = [("train", "source", False, train_source), ("train", "target", False, train_target)]
+    cells += [("test", domain, faulty, test_per_cell) for domain in ("source", "target") for faulty in (True, False)]
+    clips = []
+    for split, domain, faulty, count in cells:
+        conditions: tuple[Condition, ...] = getattr(machine, domain)
+        for number in range(count):
+            fault = machine.faults[number // len(conditions) % len(machine.faults)] if faulty else None
+            clips.append(PlannedClip(split, domain, number, conditions[number % len(conditions)], fault))
+    return clips
 
 
 class Studio:
@@ -69,7 +63,7 @@ class Studio:
         self.machine = load_machine(name)
         self._name, self._seed = name, seed
         self.room = draw_room(generator(seed, name, "room"), tuple(SOURCES))
-        self.acoustics = Acoustics(self.room, round(seconds * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
+        self.acoustics = Acoustics(self.room, round(seconds * SAMPLE_RATE_HZ))
         # The RMS of the machine in its first source condition, in its own unit; one clip length for all suites.
         operation = make_operation(REFERENCE_SAMPLES, self.machine.source[0], generator(seed, name, "reference"))
         self._machine_gain = MACHINE_LEVEL / float(np.sqrt(np.mean(self.machine.sound(operation) ** 2)))
@@ -79,14 +73,14 @@ class Studio:
         machine_rng, scene_rng, grade_rng = generator(self._seed, self._name, clip.name).spawn(3)
         grade = grade_rng.uniform(*severity) if clip.fault else 0.0
         operation = make_operation(self.acoustics.source_samples, clip.condition, machine_rng, clip.fault, grade)
-        gain = self._machine_gain * _decibels(scene_rng.normal(0, 0.5))
+        gain = self._machine_gain * 10 ** (scene_rng.normal(0, 0.5) / 20)
         sounds = {"machine": gain * self.machine.sound(operation)}
         # Background sources, scaled to a ratio to the machine that is drawn for this clip.
         ratio_db = scene_rng.uniform(*self.machine.near_ratio_db) - clip.condition.background_db
         shares = scene_rng.dirichlet(np.full(len(clip.condition.background), 2.0))
-        level = MACHINE_LEVEL / _decibels(ratio_db)
+        level = MACHINE_LEVEL / 10 ** (ratio_db / 20)
         for kind, share in zip(clip.condition.background, shares, strict=True):
-            sound = SOURCES[kind](scene_rng, self.acoustics.source_samples, SAMPLE_RATE_HZ)
+            sound = SOURCES[kind](scene_rng, self.acoustics.source_samples)
             sounds[kind] = level * np.sqrt(share) * sound
         return sounds
 
@@ -96,10 +90,6 @@ class Studio:
         sensor_rng = generator(self._seed, self._name, clip.name, "sensor")
         signal = signal + SENSOR_NOISE_LEVEL * sensor_rng.standard_normal(signal.shape, dtype=np.float32)
         return np.clip(np.rint(signal.T * 32768), -32768, 32767).astype(np.int16)
-
-
-def _decibels(level_db: float) -> float:
-    return 10 ** (level_db / 20)
 
 
 def simulate_machine(
@@ -121,10 +111,19 @@ def simulate_machine(
     the severity only, not on how many others are made. Raises UserError for a machine, count, length, severity, seed
     or folder that cannot be used.
     """
-    folder, counts = Path(folder), (train_source, train_target, test_per_cell)
-    if complaints := list(_complaints(seed, seconds, counts, severity)):
+    folder = Path(folder)
+    counts = {"train_source": train_source, "train_target": train_target, "test_per_cell": test_per_cell}
+    given = {"seed": seed, "seconds": seconds, **counts}
+    complaints = [
+        f"{name} is {given[name]}: give {wanted}"
+        for name, (low, high, wanted) in RANGES.items()
+        if not low <= given[name] <= high
+    ]
+    if not 0 < severity[0] <= severity[1] <= 1:
+        complaints.append(f"severity is {severity}: give the lowest and the highest grade, 0 < lowest <= highest <= 1")
+    if complaints:
         raise UserError("\n".join(f"simulate: {complaint}" for complaint in complaints))
-    clips = plan_clips(load_machine(machine), *counts)
+    clips = plan_clips(load_machine(machine), **counts)
     paths = [folder / clip.split / clip.name for clip in clips]
     # Clips of another plan would silently become part of the suite; nothing is deleted.
     if strangers := sorted(set(folder.glob("*/[!.]*.wav")).difference(paths)):
@@ -142,17 +141,3 @@ def simulate_machine(
         with replacing(path) as beside, beside.open("wb") as file:
             soundfile.write(file, studio.record(clip, severity), SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
     return paths
-
-
-def _complaints(
-    seed: int, seconds: float, counts: tuple[int, int, int], severity: tuple[float, float]
-) -> Iterator[str]:
-    if seed < 0:
-        yield f"seed is {seed}: give a whole number from 0"
-    if not 0.5 <= seconds <= 600:
-        yield f"seconds is {seconds}: give a length between 0.5 and 600 s"
-    for word, count in zip(("train_source", "train_target", "test_per_cell"), counts, strict=True):
-        if not 0 <= count <= 10000:
-            yield f"{word} is {count}: give a number of clips from 0 to 10000 (a clip name has four digits)"
-    if not 0 < severity[0] <= severity[1] <= 1:
-        yield f"severity is {severity}: give the lowest and the highest grade, 0 < lowest <= highest <= 1"

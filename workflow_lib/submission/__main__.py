@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow_lib.config.submission_form import expected_in
+from workflow_lib.config.submission_form import REPORT, expected_in
 from workflow_lib.dataset.clip_name import one_line
 from workflow_lib.errors import UserError
-from workflow_lib.submission.validation import has_report, package_faults
+from workflow_lib.submission.reading import read_package
+from workflow_lib.submission.validation import package_faults
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,16 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        expected = expected_in(options.recordings) if options.recordings else None
+        faults = package_faults(options.package, expected_in(options.recordings) if options.recordings else None)
     except UserError as error:
-        _say(str(error))
-        return 1
-    faults = package_faults(options.package, expected)
+        faults = [str(error)]
     for fault in faults:
         _say(fault)
     if faults:
         return 1
-    remark = "" if has_report(options.package) else " (no technical report in it; the challenge asks for one)"
+    reports = [name for name in read_package(options.package).files if name.endswith(REPORT)]
+    remark = "" if reports else " (no technical report in it; the challenge asks for one)"
     _say(f"{options.package}: valid{remark}")
     return 0
 

@@ -1,13 +1,16 @@
-"""The files that the official autoencoder baseline writes for one machine: scores, decisions and figures.
+"""The files that the official autoencoder baseline writes: scores, decisions and figures of each machine.
 
 Names, order of the rows, line ends and the format of the numbers are the baseline's (the golden data, section 6), so
 that programs written for its results can read ours. No torch.
 """
 
+import csv
+import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,12 +18,18 @@ from numpy.typing import NDArray
 from scipy.stats import hmean
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+from workflow_lib.embedding.store import open_store, read_residuals
 from workflow_lib.errors import UserError, and_more
+from workflow_lib.files import write_csv
 from workflow_lib.metrics import MAX_FPR
-from workflow_lib.scoring.score_table import ScoreTable
-from workflow_lib.scoring.thresholds import Threshold
+from workflow_lib.scoring.mahalanobis import score_residuals
+from workflow_lib.scoring.score_table import ScoreTable, stored_scores
+from workflow_lib.scoring.thresholds import Threshold, baseline_threshold
 
+log = logging.getLogger(__name__)
 Score = Literal["MSE", "MAHALA"]
+KINDS: dict[Score, str] = {"MSE": "mse", "MAHALA": "mahalanobis"}  # the baseline's words and ours
+HEADER = ("machine", "score", "threshold", "batches", "note")  # of thresholds.csv
 DATA_SET = "DCASE2026T2"  # the prefix of machine names in the baseline of 2026
 LEAST = float(np.finfo(float).eps)  # the baseline's floor of values in harmonic means
 SECTION = re.compile(r"section_(\d+)_")
@@ -37,6 +46,41 @@ class MachineScores:
     table: ScoreTable
     threshold: Threshold
     evaluation: bool = False  # of an evaluation set: other folders, names and order
+
+
+def write_baseline_suite(
+    folder: Path,
+    machines: Sequence[str],
+    residuals: Sequence[str],
+    batch_values: Sequence[str],
+    *,
+    seed: int,
+    evaluation: bool,
+) -> None:
+    """Write scores, decisions and figures of all machines, and thresholds.csv, into a new folder.
+
+    residuals: HDF5 stores, batch_values: CSV files of `train_on_machine`, both in the order of the machines.
+    """
+    folder.mkdir(parents=True)
+    rows = []
+    for machine, store, values in zip(machines, residuals, batch_values, strict=True):
+        batches = list(csv.DictReader(Path(values).read_text(encoding="utf-8").splitlines()))
+        with open_store(store) as (opened, clips):
+            measured = read_residuals(opened)
+        # Mahalanobis as the baseline reads it.
+        values_of = {"MSE": measured["mse"], "MAHALA": score_residuals(measured, "official")[0]}
+        for score in KINDS:
+            table = stored_scores(clips, clips.split == "test", values_of[score])
+            threshold = baseline_threshold([float(row["value"]) for row in batches if row["score"] == KINDS[score]])
+            of_score = folder / baseline_folder(score, evaluation)
+            of_score.mkdir(parents=True, exist_ok=True)
+            for name, content in baseline_files(MachineScores(machine, seed, table, threshold, evaluation)).items():
+                (of_score / name).write_bytes(content)
+            cell = "" if np.isnan(threshold.value) else repr(threshold.value)
+            rows.append((machine, KINDS[score], cell, threshold.normal_clips, threshold.note))
+            if threshold.note:
+                log.info("%s, %s: %s", machine, KINDS[score], threshold.note)
+    write_csv(folder / "thresholds.csv", HEADER, rows)
 
 
 def baseline_folder(score: Score, evaluation: bool) -> str:

@@ -1,7 +1,7 @@
 """From the tables of a suite to its submission: decisions, meta files, the zip, and afterwards the figures."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +12,9 @@ from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import TABLES, EntryRow, MachineRow, OfficialRow, ThresholdRow
 from workflow_lib.plan.submission import PROTOCOL
 from workflow_lib.scoring.score_file import read_scores
-from workflow_lib.scoring.score_table import ScoreTable
 from workflow_lib.scoring.thresholds import Threshold
-from workflow_lib.submission.meta import SystemFacts, meta_text, percent
+from workflow_lib.submission.meta import SystemFacts, count_parameters, meta_text, percent
 from workflow_lib.submission.package import output_files, write_package
-from workflow_lib.submission.parameters import SUFFIX, count_parameters
 from workflow_lib.submission.validation import package_faults
 
 AFTERWARDS = "scores_after_the_fact.csv"
@@ -49,7 +47,7 @@ class Submission:
     """All that a submission of one suite is made of."""
 
     suite: str
-    systems: Sequence[Mapping[str, Any]]  # planning.submitted, with `branches` and `weights`
+    systems: Sequence[Mapping[str, Any]]  # plan.submission.submitted, with `branches` and `weights`
     settings: Mapping[str, Any]  # the section `submission`
     threshold: Mapping[str, Any]
     models: Mapping[str, Mapping[str, Any]]
@@ -61,8 +59,12 @@ class Submission:
 
 def write_submission(submission: Submission, folder: Path) -> None:
     """Write a package into a new folder; UserError, and nothing written, where a threshold is missing."""
-    rows = _read(submission.tables, "thresholds")
-    thresholds = {system["system"]: _thresholds(rows, system) for system in submission.systems}
+    rows: Sequence[ThresholdRow] = _read(submission.tables, "thresholds")
+    thresholds: dict[str, dict[str, Threshold]] = {system["system"]: {} for system in submission.systems}
+    for system in submission.systems:
+        for row in _of(rows, system):
+            value = math.nan if row.threshold is None else row.threshold
+            thresholds[system["system"]][row.machine] = Threshold(value, row.normal_clips or 0, row.note)
     faults = [line for system in submission.systems for line in _faults(submission.suite, system, thresholds)]
     if faults:
         raise UserError("\n".join(faults))
@@ -77,7 +79,11 @@ def write_submission(submission: Submission, folder: Path) -> None:
             files[f"{FOLDER}/{label}/{label}{REPORT}"] = Path(report).read_bytes()
     folder.mkdir(parents=True)
     zipped = write_package(folder, submission.systems[0]["label"].rpartition("_")[0] + ".zip", files)
-    _check(zipped, next(iter(tables.values())))
+    # What was written is held against the rules that everybody's package is held against.
+    machines = next(iter(tables.values()))
+    expected = expected_of({machine: table.clip.tolist() for machine, table in machines.items()})
+    if faults := package_faults(zipped, expected):
+        raise UserError("\n".join(f"submission: {fault}" for fault in faults))
     if submission.afterwards:
         write_rows(folder / AFTERWARDS, AfterwardsRow, _afterwards(submission))
 
@@ -92,32 +98,22 @@ def _of(rows: Sequence[Row], system: Mapping[str, Any]) -> list[Row]:
     return [row for row in rows if (row.protocol, row.entry) == wanted]
 
 
-def _thresholds(rows: Sequence[ThresholdRow], system: Mapping[str, Any]) -> dict[str, Threshold]:
-    return {
-        row.machine: Threshold(math.nan if row.threshold is None else row.threshold, row.normal_clips or 0, row.note)
-        for row in _of(rows, system)
-    }
-
-
 def _faults(suite: str, system: Mapping[str, Any], thresholds: Mapping[str, Mapping[str, Threshold]]) -> Iterator[str]:
     for machine in system["tables"]:
         threshold = thresholds[system["system"]].get(machine, Threshold(math.nan, 0, NOT_EVALUATED))
-        if math.isnan(threshold.value):
-            what = f"no threshold of {system['system']} for {machine}: {threshold.note}"
-            yield f"suite {suite}: {what}: {_advice(threshold)}"
-
-
-def _advice(threshold: Threshold) -> str:
-    if threshold.note == NOT_EVALUATED:
-        return f"add {PROTOCOL} to run.protocols"
-    if threshold.normal_clips:
-        return "look at its normal scores, or write evidence.threshold.method: quantile"
-    return "put its normal scores into the folder `normal` beside its tables (docs/fusion.md)"
+        if not math.isnan(threshold.value):
+            continue
+        advice = "put its normal scores into the folder `normal` beside its tables (docs/fusion.md)"
+        if threshold.note == NOT_EVALUATED:
+            advice = f"add {PROTOCOL} to run.protocols"
+        elif threshold.normal_clips:
+            advice = "look at its normal scores, or write evidence.threshold.method: quantile"
+        yield f"suite {suite}: no threshold of {system['system']} for {machine}: {threshold.note}: {advice}"
 
 
 def _facts(submission: Submission, system: Mapping[str, Any]) -> SystemFacts:
-    countable = [file for file in system["weights"] if file.endswith(SUFFIX)]
-    others = [file for file in system["weights"] if not file.endswith(SUFFIX)]
+    countable = [file for file in system["weights"] if file.endswith(".safetensors")]
+    others = [file for file in system["weights"] if file not in countable]
     development = _read(submission.development_tables, "machines") if submission.development_tables else ()
     thresholds = _of(_read(submission.tables, "thresholds"), system)
     return SystemFacts(
@@ -135,25 +131,27 @@ def _facts(submission: Submission, system: Mapping[str, Any]) -> SystemFacts:
     )
 
 
-def _check(zipped: Path, tables: Mapping[str, ScoreTable]) -> None:
-    """Hold what was written against the rules that everybody's package is held against."""
-    expected = expected_of({machine: table.clip.tolist() for machine, table in tables.items()})
-    if faults := package_faults(zipped, expected):
-        raise UserError("\n".join(f"submission: {fault}" for fault in faults))
-
-
 def _afterwards(submission: Submission) -> Iterator[AfterwardsRow]:
     """Figures of each machine, then Omega, of each system; every row says what it is."""
     machines: Sequence[MachineRow] = _read(submission.tables, "machines")
     official: Sequence[OfficialRow] = _read(submission.tables, "official")
     for system in submission.systems:
+        who = (system["system"], system["label"])
         for row in _of(machines, system):
-            figures = (row.source_auc, row.target_auc, row.pauc, row.harmonic_mean)
-            yield AfterwardsRow(*_who(system, row), row.machine, *figures, None, REMARK)
+            figures = (row.source_auc, row.target_auc, row.pauc, row.harmonic_mean, None)
+            yield AfterwardsRow(row.suite, PROTOCOL, *who, row.seed, row.untrained, row.machine, *figures, REMARK)
         for total in _of(official, system):
-            omega = (None, None, None, None, total.omega)
-            yield AfterwardsRow(*_who(system, total), f"all {total.machines}", *omega, REMARK)
+            omega, of = (None, None, None, None, total.omega), f"all {total.machines}"
+            yield AfterwardsRow(total.suite, PROTOCOL, *who, total.seed, total.untrained, of, *omega, REMARK)
 
 
-def _who(system: Mapping[str, Any], row: EntryRow) -> tuple[str, str, str, str, str, bool]:
-    return row.suite, row.protocol, system["system"], system["label"], row.seed, row.untrained
+def submission_lines(packages: Iterable[str], remarks: Iterable[str]) -> list[str]:
+    """The last lines of `snakemake submission`: remarks, a line for each zip, and for figures after the fact."""
+    lines = list(remarks)
+    for package in map(Path, packages):
+        (zipped,) = package.glob("*.zip")
+        systems = sorted(path.name for path in package.glob("*/*") if path.is_dir())
+        lines.append(f"{zipped}: {', '.join(systems)}: valid")
+        if (package / AFTERWARDS).is_file():
+            lines.append(f"{package / AFTERWARDS}: scored after the fact")
+    return lines

@@ -3,16 +3,21 @@
 What is known from neither is null, or comes from `submission.meta` of the configuration.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError, safe_open
 
 from workflow_lib.config.submission_form import DESCRIPTION, FIGURES
+from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import MachineRow
 
 METHODS = {"mse": "AE", "mahalanobis": "AE, Mahalanobis distance", "local_density": "k-NN, local density"}
+# State of a network that is not trained by its loss: running statistics, and the covariances of the residuals.
+NOT_PARAMETERS = ("running_mean", "running_var", "num_batches_tracked", "cov_source", "cov_target")
 EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
 RESULTS = """# Official figures on the development set, in percent, under the protocol complete_dev: calibration,
 # weights and adaptation were chosen on these same machines, so they are no estimate for new ones."""
@@ -109,6 +114,19 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
         "development_data_usage": "development, training" if adapted else "development",
     }
     return {name: values.get(name) for name in DESCRIPTION}
+
+
+def count_parameters(files: Iterable[str]) -> int:
+    """Values of all weights in safetensors files, from their headers alone."""
+    total = 0
+    for file in files:
+        try:
+            with safe_open(file, "numpy") as weights:
+                shapes = {name: weights.get_slice(name).get_shape() for name in weights.offset_keys()}
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{file}: its parameters cannot be counted ({error}): get the file again") from None
+        total += sum(prod(shape) for name, shape in shapes.items() if name.rpartition(".")[2] not in NOT_PARAMETERS)
+    return total
 
 
 def percent(row: MachineRow) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from workflow_lib.config.submission_form import ABBREVIATION, AFFILIATION, AUTHOR, DESCRIPTION, EMAIL, FIGURES
@@ -33,18 +34,18 @@ def meta_faults(name: str, content: bytes, label: str) -> Iterator[str]:
     if not isinstance(meta, dict):
         yield f"{name}: no mapping with submission, system and results, but {reprlib.repr(meta)}"
         return
-    for section, faults in (("submission", _submission), ("system", _system), ("results", _results)):
+    submission = partial(_submission, label)
+    for section, faults in (("submission", submission), ("system", _system), ("results", _results)):
         if not isinstance(meta.get(section), dict):
             yield f"{name}: {section}: missing, or no mapping of fields"
         else:
             yield from (f"{name}: {section}.{fault}" for fault in faults(meta[section]))
-    found = meta["submission"].get("label") if isinstance(meta.get("submission"), dict) else None
-    if isinstance(found, str) and found != label:
-        yield f"{name}: submission.label is {reprlib.repr(found)}, its folder {label}: write the same in both"
 
 
-def _submission(section: dict) -> Iterator[str]:
+def _submission(label: str, section: dict) -> Iterator[str]:
     yield from _wrong(section, ("label", "name", "abbreviation"), TEXT)
+    if isinstance(section.get("label"), str) and section["label"] != label:
+        yield f"label is {reprlib.repr(section['label'])}, its folder {label}: write the same in both"
     short = section.get("abbreviation")
     if isinstance(short, str) and short.strip() and len(short) > ABBREVIATION:
         yield f"abbreviation: {len(short)} characters, at most {ABBREVIATION}: {reprlib.repr(short)}"
@@ -53,40 +54,29 @@ def _submission(section: dict) -> Iterator[str]:
         yield "authors: missing, or no list of authors"
         return
     for number, author in enumerate(authors, 1):
-        yield from (f"authors[{number}]{fault}" for fault in _author(author))
+        yield from _author(author, f"authors[{number}]")
     corresponding = [author for author in authors if isinstance(author, dict) and author.get("corresponding") is True]
     if len(corresponding) != 1:
         yield f"authors: {len(corresponding)} have `corresponding: true`: exactly one must"
 
 
-def _author(author: Any) -> Iterator[str]:
+def _author(author: Any, place: str) -> Iterator[str]:
+    yield from _wrong(author, AUTHOR, TEXT, place)
     if not isinstance(author, dict):
-        yield ": no mapping of fields"
         return
-    yield from (f".{fault}" for fault in _wrong(author, AUTHOR, TEXT))
     email = author.get("email")
     if isinstance(email, str) and email.strip() and not EMAIL.fullmatch(email.strip()):
-        yield f".email: {reprlib.repr(email)} is no address: write <name>@<host>"
-    places = author.get("affiliation")
-    for place in places if isinstance(places, list) and places else [places]:
-        if not isinstance(place, dict):
-            yield ".affiliation: missing, or no mapping of fields"
-            continue
+        yield f"{place}.email: {reprlib.repr(email)} is no address: write <name>@<host>"
+    affiliations = author.get("affiliation")
+    for one in affiliations if isinstance(affiliations, list) and affiliations else [affiliations]:
         # Older templates say institute.
-        place = {"institution": place.get("institute"), **place}
-        yield from (f".affiliation.{fault}" for fault in _wrong(place, AFFILIATION, TEXT))
+        one = {"institution": one.get("institute"), **one} if isinstance(one, dict) else one
+        yield from _wrong(one, AFFILIATION, TEXT, f"{place}.affiliation")
 
 
 def _system(section: dict) -> Iterator[str]:
-    description, complexity = section.get("description"), section.get("complexity")
-    if isinstance(description, dict):
-        yield from (f"description.{fault}" for fault in _wrong(description, DESCRIPTION, SCALAR))
-    else:
-        yield "description: missing, or no mapping of fields"
-    if isinstance(complexity, dict):
-        yield from (f"complexity.{fault}" for fault in _wrong(complexity, ("total_parameters",), COUNT))
-    else:
-        yield "complexity: missing, or no mapping of fields"
+    yield from _wrong(section.get("description"), DESCRIPTION, SCALAR, "description")
+    yield from _wrong(section.get("complexity"), ("total_parameters",), COUNT, "complexity")
     yield from _wrong(section, ("source_code",), ADDRESS)
     datasets = section.get("external_datasets", "missing")
     if datasets is not None and not (isinstance(datasets, list) and all(isinstance(d, dict) for d in datasets)):
@@ -106,15 +96,20 @@ def _results(section: dict) -> Iterator[str]:
         if not isinstance(values, dict):
             yield f"{place}: no mapping with {', '.join(FIGURES)}"
             continue
-        yield from (f"{place}.{fault}" for fault in _wrong(values, FIGURES, PERCENT))
+        yield from _wrong(values, FIGURES, PERCENT, place)
         figures += filter(_is_number, values.values())
     if figures and max(figures) <= 1:
         yield "development_dataset: all figures are at most 1: they are given in percent"
 
 
-def _wrong(section: dict, names: tuple[str, ...], wanted: str) -> Iterator[str]:
+def _wrong(section: Any, names: tuple[str, ...], wanted: str, place: str = "") -> Iterator[str]:
+    """Fields at a place below the section that are missing, or are not what they must be."""
+    if not isinstance(section, dict):
+        yield f"{place}: missing, or no mapping of fields"
+        return
     for name in names:
+        field = f"{place}.{name}".lstrip(".")
         if name not in section:
-            yield f"{name}: missing: write {wanted}"
+            yield f"{field}: missing: write {wanted}"
         elif not TESTS[wanted](section[name]):
-            yield f"{name}: {reprlib.repr(section[name])} is not {wanted}"
+            yield f"{field}: {reprlib.repr(section[name])} is not {wanted}"

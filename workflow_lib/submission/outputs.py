@@ -5,11 +5,10 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from workflow_lib.errors import and_more
 
-DECISIONS = ("0", "1")
 # As other programs read numbers: Python alone takes 1_000 and digits of other scripts.
 NUMBER = re.compile(r" *[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)? *")
 
@@ -20,47 +19,41 @@ def output_faults(name: str, content: bytes, kind: str, clips: Collection[str]) 
     if fault:
         yield f"{name}: {fault}"
         return
-    if header := _is_header(rows):
+    header = _is_header(rows)
+    if header:
         yield f"{name}: line 1 is a header ({','.join(rows[0])[:60]}): leave it out"
-    rows_by_line = {line: row for line, row in enumerate(rows, 1) if line > header}
-    wrong = [str(line) for line, row in rows_by_line.items() if len(row) != 2]
-    if wrong:
-        yield f"{name}: not two columns (file name,value) in line {and_more(wrong)}"
-    pairs = {line: row for line, row in rows_by_line.items() if len(row) == 2}
-    bad = [f"{line} ({row[1][:20]!r})" for line, row in pairs.items() if not _is_value(row[1], kind)]
-    if bad:
-        wanted = "a finite number" if kind == "anomaly_score" else "0 or 1"
-        yield f"{name}: the value must be {wanted}, but is not in line {and_more(bad)}"
-    yield from _clip_faults(name, [row[0] for row in pairs.values()], clips)
+    pairs = {line: row for line, row in enumerate(rows[header:], 1 + header) if len(row) == 2}
+    found = Counter(clip for clip, _ in pairs.values())
+    wanted = "a finite number" if kind == "anomaly_score" else "0 or 1"
+    faults: dict[str, Iterable[object]] = {
+        "not two columns (file name,value) in line": sorted(set(range(1 + header, len(rows) + 1)) - pairs.keys()),
+        f"the value must be {wanted}, but is not in line": [
+            f"{line} ({value[:20]!r})" for line, (_, value) in pairs.items() if not _is_value(value, kind)
+        ],
+        "more than one row for": sorted(clip for clip, count in found.items() if count > 1),
+        "no row for": sorted(set(clips) - found.keys()),
+        "no such test clip:": [clip[:60] for clip in sorted(found.keys() - set(clips))],
+    }
+    yield from (f"{name}: {problem} {and_more(places)}" for problem, places in faults.items() if places)
 
 
-def clips_of(content: bytes) -> set[str]:
-    """Clip names of a file, as far as it can be read."""
-    rows, _ = _rows(content)
-    return {row[0] for row in rows[_is_header(rows) :] if len(row) == 2}
-
-
-def contradiction(scores: bytes, decisions: bytes) -> str:
-    """Two clips of which the one decided anomalous has the lower score, as a sentence; empty if there are none."""
-    decided = dict(row for row in _rows(decisions)[0] if len(row) == 2)
-    pairs = (row for row in _rows(scores)[0] if len(row) == 2 and _is_value(row[1], "anomaly_score"))
-    places = [(float(value), clip) for clip, value in pairs]
+def disagreements(scores: bytes, decisions: bytes) -> Iterator[str]:
+    """How the two files of one machine disagree: on the clips, or by a decision that no one threshold can give."""
+    scored, decided = _pairs(scores), _pairs(decisions)
+    if only := sorted(scored.keys() ^ decided.keys()):
+        yield f"differ in clips: only one has {and_more((clip[:60] for clip in only), shown=1)}"
+    places = [(float(value), clip) for clip, value in scored.items() if _is_value(value, "anomaly_score")]
     normal = max((place for place in places if decided.get(place[1]) == "0"), default=None)
     anomalous = min((place for place in places if decided.get(place[1]) == "1"), default=None)
-    if normal is None or anomalous is None or normal[0] <= anomalous[0]:
-        return ""
-    return f"{anomalous[1][:60]} has {anomalous[0]:g} and decision 1, {normal[1][:60]} {normal[0]:g} and decision 0"
+    if normal and anomalous and normal[0] > anomalous[0]:
+        low, high = (f"{clip[:60]} has {value:g}" for value, clip in (anomalous, normal))
+        yield f"contradict each other, the more anomalous has 1: {low} and decision 1, {high} and decision 0"
 
 
-def _clip_faults(name: str, found: list[str], clips: Collection[str]) -> Iterator[str]:
-    twice = sorted(clip for clip, count in Counter(found).items() if count > 1)
-    missing, unknown = sorted(set(clips) - set(found)), sorted(set(found) - set(clips))
-    if twice:
-        yield f"{name}: more than one row for {and_more(twice)}"
-    if missing:
-        yield f"{name}: no row for {and_more(missing)}"
-    if unknown:
-        yield f"{name}: no such test clip: {and_more(clip[:60] for clip in unknown)}"
+def _pairs(content: bytes) -> dict[str, str]:
+    """{clip: value} of a file, as far as it can be read."""
+    rows, _ = _rows(content)
+    return {row[0]: row[1] for row in rows[_is_header(rows) :] if len(row) == 2}
 
 
 def _rows(content: bytes) -> tuple[list[list[str]], str]:
@@ -78,12 +71,10 @@ def _rows(content: bytes) -> tuple[list[list[str]], str]:
 
 def _is_header(rows: list[list[str]]) -> bool:
     """Whether the first row names columns: no clip and no number in it."""
-    return bool(rows) and len(rows[0]) > 1 and not _is_number(rows[0][1]) and "." not in rows[0][0]
+    return bool(rows) and len(rows[0]) > 1 and not NUMBER.fullmatch(rows[0][1]) and "." not in rows[0][0]
 
 
 def _is_value(text: str, kind: str) -> bool:
-    return _is_number(text) and math.isfinite(float(text)) if kind == "anomaly_score" else text in DECISIONS
-
-
-def _is_number(text: str) -> bool:
-    return bool(NUMBER.fullmatch(text))
+    if kind == "decision_result":
+        return text in ("0", "1")
+    return bool(NUMBER.fullmatch(text)) and math.isfinite(float(text))

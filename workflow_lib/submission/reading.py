@@ -17,11 +17,11 @@ from workflow_lib.config.submission_form import FOLDER, LARGEST_REPORT
 from workflow_lib.dataset.clip_name import one_line
 
 MOST_ENTRIES = 1000
-LARGEST_TABLE = 8 << 20  # bytes; 200 rows have 10 kB
 LARGEST_META = 256 << 10  # bytes; a usual one has 3 kB, and a large one takes minutes to read
+LARGEST = {".csv": 8 << 20, ".yaml": LARGEST_META, ".yml": LARGEST_META}  # 200 rows of a table have 10 kB
 LARGEST_PACKAGE = 256 << 20
 MOST_COMPRESSED, SMALL = 200, 1 << 20  # times; files up to SMALL bytes may be compressed more
-READ = (".csv", ".yaml", ".yml")
+READ = tuple(LARGEST)
 AT_ONCE = 1 << 20  # bytes that are unpacked at a time
 
 
@@ -81,9 +81,7 @@ def _keep(package: Package, inside: str, size: int, path: Path) -> None:
 
 def _largest(name: str) -> int:
     """Bytes that a file of this name may have."""
-    if not name.endswith(READ):
-        return LARGEST_REPORT
-    return LARGEST_TABLE if name.endswith(".csv") else LARGEST_META
+    return next((size for ending, size in LARGEST.items() if name.endswith(ending)), LARGEST_REPORT)
 
 
 def _read_zip(archive: zipfile.ZipFile, package: Package) -> None:

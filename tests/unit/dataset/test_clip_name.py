@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_lib.dataset.clip_name import ClipName, Fault, FaultError, fold, parse_clip_name
+from workflow_lib.dataset.clip_name import ClipName, FaultError, fold, parse_clip_name
 from workflow_lib.errors import UserError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dcase2026"
@@ -21,41 +21,29 @@ def paths() -> list[str]:
     return gzip.decompress((GOLDEN / "filenames.txt.gz").read_bytes()).decode().split()
 
 
-@pytest.fixture(scope="module")
-def summary() -> dict:
-    return json.loads((GOLDEN / "summary.json").read_text())
-
-
-def cell_of(clip: ClipName) -> str:
-    return f"{clip.domain}_{clip.label}" if clip.label else "unlabelled"
-
-
 def count_ids(numbers: list[int]) -> dict:
     low, high, distinct = min(numbers), max(numbers), len(set(numbers))
-    whole = distinct == len(numbers) == high - low + 1
-    return {
-        "contiguous": whole,
-        "id_max": high,
-        "id_min": low,
-        "n": len(numbers),
-        "unique_ids": distinct == len(numbers),
-    }
+    unique = distinct == len(numbers)
+    whole = unique and distinct == high - low + 1
+    return {"contiguous": whole, "id_max": high, "id_min": low, "n": len(numbers), "unique_ids": unique}
 
 
 def summarise(clips: list[ClipName]) -> dict:
     """What summary.json says of one machine, from parsed names alone."""
     numbers, attributes = defaultdict(lambda: defaultdict(list)), defaultdict(Counter)
     for clip in clips:
-        numbers[clip.split][cell_of(clip)].append(clip.number)
+        cell = f"{clip.domain}_{clip.label}" if clip.label else "unlabelled"
+        numbers[clip.split][cell].append(clip.number)
         if clip.label:
-            attributes[f"{clip.split}_{cell_of(clip)}"][clip.attribute_string] += 1
+            attributes[f"{clip.split}_{cell}"][clip.attribute_string] += 1
     keys = {tuple(key for key, _ in clip.attributes) for clip in clips if clip.attributes}
     counts = {split: {cell: count_ids(ids) for cell, ids in cells.items()} for split, cells in numbers.items()}
     role = "eval" if any(clip.label is None for clip in clips) else "dev"
     return {"attribute_keys": sorted(map(list, keys)), "attributes": attributes, "role": role, **counts}
 
 
-def test_every_count_of_the_2026_names_is_reproduced(paths, summary):
+def test_every_count_of_the_2026_names_is_reproduced(paths):
+    summary = json.loads((GOLDEN / "summary.json").read_text())
     text = "\n".join(paths) + "\n"
     assert hashlib.sha256(text.encode()).hexdigest() == summary["filenames_sha256"]
     machines = defaultdict(list)
@@ -70,9 +58,8 @@ def test_every_2026_name_can_be_rebuilt_from_its_fields(paths):
     for path in paths:
         _, split, name = path.split("/")
         clip = parse_clip_name(name)
-        fields = [clip.domain, clip.split, clip.label] if clip.label else []
-        tail = [clip.attribute_string] if clip.label else []
-        assert "_".join(["section", clip.section, *fields, f"{clip.number:04d}", *tail]) + ".wav" == name
+        parts = [clip.domain, clip.split, clip.label, f"{clip.number:04d}", clip.attribute_string]
+        assert "_".join(["section", clip.section, *(parts if clip.label else parts[3:4])]) + ".wav" == name
         assert clip.split == split
 
 
@@ -168,6 +155,5 @@ def test_a_name_that_cannot_be_parsed_gives_one_line_with_reason_and_form(name, 
 
 
 def test_a_fault_is_one_line_whatever_its_path():
-    fault = Fault("a\nb\x1b[31m/\udcff.wav", "broken", "mend it")
-    assert str(fault) == r"a\nb\x1b[31m/\udcff.wav: broken: mend it"
-    assert str(FaultError(fault)) == str(fault)
+    error = FaultError("a\nb\x1b[31m/\udcff.wav", "broken", "mend it")
+    assert str(error) == str(error.fault) == r"a\nb\x1b[31m/\udcff.wav: broken: mend it"

@@ -1,5 +1,6 @@
 """Labels of an evaluation set come from a file of the user's, and from nowhere else."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -40,55 +41,38 @@ def root(tmp_path) -> Path:
     return tmp_path / "eval"
 
 
-@pytest.mark.parametrize(
-    "change", [str, lambda t: "\ufeff" + t.replace("\n", "\r\n"), lambda t: t.replace("\n", ",\n\n")]
-)
-def test_the_published_form_is_read(truth, change):
-    truth.write_text(change(truth.read_text(encoding="utf-8")), encoding="utf-8")
+@pytest.mark.parametrize(("mark", "ending"), [("", "\n"), ("\ufeff", "\r\n"), ("", ",\n\n")])
+def test_the_published_form_is_read(truth, mark, ending):
+    truth.write_text(mark + truth.read_text(encoding="utf-8").replace("\n", ending), encoding="utf-8")
     found = read_ground_truth(truth)
     assert list(found) == ["Sander", "ToyDrone"]
-    assert [(name.domain, name.label) for name in found["Sander"].values()] == [
-        ("source", "normal"),
-        ("source", "anomaly"),
-        ("target", "normal"),
-        ("target", "anomaly"),
-    ]
+    cells = [(name.domain, name.label) for name in found["Sander"].values()]
+    assert cells == list(product(("source", "target"), ("normal", "anomaly")))
     assert truth_of(None, "Sander") is None
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "line", "expected"),
     [
-        "",
-        ROWS,
-        f"Sander\n{ROWS}Sander\n",
-        f"Sander\n{ROWS}{ROWS}",
-        "Sander\na.wav,b.wav\n",
-        "Sander\na.wav,section_00_0001.wav\n",
-        f"Sander\na.wav,{TRUE[0]}\n",
+        ("", "", "no ground truth in it"),
+        (ROWS, 1, "a clip before any machine"),
+        (f"Sander\n{ROWS}Sander\n", 6, "a second block of Sander"),
+        (f"Sander\n{ROWS}{ROWS}", 6, "section_00_0000.wav for the second time in this block"),
+        ("Sander\na.wav,b.wav\n", 2, "b.wav: clip name cannot be parsed"),
+        ("Sander\na.wav,section_00_0001.wav\n", 2, "a.wav: clip name cannot be parsed"),
+        (f"Sander\na.wav,{TRUE[0]}\n", 2, "a.wav: clip name cannot be parsed"),
+        (f"Sander\n{ROWS}section_00_0004.wav,{TRUE[1]}\n", 6, f"{TRUE[1]} for the second time in this block: two"),
+        (f"Sander\n{ROWS}section_01_0004.wav,{TRUE[1]}\n", 6, f"{TRUE[1]} is not of the section of section_01_0004"),
+        (f"Sander\n{ROWS}section_00_0004.wav\n", 6, "section_00_0004.wav stands alone, one of its two names is lost"),
+        (f"Sander\n{ROWS},{TRUE[1]}\n", 6, f"{TRUE[1]} stands alone, one of its two names is lost"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_one_line(truth, text):
+def test_a_file_or_a_line_that_makes_no_sense_is_one_line(truth, text, line, expected):
     truth.write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as caught:
         truth_of(truth, "Sander")
     assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        (f"section_00_0004.wav,{TRUE[1]}", f"{TRUE[1]} for the second time in this block: two clips cannot be one"),
-        (f"section_01_0004.wav,{TRUE[1]}", f"{TRUE[1]} is not of the section of section_01_0004.wav"),
-        ("section_00_0004.wav", "section_00_0004.wav stands alone, one of its two names is lost"),
-        (f",{TRUE[1]}", f"{TRUE[1]} stands alone, one of its two names is lost"),
-    ],
-)
-def test_a_line_that_contradicts_the_others_is_named(truth, row, expected):
-    truth.write_text(f"Sander\n{ROWS}{row}\n", encoding="utf-8")
-    with pytest.raises(UserError) as caught:
-        read_ground_truth(truth)
-    assert str(caught.value).startswith(f"{truth}, line 6: {expected}")
+    assert str(caught.value).startswith(f"{truth}{line and f', line {line}'}: {expected}")
 
 
 def test_the_manifest_knows_what_the_file_says(root, truth):

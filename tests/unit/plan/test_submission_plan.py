@@ -1,5 +1,6 @@
 """Which suites and systems are submitted, and what is said before anything runs."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.submission import SubmissionFiles, evaluation_suites, faults, left_out, missing_facts, submitted
 from workflow_lib.run.preflight import check_ready
-from workflow_lib.submission.summary import submission_lines
+from workflow_lib.submission.job import submission_lines
 
 DEFAULTS = Path(__file__).parents[3] / "config.yaml"
 EVAL = SimpleNamespace(suite="eval")
@@ -123,14 +124,11 @@ def test_a_name_that_cannot_become_a_label_is_said_before_anything_runs(config, 
 def test_a_technical_report_that_cannot_be_packed_is_said_before_anything_runs(config, tmp_path):
     report = tmp_path / "report.pdf"
     config["submission"]["technical_report"] = str(report)
-    for size, fault in ((0, "0 bytes"), (LARGEST_REPORT + 1, "50,331,649 bytes")):
-        with report.open("wb") as file:
-            file.truncate(size)
-        (line,) = faults(load_plan(config, DEFAULTS))
-        assert line == f"submission.technical_report: {report} has {fault}: 1 to 50,331,648 can be packed"
-    with report.open("wb") as file:
-        file.truncate(LARGEST_REPORT)
-    assert faults(load_plan(config, DEFAULTS)) == []
+    report.touch()
+    for size, fault in ((0, "0 bytes"), (LARGEST_REPORT + 1, "50,331,649 bytes"), (LARGEST_REPORT, "")):
+        os.truncate(report, size)
+        line = f"submission.technical_report: {report} has {fault}: 1 to 50,331,648 can be packed"
+        assert faults(load_plan(config, DEFAULTS)) == ([line] if fault else [])
 
 
 def test_without_an_evaluation_suite_there_is_nothing_to_submit(config):
@@ -178,10 +176,9 @@ def test_normal_scores_are_made_beside_each_score_table(config):
 
 
 def test_normal_scores_made_elsewhere_lie_in_a_folder_of_their_own(config, tmp_path):
+    (tmp_path / "theirs" / "normal").mkdir(parents=True)
     for name in ("fan.csv", "valve.csv", "normal/fan.csv"):
-        path = tmp_path / "theirs" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("clip,domain,anomaly,score\na.wav,source,0,1\n", encoding="utf-8")
+        (tmp_path / "theirs" / name).write_text("clip,domain,anomaly,score\na.wav,source,0,1\n", encoding="utf-8")
     config["suites"]["tables"] = {}
     config["branches"]["theirs"] = {"scores": "theirs"}
     config["run"] |= {"suites": ["tables"], "branches": ["theirs"], "systems": []}

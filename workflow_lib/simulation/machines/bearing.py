@@ -14,17 +14,9 @@ The domains differ in speed.
 
 import numpy as np
 
+from workflow_lib.simulation import SAMPLE_RATE_HZ
 from workflow_lib.simulation.model import Condition, Machine, Operation
-from workflow_lib.simulation.signals import (
-    Mode,
-    band,
-    coloured_noise,
-    crossing_times,
-    impulses,
-    periodic_wave,
-    ring,
-    shaft_turns,
-)
+from workflow_lib.simulation.signals import Mode, band, crossing_times, impulses, periodic_wave, ring
 
 SHAFT_HZ = 30.0
 BALLS, BALL_MM, PITCH_MM, CONTACT_RAD = 9, 7.94, 39.04, 0.0  # deep-groove bearing 6205
@@ -45,40 +37,37 @@ def defect_orders() -> dict[str, float]:
 
 def sound(operation: Operation) -> np.ndarray:
     """Radiated sound pressure (samples,), arbitrary unit."""
-    rng, rate, speed = operation.rng, operation.sample_rate_hz, operation.condition.speed
-    turns = shaft_turns(rng, operation.samples, rate, SHAFT_HZ * speed)
-    phases = np.exp(2j * np.pi * rng.uniform(size=8))
+    speed = operation.condition.speed
+    turns = operation.shaft(SHAFT_HZ * speed)
+    phases = np.exp(2j * np.pi * operation.rng.uniform(size=8))
     shaft = periodic_wave(turns, 0.8 * phases / np.arange(1, 9) ** 0.8)
-    rolling = coloured_noise(rng, operation.samples, rate, band(500, 5000, 1))
-    housing = ring(rolling, HOUSING, rate)
+    rolling = operation.noise(band(500, 5000, 1))
+    housing = ring(rolling, HOUSING)
     return speed * (shaft + 0.5 * rolling + 0.06 * housing) + _defect(operation, turns)
 
 
 def _defect(operation: Operation, turns: np.ndarray) -> np.ndarray | float:
     if operation.fault is None:
         return 0.0
-    rng, rate = operation.fault_rng, operation.sample_rate_hz
-    times_s = crossing_times(turns, rate, defect_orders()[operation.fault])
+    rng, orders = operation.fault_rng, defect_orders()
+    times_s = crossing_times(turns, orders[operation.fault])
     times_s = times_s + SLIP * rng.standard_normal(len(times_s)) * np.median(np.diff(times_s))
     # The load on the damaged spot: steady for the outer race, which does not move.
-    per_turn = {"outer_race": 0.0, "inner_race": 1.0, "ball": defect_orders()["cage"]}[operation.fault]
-    angle = np.interp(times_s * rate, np.arange(len(turns)), turns) * per_turn
+    per_turn = {"outer_race": 0.0, "inner_race": 1.0, "ball": orders["cage"]}[operation.fault]
+    angle = np.interp(times_s * SAMPLE_RATE_HZ, np.arange(len(turns)), turns) * per_turn
     heights = rng.normal(1, 0.2, len(times_s)) * (0.55 + 0.45 * np.cos(2 * np.pi * angle))
     strength = 2.2 * operation.severity * operation.condition.speed
-    return ring(impulses(times_s, strength * heights, operation.samples, rate), HOUSING, rate)
+    return ring(impulses(times_s, strength * heights, operation.samples), HOUSING)
 
 
-BACKGROUND = ("hum", "ventilation", "clatter")
-
-
-def _condition(velocity: int) -> Condition:
-    return Condition(f"vel_{velocity}", speed=0.26 + 0.09 * velocity, background=BACKGROUND)
-
+SLOWEST, *SOURCE, FASTEST = (
+    Condition(f"vel_{velocity}", speed=0.26 + 0.09 * velocity, background=("hum", "ventilation", "clatter"))
+    for velocity in (4, 6, 8, 10, 12)
+)
 
 MACHINE = Machine(
-    source=tuple(_condition(vel) for vel in (6, 8, 10)),
-    target=tuple(_condition(vel) for vel in (4, 12)),
+    source=tuple(SOURCE),
+    target=(SLOWEST, FASTEST),
     faults=("outer_race", "inner_race", "ball"),
     sound=sound,
-    near_ratio_db=(-4.0, 8.0),
 )

@@ -16,7 +16,7 @@ The domains differ in noise: the target runs at the same speeds while another ma
 import numpy as np
 
 from workflow_lib.simulation.model import Condition, Machine, Operation
-from workflow_lib.simulation.signals import band, coloured_noise, periodic_wave, shaft_turns
+from workflow_lib.simulation.signals import band, coloured_noise, periodic_wave
 
 SHAFT_HZ = 40.0
 BLADES = 7
@@ -26,15 +26,16 @@ PULSE_TURNS = 0.012
 
 def sound(operation: Operation) -> np.ndarray:
     """Radiated sound pressure (samples,), arbitrary unit."""
-    rng, rate, speed = operation.rng, operation.sample_rate_hz, operation.condition.speed
-    imbalance = operation.grade("imbalance")
-    turns = shaft_turns(rng, operation.samples, rate, SHAFT_HZ * speed)
-    blades = periodic_wave(turns, _blade_orders(rng, operation.grade("blade_damage")))
+    speed, imbalance = operation.condition.speed, operation.grade("imbalance")
+    turns = operation.shaft(SHAFT_HZ * speed)
+    blades = periodic_wave(turns, _blade_orders(operation.rng, operation.grade("blade_damage")))
     shaft = periodic_wave(turns, (0.3 + 1.5 * imbalance) * np.array([1.0, 0.5, 0.25]))
-    turbulence = coloured_noise(rng, operation.samples, rate, band(250 * speed, 1200 * speed, 1))
+    turbulence = operation.noise(band(250 * speed, 1200 * speed, 1))
     tip_gap = 1 + (0.03 + 0.6 * imbalance) * np.cos(2 * np.pi * turns)
     air = tip_gap * (blades + 0.6 * speed * operation.condition.load * turbulence)
-    return speed**2 * (air + shaft) + _rubbing(operation, turns)
+    scrape = coloured_noise(operation.fault_rng, operation.samples, band(2500, 6000))
+    contact = np.maximum(0, np.cos(2 * np.pi * turns)) ** 12
+    return speed**2 * (air + shaft) + 2 * operation.grade("rubbing") * contact * scrape
 
 
 def _blade_orders(rng: np.random.Generator, damage: float) -> np.ndarray:
@@ -47,15 +48,6 @@ def _blade_orders(rng: np.random.Generator, damage: float) -> np.ndarray:
     return 0.26 * np.sum(strength[:, None] * pulses * phases, axis=0)
 
 
-def _rubbing(operation: Operation, turns: np.ndarray) -> np.ndarray | float:
-    grade = operation.grade("rubbing")
-    if not grade:
-        return 0.0
-    scrape = coloured_noise(operation.fault_rng, operation.samples, operation.sample_rate_hz, band(2500, 6000))
-    contact = np.maximum(0, np.cos(2 * np.pi * turns)) ** 12
-    return 2 * grade * contact * scrape
-
-
 QUIET, LOUD = ("hum", "ventilation"), ("hum", "ventilation", "motor")
 SPEEDS = (("spd_1", 0.9), ("spd_2", 1.0), ("spd_3", 1.1))
 
@@ -64,5 +56,4 @@ MACHINE = Machine(
     target=tuple(Condition(name, speed, background=LOUD, background_db=1.5) for name, speed in SPEEDS),
     faults=("imbalance", "blade_damage", "rubbing"),
     sound=sound,
-    near_ratio_db=(-4.0, 8.0),
 )

@@ -15,16 +15,7 @@ The domains differ in load.
 import numpy as np
 
 from workflow_lib.simulation.model import Condition, Machine, Operation
-from workflow_lib.simulation.signals import (
-    Mode,
-    band,
-    coloured_noise,
-    crossing_times,
-    impulses,
-    periodic_wave,
-    ring,
-    shaft_turns,
-)
+from workflow_lib.simulation.signals import Mode, band, crossing_times, impulses, periodic_wave, ring
 
 PINION_HZ = 24.0
 PINION_TEETH, WHEEL_TEETH = 23, 57
@@ -35,8 +26,8 @@ CASING = (Mode(1450, 0.006, 1.0), Mode(2700, 0.004, 0.8), Mode(4300, 0.003, 0.6)
 
 def sound(operation: Operation) -> np.ndarray:
     """Radiated sound pressure (samples,), arbitrary unit."""
-    rng, rate, load = operation.rng, operation.sample_rate_hz, operation.condition.load
-    pinion = shaft_turns(rng, operation.samples, rate, PINION_HZ * operation.condition.speed)
+    rng, condition = operation.rng, operation.condition
+    pinion = operation.shaft(PINION_HZ * condition.speed)
     wheel = pinion * (PINION_TEETH / WHEEL_TEETH) + rng.uniform()
     runout = 0.08 + 0.9 * operation.grade("eccentricity")
     pinion_wave, wheel_wave = np.cos(2 * np.pi * pinion), np.cos(2 * np.pi * wheel)
@@ -44,27 +35,17 @@ def sound(operation: Operation) -> np.ndarray:
     mesh_turns = PINION_TEETH * pinion + 0.2 * runout * pinion_wave + 0.01 * wheel_wave
     phases = np.exp(2j * np.pi * rng.uniform(size=len(MESH_ORDERS)))
     mesh = depth * periodic_wave(mesh_turns, (MESH_ORDERS + operation.grade("wear") * WEAR_ORDERS) * phases)
-    churning = coloured_noise(rng, operation.samples, rate, band(300, 2500, 1))
-    return load**0.7 * mesh + 0.45 * churning + _tooth_impacts(operation, pinion)
-
-
-def _tooth_impacts(operation: Operation, pinion: np.ndarray) -> np.ndarray | float:
-    grade = operation.grade("tooth_impact")
-    if not grade:
-        return 0.0
-    rate = operation.sample_rate_hz
-    times_s = crossing_times(pinion, rate)
-    heights = 1.7 * grade * operation.condition.load * operation.fault_rng.normal(1, 0.15, len(times_s))
-    return ring(impulses(times_s, heights, operation.samples, rate), CASING, rate)
+    churning = operation.noise(band(300, 2500, 1))
+    hits_s = crossing_times(pinion)
+    hardness = 1.7 * operation.grade("tooth_impact") * condition.load
+    heights = hardness * operation.fault_rng.normal(1, 0.15, len(hits_s))
+    impacts = ring(impulses(hits_s, heights, operation.samples), CASING)
+    return condition.load**0.7 * mesh + 0.45 * churning + impacts
 
 
 MACHINE = Machine(
     source=tuple(Condition(f"volt_{i}_load_1", speed=s, load=0.8) for i, s in ((1, 0.9), (2, 1.0), (3, 1.1))),
-    target=(
-        Condition("volt_2_load_2", load=1.3),
-        Condition("volt_2_load_3", load=1.7),
-    ),
+    target=(Condition("volt_2_load_2", load=1.3), Condition("volt_2_load_3", load=1.7)),
     faults=("tooth_impact", "wear", "eccentricity"),
     sound=sound,
-    near_ratio_db=(-4.0, 8.0),
 )

@@ -10,20 +10,13 @@ J. Acoust. Soc. Am. 111, 2002), `loose_belt` (each reversal rattles: further kno
 The domains differ in speed and load, and the clip names do not tell (`noAttribute`).
 """
 
+from functools import partial
+
 import numpy as np
 
+from workflow_lib.simulation import SAMPLE_RATE_HZ
 from workflow_lib.simulation.model import Condition, Machine, Operation
-from workflow_lib.simulation.signals import (
-    Mode,
-    band,
-    coloured_noise,
-    crossing_times,
-    impulses,
-    periodic_wave,
-    ring,
-    shaft_turns,
-    smooth_steps,
-)
+from workflow_lib.simulation.signals import Mode, band, crossing_times, impulses, periodic_wave, ring, smooth_steps
 
 STROKE_HZ = 1.0
 STEP_TONE_HZ = 1100.0
@@ -35,17 +28,17 @@ RAIL = (Mode(2600, 0.02, 1.0),)
 
 def sound(operation: Operation) -> np.ndarray:
     """Radiated sound pressure (samples,), arbitrary unit."""
-    rng, rate, condition = operation.rng, operation.sample_rate_hz, operation.condition
-    turns = shaft_turns(rng, operation.samples, rate, STROKE_HZ * condition.speed, offset=0.03)
+    condition = operation.condition
+    turns = operation.shaft(STROKE_HZ * condition.speed, offset=0.03)
     velocity = np.abs(np.cos(2 * np.pi * turns)) * condition.speed * _moving(operation, turns)
-    motor_turns = np.cumsum(velocity) * (STEP_TONE_HZ / rate)
-    phases = np.exp(2j * np.pi * rng.uniform(size=len(MOTOR_ORDERS)))
+    motor_turns = np.cumsum(velocity) * (STEP_TONE_HZ / SAMPLE_RATE_HZ)
+    phases = np.exp(2j * np.pi * operation.rng.uniform(size=len(MOTOR_ORDERS)))
     motor = np.sqrt(velocity) * periodic_wave(motor_turns, MOTOR_ORDERS * phases)
-    friction = coloured_noise(rng, operation.samples, rate, band(600, 5000, 1))
+    friction = operation.noise(band(600, 5000, 1))
     dry = operation.grade("dry_rail")
     drag = condition.load * velocity * (1 + 0.4 * dry) * friction
-    whistle = 0.06 * ring(dry * drag, RAIL, rate) if dry else 0.0
-    return 0.6 * motor + 0.5 * drag + whistle + ring(_knocks(operation, turns), BUFFER, rate)
+    whistle = 0.06 * ring(dry * drag, RAIL) if dry else 0.0
+    return 0.6 * motor + 0.5 * drag + whistle + ring(_knocks(operation, turns), BUFFER)
 
 
 def _moving(operation: Operation, turns: np.ndarray) -> np.ndarray | float:
@@ -59,32 +52,26 @@ def _moving(operation: Operation, turns: np.ndarray) -> np.ndarray | float:
     slips = np.zeros(count, dtype=bool)
     slips[operation.fault_rng.permutation(count)[: max(1, round(SLIPPING_SHARE * count))]] = True
     stands = slips[half_stroke] & (np.abs(phase - np.floor(phase) - 0.5) < grade / 2)
-    return smooth_steps(1.0 - stands, 0.01, operation.sample_rate_hz)
+    return smooth_steps(1.0 - stands, 0.01)
 
 
 def _knocks(operation: Operation, turns: np.ndarray) -> np.ndarray:
-    """Impulses (samples,) at the reversals; a loose belt adds three ever weaker ones."""
-    rate, loose = operation.sample_rate_hz, operation.grade("loose_belt")
-    times_s = crossing_times(turns + 0.25, rate, 2)
+    """Impulses (samples,) at the reversals; a loose belt adds five ever weaker ones."""
+    loose = operation.grade("loose_belt")
+    times_s = crossing_times(turns + 0.25, 2)
     heights = 3.0 * operation.rng.normal(1, 0.15, len(times_s))
-    knocks = impulses(times_s, heights, operation.samples, rate)
+    knocks = impulses(times_s, heights, operation.samples)
     for repeat in range(1, 6) if loose else ():
         delay_s = 0.03 * repeat * operation.fault_rng.normal(1, 0.15, len(times_s))
-        knocks += impulses(times_s + delay_s, heights * loose * 0.9**repeat, operation.samples, rate)
+        knocks += impulses(times_s + delay_s, heights * loose * 0.9**repeat, operation.samples)
     return knocks
 
 
-BACKGROUND = ("ventilation", "air")
-
-
-def _condition(speed: float, load: float) -> Condition:
-    return Condition("noAttribute", speed, load, background=BACKGROUND)
-
+CONDITION = partial(Condition, "noAttribute", background=("ventilation", "air"))
 
 MACHINE = Machine(
-    source=(_condition(0.9, 1.0), _condition(1.0, 1.0), _condition(1.1, 1.0)),
-    target=(_condition(1.3, 1.4), _condition(1.45, 1.4)),
+    source=(CONDITION(0.9), CONDITION(1.0), CONDITION(1.1)),
+    target=(CONDITION(1.3, 1.4), CONDITION(1.45, 1.4)),
     faults=("missed_stroke", "dry_rail", "loose_belt"),
     sound=sound,
-    near_ratio_db=(-4.0, 8.0),
 )

@@ -12,8 +12,9 @@ The domains differ in pattern and pressure.
 
 import numpy as np
 
+from workflow_lib.simulation import SAMPLE_RATE_HZ
 from workflow_lib.simulation.model import Condition, Machine, Operation
-from workflow_lib.simulation.signals import Mode, band, coloured_noise, impulses, ring, smooth_steps
+from workflow_lib.simulation.signals import Mode, band, impulses, ring, smooth_steps
 
 CYCLE_HZ = 2.5
 OPEN_SHARE = 0.45
@@ -28,15 +29,15 @@ def sound(operation: Operation) -> np.ndarray:
     strikes = _strikes(operation, open_s, close_s)
     leak = 0.8 * operation.grade("leak")
     flow = leak + (1 - leak) * _flow(operation, open_s, close_s)
-    hiss = coloured_noise(operation.rng, operation.samples, operation.sample_rate_hz, band(2200, 6000))
-    body = ring(strikes, BODY, operation.sample_rate_hz)
+    hiss = operation.noise(band(2200, 6000))
+    body = ring(strikes, BODY)
     return 1.6 * body + 0.22 * np.sqrt(operation.condition.load) * flow * hiss
 
 
 def _strokes(operation: Operation) -> tuple[np.ndarray, np.ndarray]:
     """Times in seconds of opening and closing; failed strokes are left out."""
     cycle_s = 1 / (CYCLE_HZ * operation.condition.speed)
-    count = int(np.ceil(operation.samples / operation.sample_rate_hz / cycle_s)) + 1
+    count = int(np.ceil(operation.samples / SAMPLE_RATE_HZ / cycle_s)) + 1
     jitter_s = operation.rng.normal(0, 0.004, (2, count))
     start_s = (np.arange(count) - operation.rng.uniform()) * cycle_s
     open_s, close_s = start_s + jitter_s[0], start_s + OPEN_SHARE * cycle_s + jitter_s[1]
@@ -52,18 +53,17 @@ def _strikes(operation: Operation, open_s: np.ndarray, close_s: np.ndarray) -> n
     times_s = np.concatenate([open_s, close_s])
     heights = np.repeat([1.0, 0.7], len(open_s)) * operation.rng.normal(1, 0.1, len(times_s))
     bounce = operation.grade("bounce")
-    if bounce:
-        later_s = BOUNCE_S * operation.fault_rng.normal(1, 0.1, len(times_s))
-        times_s = np.concatenate([times_s, times_s + later_s, times_s + 1.8 * later_s])
-        heights = np.concatenate([heights, bounce * heights, bounce**2 * heights])
-    return impulses(times_s, heights, operation.samples, operation.sample_rate_hz)
+    later_s = BOUNCE_S * operation.fault_rng.normal(1, 0.1, len(times_s))
+    times_s = np.concatenate([times_s, times_s + later_s, times_s + 1.8 * later_s])
+    heights = np.concatenate([heights, bounce * heights, bounce**2 * heights])
+    return impulses(times_s, heights, operation.samples)
 
 
 def _flow(operation: Operation, open_s: np.ndarray, close_s: np.ndarray) -> np.ndarray:
     """Envelope (samples,) of the flow, 0 closed to 1 open."""
-    time_s = np.arange(operation.samples) / operation.sample_rate_hz
+    time_s = np.arange(operation.samples) / SAMPLE_RATE_HZ
     is_open = np.searchsorted(open_s, time_s) > np.searchsorted(close_s, time_s)
-    return smooth_steps(is_open.astype(float), 0.008, operation.sample_rate_hz)
+    return smooth_steps(is_open.astype(float), 0.008)
 
 
 MACHINE = Machine(
