@@ -72,7 +72,10 @@ def start_watch(folder: str, earlier: Sequence[str], patience_s: float) -> None:
         found = snakemake_jobs(folder)
         return None if found is None else [job for job in found if job.number not in earlier]
 
-    watch = Watch(jobs, _has_children, requeue, patience_s)
+    def has_children() -> bool:  # a local rule, or a submission
+        return bool(psutil.Process().children())
+
+    watch = Watch(jobs, has_children, requeue, patience_s)
 
     def run() -> None:
         while True:
@@ -97,8 +100,3 @@ def start_again() -> None:
         os.chdir(os.environ.get("PWD", "."))  # where the command was given: --directory leads on from there
     flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _has_children() -> bool:
-    """Whether this process runs something: a local rule, or a submission."""
-    return bool(psutil.Process().children())

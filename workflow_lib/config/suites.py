@@ -13,19 +13,16 @@ def suite_faults(suites: Mapping[str, Any]) -> Iterator[str]:
     for name, suite in suites.items():
         place = f"suites.{name}"
         if suite["simulate"]:
-            yield from _simulation_faults(place, suite)
+            if suite["channels"] == 1:
+                yield f"{place}.channels: a simulated suite has two channels: write 2"
+            low, high = suite["simulate"]["severity"]
+            if low > high:
+                write = f"write [{high:g}, {low:g}], the lowest first"
+                yield f"{place}.simulate.severity: {low:g} is above {high:g}: {write}"
         if suite["fetch"]:
             yield from _fetch_faults(place, suite)
         if suite["select_on"]:
             yield from _select_on_faults(f"{place}.select_on", name, suite["select_on"], suites)
-
-
-def _simulation_faults(place: str, suite: Mapping[str, Any]) -> Iterator[str]:
-    if suite["channels"] == 1:
-        yield f"{place}.channels: a simulated suite has two channels: write 2"
-    low, high = suite["simulate"]["severity"]
-    if low > high:
-        yield f"{place}.simulate.severity: {low:g} is above {high:g}: write [{high:g}, {low:g}], the lowest first"
 
 
 def _fetch_faults(place: str, suite: Mapping[str, Any]) -> Iterator[str]:

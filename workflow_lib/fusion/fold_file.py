@@ -128,13 +128,10 @@ def read_fold(path: str | Path) -> StoredFold:
     calibration = {branch: RobustSigmoid(**values) for branch, values in facts["calibration"].items()}
     fusion = Fusion(
         branches=tuple(facts["branches"]),
-        weights=facts["weights"],
         calibration=calibration,
         selection_score=math.nan if facts["selection_omega"] is None else facts["selection_omega"],
-        step=facts["step"],
         machines=tuple(facts["machines"]),
-        search=facts["search"],
-        protocol=facts["protocol"],
+        **{key: facts[key] for key in ("weights", "step", "search", "protocol")},
     )
     omega = {branch: facts["candidates"].get(branch, {}) for branch in facts["chosen"]}
     return StoredFold(fusion, {b: Choice(name, omega[b]) for b, name in facts["chosen"].items()})

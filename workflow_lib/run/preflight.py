@@ -35,7 +35,11 @@ def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
     missing = [*missing_suites(plan, indexed), *missing_weights(plan, models)]
     if missing:
         raise UserError("\n".join(f"config: {line}" for line in missing))
-    faults = [fault for suite, machines in indexed.items() for fault in _faults(plan, suite, machines)]
+    faults: list[Fault] = []
+    for name, machines in indexed.items():
+        suite = plan.suites[name]
+        if suite.root is not None and not suite.simulate:
+            faults += index_suite(suite.root, machines, suite=name, **plan.recordings.index_rules(name))[1]
     if faults:
         raise UserError(format_faults(faults))
 
@@ -73,10 +77,3 @@ def _machines_to_index(jobs: list[Any]) -> dict[str, list[str]]:
         if job.rule.name == "index_machine":
             found.setdefault(job.wildcards.suite, []).append(job.wildcards.machine)
     return {suite: sorted(machines) for suite, machines in sorted(found.items())}
-
-
-def _faults(plan: Plan, name: str, machines: list[str]) -> list[Fault]:
-    suite = plan.suites[name]
-    if suite.simulate or suite.root is None:
-        return []
-    return index_suite(suite.root, machines, suite=name, **plan.recordings.index_rules(name))[1]
