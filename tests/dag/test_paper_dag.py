@@ -87,11 +87,8 @@ def test_the_studies_of_the_paper_are_one_target(workflow):
     assert len(made["input"]) - 1 == 7 * 4 + 2 * 7, "four models without a seed, one with two"
 
 
-def test_a_dry_run_needs_no_data(tmp_path):
+def test_a_dry_run_needs_no_data_and_a_real_run_without_stops_at_once_with_one_line_each(tmp_path):
     assert job_counts(Workflow(tmp_path / "empty").make("-n")) == EXPECTED
-
-
-def test_a_real_run_without_data_stops_at_once_with_one_line_each(tmp_path):
     done = Workflow(tmp_path / "empty").run()
     assert done.returncode != 0
     lines = [line for line in done.stdout.splitlines() if line.startswith("config: ")]

@@ -49,20 +49,18 @@ class Watch:
         if jobs is None:  # the controller is away: nothing is known about the jobs
             self._idle_since = None
             return False
-        self._requeue_preempted([job.number for job in jobs if job.state == "PREEMPTED"])
+        preempted = {job.number for job in jobs if job.state == "PREEMPTED"}
+        # Seen twice in a row: a job that Slurm requeues itself has this state for a moment only.
+        for number in self._preempted & preempted:
+            if self._requeue(number):
+                log.warning(f"Slurm job {number} was preempted and is queued again")
+        self._preempted = preempted
         if any(job.live for job in jobs) or self._busy():
             self._idle_since = None
             return False
         if self._idle_since is None:
             self._idle_since = self._clock()
         return self._clock() - self._idle_since >= self._patience_s
-
-    def _requeue_preempted(self, preempted: Sequence[str]) -> None:
-        # Seen twice in a row: a job that Slurm requeues itself has this state for a moment only.
-        for number in self._preempted.intersection(preempted):
-            if self._requeue(number):
-                log.warning(f"Slurm job {number} was preempted and is queued again")
-        self._preempted = set(preempted)
 
 
 def start_watch(folder: str, earlier: Sequence[str], patience_s: float) -> None:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,14 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
     known = None
     if present and not published:
         known = machine_kinds() if simulate else _discover(name, root, None, {})
-    faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
+    faults = []
+    for machine in machines:
+        if FORBIDDEN.search(machine) or machine.startswith(".") or machine == NO_ONE:
+            rule = "no leading dot, none of / \\ { } @ +, and not 'none'"
+            faults.append(f"config: suites.{name}: machine {machine!r}: rename its folder: {rule}")
+        elif known is not None and machine not in known:
+            where = f"{root} has no folder {machine} with train or test in it"
+            faults.append(f"config: suites.{name}.machines: {where}: {nearest(machine, known)}")
     if faults:
         raise UserError("\n".join(faults))
     labels = _labels(name, root, machines, settings, score_folders)
@@ -142,16 +149,6 @@ def _discover(name: str, root: str | None, simulate: object, score_folders: Mapp
         return discover_machines(root)
     except UserError as error:
         raise UserError(f"{where}.root: {error}") from None
-
-
-def _machine_faults(name: str, root: str | None, machines: tuple[str, ...], known: list[str] | None) -> Iterator[str]:
-    for machine in machines:
-        if FORBIDDEN.search(machine) or machine.startswith(".") or machine == NO_ONE:
-            rule = "no leading dot, none of / \\ { } @ +, and not 'none'"
-            yield f"suites.{name}: machine {machine!r}: rename its folder: {rule}"
-        elif known is not None and machine not in known:
-            where = f"{root} has no folder {machine} with train or test in it"
-            yield f"suites.{name}.machines: {where}: {nearest(machine, known)}"
 
 
 def _labels(

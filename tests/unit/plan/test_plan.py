@@ -28,9 +28,10 @@ UNLABELLED = ["section_00_0000.wav"]
 def make_suite(root: Path, machines=("fan", "pump"), names=tuple(LABELLED)):
     for machine in machines:
         (root / machine / "train").mkdir(parents=True)
-        (root / machine / "test").mkdir()
         for name in names:
-            (root / machine / "test" / name).write_bytes(b"")
+            path = root / machine / "test" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
 
 
 def own(config, **suite):
@@ -54,14 +55,11 @@ def test_without_a_choice_the_users_own_suite_runs_or_all_shipped_ones(config):
     assert load_plan(config, DEFAULTS).run_suites == ("dev",)
 
 
-def test_labels_are_read_from_the_names(config):
-    make_suite(Path("mine"))
-    make_suite(Path("other"), names=UNLABELLED)
-    config = own(config)
-    config["suites"]["other"] = {"root": "other"}
-    plan = load_plan(config, DEFAULTS)
-    assert plan.suites["mine"].labelled
-    assert not plan.suites["other"].labelled
+@pytest.mark.parametrize(
+    ("names", "labelled"), [(LABELLED, True), ([f"day 1/{name}" for name in LABELLED], True), (UNLABELLED, False)]
+)
+def test_labels_are_read_from_the_names_also_in_nested_folders(config, names, labelled):
+    assert planned(config, names).suites["mine"].labelled == labelled
 
 
 COUNTS = {"train_source": 2, "train_target": 1, "test_per_cell": 1}
@@ -319,16 +317,6 @@ def test_a_mix_of_labelled_and_unlabelled_machines_can_be_taken_as_unlabelled(co
     assert not load_plan(own(config, labels=False), DEFAULTS).suites["mine"].labelled
 
 
-def test_labels_in_nested_folders_are_seen(config):
-    make_suite(Path("mine"), names=[])
-    for machine in ("fan", "pump"):
-        folder = Path("mine", machine, "test", "day 1")
-        folder.mkdir()
-        for name in LABELLED:
-            (folder / name).write_bytes(b"")
-    assert load_plan(own(config), DEFAULTS).suites["mine"].labelled
-
-
 @pytest.mark.parametrize(
     ("choosing", "protocols"), [(["fan", "pump"], ["complete_dev", "cross_fitted"]), (["fan"], ["complete_dev"])]
 )
@@ -350,20 +338,16 @@ def test_weights_are_chosen_only_where_there_are_normal_and_anomalous_clips(conf
 
 
 def test_a_suite_to_select_on_must_have_labels(config):
-    make_suite(Path("mine"))
     make_suite(Path("other"), names=UNLABELLED)
-    config = own(config, select_on="other")
     config["suites"]["other"] = {"root": "other"}
     with pytest.raises(UserError, match=r"suites\.mine\.select_on: suite other has no labels"):
-        load_plan(config, DEFAULTS)
+        planned(config, select_on="other")
 
 
 def test_a_mono_suite_to_select_on_leaves_out_what_needs_the_far_channel(config):
-    make_suite(Path("mine"), names=UNLABELLED)
     make_suite(Path("other"))
-    config = own(config, select_on="other")
     config["suites"]["other"] = {"root": "other", "channels": 1}
-    plan = load_plan(config, DEFAULTS)
+    plan = planned(config, UNLABELLED, select_on="other")
     assert "mono" in dict(plan.reported.left_out("mine"))["DualDL4"]
     assert "NearMah" in plan.reported.systems("mine")
 
@@ -394,12 +378,9 @@ def test_only_weights_of_branches_that_run_are_wanted_an_adapted_models_of_its_b
     assert wanted_models(config, systems=[], branches=["dualmic"]) == ["eat"]
 
 
-def test_random_weights_are_not_wanted(config):
+def test_random_weights_are_not_wanted_and_a_file_that_two_models_share_once(config):
     config["models"]["eat"]["checkpoint"] = "random"
     assert sorted(wanted_models(config)) == ["ced", "m2d"]
-
-
-def test_a_file_that_two_models_share_is_wanted_once(config):
     config["models"]["ced2"] = dict(config["models"]["ced"])
     config["branches"]["ced2"] = {**config["branches"]["ced"], "model": "ced2"}
     assert len(wanted_models(config, systems=[], branches=["ced", "ced2"])) == 1

@@ -152,12 +152,9 @@ def test_a_dry_run_is_a_table_of_rules_jobs_and_slurm_jobs(handler):
     assert head == "rule jobs Slurm jobs"
     assert rows[:4] == ["embed_machine 1 1", "score_model 2 1", "all 1 0", "total 4 2"]
     assert "Each job with its reason: --quiet host" in shown
-
-
-def test_without_groups_a_dry_run_counts_jobs_alone(handler):
     stats = record("Job stats: ...", event=LogEvent.RUN_INFO, stats={"embed_machine": 1, "total": 1})
-    shown = handler(STARTED, stats, job(1, "embed_machine"), dryrun=True, stdout=True)
-    assert "Slurm" not in shown and "Make it" not in shown
+    without_groups = handler(STARTED, stats, job(1, "embed_machine"), dryrun=True, stdout=True)
+    assert "Slurm" not in without_groups and "Make it" not in without_groups
 
 
 def test_a_run_shows_stages_warnings_errors_and_our_own_lines(handler):
