@@ -11,7 +11,6 @@ from workflow_lib.errors import UserError
 from workflow_lib.job import error_lines
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.requirements import wanted_weights
-from workflow_lib.plan.wildcards import constraints_of
 
 min_version("9.27")
 started = time.time()
@@ -33,7 +32,7 @@ container: "envs/dualmic-asd.sif"  # with --sdm apptainer only, from the root of
 
 
 wildcard_constraints:
-    **constraints_of(plan),
+    **plan.wildcards,
 
 
 include: "rules/fetch.smk"

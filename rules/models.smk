@@ -120,7 +120,7 @@ rule embed_machine:
         model=lambda w: plan.models.settings(w.model),
         encoder=lambda w: plan.models.encoder(w.model),
         reading=lambda w: plan.recordings.reading(w.suite),
-        compute=plan.models.compute,
+        compute={key: plan.config["compute"][key] for key in ("device", "precision", "compile")},  # threads change nothing on a GPU
         code=lambda w: code_digest("embed_machine", *plan.models.embedding_modules(w.model)),
     message:
         "Embed all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"

@@ -41,7 +41,9 @@ rule illustrate_clips:
     input:
         tables=paths.tables,
         manifests=lambda w: plan.recordings.manifests(w.suite),
-        recordings=plan.recordings.of_suite,
+        recordings=lambda w: [
+            path for m in plan.suites[w.suite].machines for path in plan.suites[w.suite].recordings(m)
+        ],
     output:
         clips=directory(paths.clips),
     log:

@@ -1,5 +1,5 @@
 # What the challenge takes: per evaluation suite scores, decisions and meta files of the submitted systems, zipped.
-from workflow_lib.plan.submission import SubmissionFiles, evaluation_suites
+from workflow_lib.plan.submission import SubmissionFiles, evaluation_suites, left_out
 
 submission = SubmissionFiles(plan)
 
@@ -46,7 +46,7 @@ rule submission:
     conda:
         "../envs/conda.yaml"
     params:
-        remarks=submission.remarks(),
+        remarks=[line for suite in evaluation_suites(plan) for line in left_out(plan, suite)],
         code=lambda w: code_digest("print_submission"),
     message:
         "What is ready to be submitted"

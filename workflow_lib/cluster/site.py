@@ -34,16 +34,20 @@ class Site:
 
     def mem_mb(self, amount: int) -> Callable[[Any, int], int]:
         """Megabytes that grow with the attempt, up to what the largest partition has."""
-        return _growing(amount, self._largest("max_mem_mb"))
+        return self._growing(amount, "max_mem_mb")
 
     def runtime(self, minutes: int) -> Callable[[Any, int], int]:
         """Minutes that grow with the attempt, up to what the largest partition allows."""
-        return _growing(minutes, self._largest("max_runtime"))
+        return self._growing(minutes, "max_runtime")
 
-    def _largest(self, limit: str) -> int | None:
-        """The largest limit of all partitions; None where one has none, or has it as a text such as 1-00:00:00."""
+    def _growing(self, amount: int, limit: str) -> Callable[[Any, int], int]:
+        """Twice the amount at the first retry, three times at the second, up to the largest `limit` of all partitions.
+
+        The first is never cut. No limit where a partition has none, or has it as a text such as 1-00:00:00.
+        """
         limits = [partition.get(limit) for partition in self.partitions.values()]
-        return max(limits) if limits and all(isinstance(value, int) for value in limits) else None
+        most = max(limits) if limits and all(isinstance(value, int) for value in limits) else None
+        return lambda wildcards, attempt: max(amount, min(amount * attempt, most or amount * attempt))
 
     @property
     def cpu_job(self) -> dict[str, str | int]:
@@ -75,15 +79,6 @@ def load_site(path: Path) -> Site:
     if found["gpu"]["request"] == "gres" and not found["gpu"].get("gres"):
         raise UserError(f"{path}: gpu.gres: request: gres needs it: write what your site takes, such as gpu:1")
     return Site(path, **filled({**found, "cpu": found.get("cpu") or {}}, schema))
-
-
-def _growing(amount: int, most: int | None) -> Callable[[Any, int], int]:
-    """Twice the amount at the first retry, three times at the second, up to `most`; the first is never cut."""
-
-    def of_attempt(wildcards: Any, attempt: int) -> int:
-        return max(amount, min(amount * attempt, most or amount * attempt))
-
-    return of_attempt
 
 
 def _given(**resources: Any) -> dict[str, Any]:

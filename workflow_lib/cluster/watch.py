@@ -49,20 +49,18 @@ class Watch:
         if jobs is None:  # the controller is away: nothing is known about the jobs
             self._idle_since = None
             return False
-        self._requeue_preempted([job.number for job in jobs if job.state == "PREEMPTED"])
+        preempted = {job.number for job in jobs if job.state == "PREEMPTED"}
+        # Seen twice in a row: a job that Slurm requeues itself has this state for a moment only.
+        for number in self._preempted & preempted:
+            if self._requeue(number):
+                log.warning(f"Slurm job {number} was preempted and is queued again")
+        self._preempted = preempted
         if any(job.live for job in jobs) or self._busy():
             self._idle_since = None
             return False
         if self._idle_since is None:
             self._idle_since = self._clock()
         return self._clock() - self._idle_since >= self._patience_s
-
-    def _requeue_preempted(self, preempted: Sequence[str]) -> None:
-        # Seen twice in a row: a job that Slurm requeues itself has this state for a moment only.
-        for number in self._preempted.intersection(preempted):
-            if self._requeue(number):
-                log.warning(f"Slurm job {number} was preempted and is queued again")
-        self._preempted = set(preempted)
 
 
 def start_watch(folder: str, earlier: Sequence[str], patience_s: float) -> None:
@@ -72,7 +70,10 @@ def start_watch(folder: str, earlier: Sequence[str], patience_s: float) -> None:
         found = snakemake_jobs(folder)
         return None if found is None else [job for job in found if job.number not in earlier]
 
-    watch = Watch(jobs, _has_children, requeue, patience_s)
+    def has_children() -> bool:  # a local rule, or a submission
+        return bool(psutil.Process().children())
+
+    watch = Watch(jobs, has_children, requeue, patience_s)
 
     def run() -> None:
         while True:
@@ -97,8 +98,3 @@ def start_again() -> None:
         os.chdir(os.environ.get("PWD", "."))  # where the command was given: --directory leads on from there
     flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _has_children() -> bool:
-    """Whether this process runs something: a local rule, or a submission."""
-    return bool(psutil.Process().children())

@@ -46,8 +46,7 @@ class AdapterSettings:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> AdapterSettings:
         """Settings as in `models.<name>.adaptation`; UserError with `key: what: what to write`, one line a fault."""
-        faults = schema_faults(mapping, definition("adaptation"))
-        if faults:
+        if faults := schema_faults(mapping, definition("adaptation")):
             raise UserError("\n".join(faults))
         values = filled(mapping, definition("adaptation"))
         settings = cls(**{**values, "adapted_blocks": tuple(sorted(values["adapted_blocks"]))})

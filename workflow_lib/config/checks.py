@@ -1,6 +1,5 @@
 """The configuration, checked: all faults at once, one line each, saying where and what to write instead."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,8 +12,6 @@ from workflow_lib.config.suites import suite_faults
 from workflow_lib.errors import UserError, nearest
 from workflow_lib.fetch.published import restricted_encoders
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
 
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise one UserError with every fault of the configuration, one line each."""
@@ -25,10 +22,6 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 def _meaning_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Names that lead nowhere and values that do not go together, in a configuration with its defaults."""
-    for section in ("suites", "models", "branches", "systems", "studies"):
-        for name in config[section]:
-            if not PLAIN_NAME.fullmatch(name):
-                yield f"{section}.{name}: a name becomes part of file names: use letters, digits, '_', '-' and '.' only"
     yield from _run_faults(config)
     for name in config["fetch"]["accept_licence"]:
         if name not in restricted_encoders():

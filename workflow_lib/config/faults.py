@@ -129,6 +129,8 @@ def _explain(error: Found, place: str) -> Iterator[tuple[str, str]]:
         for key in limit:
             if key not in value and f"write {key}" not in meant:
                 yield place_of(place, key), "missing: add it (config.yaml shows every key)"
+    elif "propertyNames" in error.absolute_schema_path and error.validator == "pattern":
+        yield place_of(place, value), error.schema["description"]
     elif "propertyNames" in error.absolute_schema_path:
         kind = "null" if value is None else "true or false" if isinstance(value, bool) else "a number"
         kind = "a date" if isinstance(value, date) else kind

@@ -11,7 +11,6 @@ from workflow_lib.errors import UserError, nearest
 SIZES = {"depth": 12, "embed_dim": 768}  # of every published encoder, and of an untrained one where they are left out
 HEAD_WIDTH = 64
 PUBLISHED_DEPTH_12 = ("eat", "ced", "m2d")
-UNTRAINED_OPTIONS = ("seed", "embed_dim", "depth", "chunk_frames")  # a published file says them itself
 
 
 def model_faults(models: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -38,7 +37,8 @@ def _frozen_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
         return
     if name in PUBLISHED_DEPTH_12 or model["checkpoint"] == "random":
         yield from _block_faults(f"{place}.blocks", model["blocks"], (SIZES | dict(model))["depth"])
-    yield from _size_faults(place, model)
+    if model["checkpoint"] == "random":
+        yield from _size_faults(place, model)
 
 
 def _block_faults(place: str, blocks: Sequence[int], depth: int) -> Iterator[str]:
@@ -49,13 +49,6 @@ def _block_faults(place: str, blocks: Sequence[int], depth: int) -> Iterator[str
 
 def _size_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
     """Sizes of an untrained encoder: the width is cut into heads, and EAT's positions into quarters."""
-    random = model["checkpoint"] == "random"
-    wrong = [key for key in (("trust_pickle",) if random else UNTRAINED_OPTIONS) if key in model]
-    if wrong:
-        only = "a published checkpoint" if random else "`checkpoint: random`"
-        yield f"{place}: {', '.join(wrong)}: only for {only}: leave {'it' if len(wrong) == 1 else 'them'} out"
-    if wrong or not random:
-        return
     width = (SIZES | dict(model))["embed_dim"]
     if "num_heads" not in model and width % HEAD_WIDTH:
         yield f"{place}.num_heads: missing: a width of {width} is cut into heads: write a divisor of {width}"

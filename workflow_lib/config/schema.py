@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from workflow_lib.files import read_yaml
 SCHEMA = Path(__file__).with_name("schema.yaml")
 
 
-@lru_cache(maxsize=1)
+@cache
 def config_schema() -> dict[str, Any]:
     """The schema of the whole configuration."""
     return read_yaml(SCHEMA)
@@ -72,15 +72,15 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     return filled({**config, "branches": branches}, config_schema())
 
 
-def filled(value: Any, schema: Mapping[str, Any]) -> Any:
-    """A copy of a sound value with the defaults of its schema behind the keys that are written."""
-    return _filled(value, schema, schema.get("$defs", {}))
+def filled(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> Any:
+    """A copy of a sound value with the defaults of its schema behind the keys that are written.
 
-
-def _filled(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
+    definitions: what `$ref` of the schema leads to; by default its own.
+    """
+    definitions = schema.get("$defs", {}) if definitions is None else definitions
     schema = _resolved(schema, definitions)
     if isinstance(value, list):
-        return [_filled(item, schema.get("items", {}), definitions) for item in value]
+        return [filled(item, schema.get("items", {}), definitions) for item in value]
     if not isinstance(value, Mapping):
         return value
     if "kinds" in schema:
@@ -88,7 +88,7 @@ def _filled(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any
     known = {key: _resolved(rule, definitions) for key, rule in schema.get("properties", {}).items()}
     others = schema.get("additionalProperties", {})
     left_out = {key: deepcopy(rule["default"]) for key, rule in known.items() if key not in value and "default" in rule}
-    return {key: _filled(item, known.get(key, others), definitions) for key, item in (dict(value) | left_out).items()}
+    return {key: filled(item, known.get(key, others), definitions) for key, item in (dict(value) | left_out).items()}
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:

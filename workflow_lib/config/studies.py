@@ -37,7 +37,12 @@ def study_faults(config: Mapping[str, Any]) -> Iterator[str]:
         if study["kind"] in ("comparison", "scopes"):
             yield from _column_faults(place, study)
     for name, other in config["stand_ins"].items():
-        yield from _stand_in_faults(name, other, config)
+        kinds = [kind for kind, section in SECTIONS.items() if name in config[section]]
+        if not kinds:
+            known = [*config["branches"], *config["systems"]]
+            yield from unknown_names(f"stand_ins.{name}", "branch or system", [name], known)
+        elif not any(other in config[SECTIONS[kind]] for kind in kinds):
+            yield from unknown_names(f"stand_ins.{name}", kinds[0], [other], config[SECTIONS[kinds[0]]])
 
 
 def _removal_faults(place: str, study: Mapping[str, Any], name: str, config: Mapping[str, Any]) -> Iterator[str]:
@@ -70,13 +75,3 @@ def _column_faults(place: str, study: Mapping[str, Any]) -> Iterator[str]:
     if (against := study.get("against")) is not None and labels[against] != 1:
         what = "no row has" if not labels[against] else "several rows have"
         yield f"{place}.against: {what} the label {against!r}: {nearest(against, labels)}"
-
-
-def _stand_in_faults(name: str, other: str, config: Mapping[str, Any]) -> Iterator[str]:
-    sections = {kind: section for kind, section in SECTIONS.items() if name in config[section]}
-    if not sections:
-        known = [*config["branches"], *config["systems"]]
-        yield from unknown_names(f"stand_ins.{name}", "branch or system", [name], known)
-    elif not any(other in config[section] for section in sections.values()):
-        kind, section = next(iter(sections.items()))
-        yield from unknown_names(f"stand_ins.{name}", kind, [other], config[section])

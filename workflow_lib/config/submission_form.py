@@ -60,15 +60,14 @@ def expected_of(machines: Mapping[str, Iterable[str]]) -> Expected:
 
 def expected_in(root: Path) -> Expected:
     """The test clips that lie below a suite's folder: <machine>/test/*.wav; UserError if there are none."""
-    folders = sorted(path for path in root.glob("*/test") if path.is_dir())
     machines = {
         folder.parent.name: [clip.name for clip in folder.iterdir() if clip.suffix.lower() in AUDIO]
-        for folder in folders
+        for folder in sorted(root.glob("*/test"))
+        if folder.is_dir()
     }
-    expected = expected_of(machines)
-    if not expected:
-        raise UserError(f"{root}: no recordings in <machine>/test: give the folder that holds the machines' folders")
-    return expected
+    if expected := expected_of(machines):
+        return expected
+    raise UserError(f"{root}: no recordings in <machine>/test: give the folder that holds the machines' folders")
 
 
 def section_of(clip: str) -> str:

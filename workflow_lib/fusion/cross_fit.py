@@ -136,7 +136,10 @@ def _fit(
 ) -> Fusion:
     branches = next(iter(machines.values())).branches
     calibration = fit_calibration(machines, branches)
-    levels = {machine: _labelled_levels(scores, calibration) for machine, scores in machines.items()}
+    levels = {}
+    for machine, scores in machines.items():
+        scores.with_score(scores.score[0]).check_labels()
+        levels[machine] = replace(scores, score=calibrated(scores, calibration))
     weights, omega = _choose(levels, step, search, given)
     search = FIXED if given else search
     return Fusion(
@@ -171,8 +174,7 @@ def cross_fit(
     if len(tables) < 2:
         raise UserError(f"cross-fitting needs at least two labelled machines; there is {', '.join(tables) or 'none'}")
     held_out_tables = tables if held_out_tables is None else held_out_tables
-    missing = [machine for machine in tables if machine not in held_out_tables]
-    if missing:
+    if missing := [machine for machine in tables if machine not in held_out_tables]:
         raise UserError(f"no held-out score tables of {', '.join(missing)}")
     machines = _aligned_machines(tables, branches)
     fold_of = {machine: machine if folds is None else folds[machine] for machine in machines}
@@ -215,9 +217,3 @@ def _aligned_machines(tables: Tables, branches: Sequence[str]) -> dict[str, Alig
     if isinstance(branches, str) or not branches or len(set(branches)) != len(branches):
         raise UserError(f"fusion needs a list of different branches, not {branches!r}")
     return {machine: align_branches(of_machine, branches, machine) for machine, of_machine in tables.items()}
-
-
-def _labelled_levels(scores: AlignedScores, calibration: Mapping[str, RobustSigmoid]) -> AlignedScores:
-    """Calibrated scores with their labels; UserError that names clips whose label or domain is unknown."""
-    scores.with_score(scores.score[0]).check_labels()
-    return replace(scores, score=calibrated(scores, calibration))

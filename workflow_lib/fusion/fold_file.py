@@ -105,14 +105,15 @@ def fit_fold(
 
 def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
     """Write a fold as JSON with its protocol and the suite, system and held-out machine that it belongs to."""
-    fusion = fold.fusion
+    fusion, choices = fold.fusion, fold.choices.items()
+    omega = {b: {n: None if math.isnan(v) else v for n, v in choice.omega.items()} for b, choice in choices}
     facts = {
         **identity,
         "protocol": fusion.protocol,
         "machines": fusion.machines,
         "branches": fusion.branches,
-        "chosen": {branch: choice.candidate for branch, choice in fold.choices.items()},
-        "candidates": {branch: _finite(choice.omega) for branch, choice in fold.choices.items() if choice.omega},
+        "chosen": {branch: choice.candidate for branch, choice in choices},
+        "candidates": {branch: found for branch, found in omega.items() if found},
         "search": fusion.search,
         "step": fusion.step,
         "weights": fusion.weights,
@@ -128,13 +129,10 @@ def read_fold(path: str | Path) -> StoredFold:
     calibration = {branch: RobustSigmoid(**values) for branch, values in facts["calibration"].items()}
     fusion = Fusion(
         branches=tuple(facts["branches"]),
-        weights=facts["weights"],
         calibration=calibration,
         selection_score=math.nan if facts["selection_omega"] is None else facts["selection_omega"],
-        step=facts["step"],
         machines=tuple(facts["machines"]),
-        search=facts["search"],
-        protocol=facts["protocol"],
+        **{key: facts[key] for key in ("weights", "step", "search", "protocol")},
     )
     omega = {branch: facts["candidates"].get(branch, {}) for branch in facts["chosen"]}
     return StoredFold(fusion, {b: Choice(name, omega[b]) for b, name in facts["chosen"].items()})
@@ -154,7 +152,3 @@ def fuse_machine(
             fold = read_fold(Path(folds, system, f"{seed_word(seed)}.json"))
             fused = fold.apply(scores.tables(machine, facts["models"], seed), machine)
             write_scores(output / system / f"{seed_word(seed)}.csv", fused)
-
-
-def _finite(omega: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in omega.items()}

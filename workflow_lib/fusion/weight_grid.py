@@ -1,7 +1,7 @@
 """Weights by a grid on the simplex: Omega of every grid point at once, by ranks (paper, section 2.4)."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from math import comb
 
@@ -53,26 +53,20 @@ def grid_scores(machines: Mapping[str, AlignedScores], grid: NDArray[np.float64]
     """Omega of every grid point over the defined figures of machines with calibrated scores and known labels: (g,)."""
     n_figures, inverse_sum = 0, np.zeros(len(grid))
     for machine, scores in machines.items():
-        for figure in _defined_figures(machine, scores, grid):
+        figures = np.empty((3, len(grid)))
+        for points in blocks(len(grid), len(scores.clip), FUSED_ELEMENTS):
+            fused_scores = fused(scores.score, grid[points])
+            figures[:, points] = column_metrics(fused_scores.T, scores.anomaly, scores.domain)
+        for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
+            if np.isnan(figure).any():  # by the labels alone, hence at all grid points
+                log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)
+                continue
             n_figures += 1
             with np.errstate(divide="ignore"):  # a figure of 0 makes the harmonic mean 0
                 inverse_sum += 1.0 / figure
     if not n_figures:
         raise UserError(f"no figure is defined on {', '.join(machines)}: weights need normal and anomalous test clips")
     return n_figures / inverse_sum
-
-
-def _defined_figures(machine: str, scores: AlignedScores, grid: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    """The figures (g,) of one machine that its labels define, for all grid points."""
-    figures = np.empty((3, len(grid)))
-    for points in blocks(len(grid), len(scores.clip), FUSED_ELEMENTS):
-        fused_scores = fused(scores.score, grid[points])
-        figures[:, points] = column_metrics(fused_scores.T, scores.anomaly, scores.domain)
-    for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
-        if np.isnan(figure).any():  # by the labels alone, hence at all grid points
-            log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)
-        else:
-            yield figure
 
 
 def first_best(omega: NDArray[np.float64]) -> int:

@@ -70,7 +70,3 @@ class Folds:
         """Machines of a suite that none of these folds holds out, in the suite's order."""
         held_out = {machine for fold in folds for machine in self.held_out(suite, fold)}
         return [machine for machine in self.suites[suite].machines if machine not in held_out]
-
-    def count(self, suite: str, machines: Iterable[str]) -> int:
-        """Number of folds that these machines lie in."""
-        return len({self.by_machine[suite][machine] for machine in machines})

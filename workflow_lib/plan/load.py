@@ -28,7 +28,9 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
     defaults: the file that the user's own was laid over; files: all that Snakemake made the configuration from.
     Raises UserError with all faults of a kind at once, one line each.
     """
-    _check_keys([*files, *defaults.parent.glob("profiles/*/config.yaml")])
+    for path in [*files, *defaults.parent.glob("profiles/*/config.yaml")]:
+        with suppress(yaml.YAMLError):  # JSON may be no YAML, and Snakemake has read it
+            read_yaml(Path(path))  # UserError for keys that stand twice: Snakemake keeps the last one without a word
     written = _with_named_suites(config, defaults)
     check_config(written)
     config = with_defaults(with_candidates(with_defaults(written)))
@@ -59,13 +61,6 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
             last = f"config: run: nothing is left to report on suite {name}: {advice}"
             raise UserError("\n".join([*reasons, last]))
     return plan
-
-
-def _check_keys(files: Iterable[str | Path]) -> None:
-    """UserError for keys that stand twice: Snakemake keeps the last one without a word."""
-    for path in files:
-        with suppress(yaml.YAMLError):  # JSON may be no YAML, and Snakemake has read it
-            read_yaml(Path(path))
 
 
 def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:

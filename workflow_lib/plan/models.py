@@ -36,11 +36,6 @@ class Models:
         modules = [f"encoders.{self.encoder(name)['encoder']}"]
         return [*modules, "adaptation.folder", "adaptation.heads"] if ModelName.parse(name).seed else modules
 
-    @property
-    def compute(self) -> dict[str, Any]:
-        """How encoders compute; the threads, which change no result on a GPU, and the site are the rule's."""
-        return {key: value for key, value in self.config["compute"].items() if key not in ("threads", "site")}
-
     # ---- branches --------------------------------------------------------------------------------------------------
 
     def kind_of(self, branch: str) -> str:

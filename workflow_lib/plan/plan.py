@@ -3,19 +3,23 @@
 Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workflow_lib import __version__
 from workflow_lib.digest import settings_digest
+from workflow_lib.fetch.sets import SPLITS
 from workflow_lib.plan.evaluations import Evaluations
 from workflow_lib.plan.folds import Folds
+from workflow_lib.plan.model_name import EXTERNAL, scope_pattern
 from workflow_lib.plan.models import Models
-from workflow_lib.plan.paths import Paths
+from workflow_lib.plan.paths import NO_ONE, Paths
 from workflow_lib.plan.recordings import Recordings
 from workflow_lib.plan.reported import Reported
 from workflow_lib.plan.scores import Scores
 from workflow_lib.plan.suites import Suite
+from workflow_lib.protocols import PROTOCOLS
 
 
 class Plan:
@@ -42,3 +46,20 @@ class Plan:
     def provenance(self) -> dict[str, str]:
         """What the report says it was made from."""
         return {"version": __version__, "configuration digest": settings_digest(dict(self.config))}
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """Wildcard of the path patterns -> regular expression of its names; a path that no plan names is no target."""
+        folds = _one_of(fold for suite in self.folds.by_name.values() for fold in suite)
+        return {
+            "suite": _one_of(self.suites),
+            "machine": _one_of(machine for suite in self.suites.values() for machine in suite.machines),
+            "held_out": rf"(?:{NO_ONE}|{folds})",
+            "model": rf"{_one_of([*self.config['models'], EXTERNAL])}(?:{scope_pattern(folds)})?",
+            "protocol": _one_of(PROTOCOLS),
+            "part": _one_of(SPLITS),
+        }
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "(?:" + "|".join(re.escape(name) for name in dict.fromkeys(names)) + ")"

@@ -34,11 +34,6 @@ class Recordings:
         """Suites that are run and have recordings, not only score tables."""
         return [name for name in self.run_suites if self.suites[name].root]
 
-    def of_suite(self, wildcards: Any) -> list[str]:
-        """Folders of the recordings of all machines of a suite."""
-        suite = self.suites[wildcards.suite]
-        return [folder for machine in suite.machines for folder in suite.recordings(machine)]
-
     def manifests(self, suite: str) -> list[str]:
         """Manifests of a suite; none where there are only tables."""
         machines = self.suites[suite].machines if self.suites[suite].root else ()

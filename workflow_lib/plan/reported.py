@@ -29,7 +29,7 @@ class Reported:
         """Branches of a suite, in config order: asked for, or needed by a system, and available there."""
         needed = (b for s in self.systems(suite) for b in self.config["systems"][s]["branches"])
         wanted = {*self.config["run"]["branches"], *needed}
-        return [b for b in self.config["branches"] if b in wanted and not self.why_unavailable(b, suite)]
+        return [b for b in self.config["branches"] if b in wanted and not self.why_unavailable[b, suite]]
 
     def systems(self, suite: str) -> list[str]:
         """Systems of a suite whose branches are all available there."""
@@ -37,7 +37,7 @@ class Reported:
 
     def scored_branches(self, suite: str) -> list[str]:
         """All branches that are scored on a suite, also those that only nested_lomo chooses among."""
-        nested = [c for c in self._nested_candidates(suite) if not self.why_unavailable(c, suite)]
+        nested = [c for c in self._nested_candidates(suite) if not self.why_unavailable[c, suite]]
         return list(dict.fromkeys([*self.branches(suite), *nested]))
 
     def entries(self, suite: str) -> Iterator[tuple[str, str, str]]:
@@ -54,9 +54,9 @@ class Reported:
         if not suite.labelled or suite.select_on:
             own = self._settings(kind, name)["protocols"] or ["complete_dev"]
             return ["complete_dev"] if "complete_dev" in own else []
-        choosing = self.folds.count(suite_name, suite.selection_machines)
+        choosing = len({self.folds.by_machine[suite_name][machine] for machine in suite.selection_machines})
         chosen_on = {p: choosing for p in ("cross_fitted", "nested_lomo")}
-        folds = self.folds.count(suite_name, suite.machines) if kind == "branch" else choosing
+        folds = len(self.folds.by_name[suite_name]) if kind == "branch" else choosing
         return [p for p in self._asked(kind, name) if chosen_on.get(p, folds) >= LEAST_FOLDS[p]]
 
     def system(self, name: str) -> Mapping[str, Any]:
@@ -68,7 +68,7 @@ class Reported:
         """Each branch of an entry with what a fold may choose in its place: itself alone, but in nested_lomo."""
         branches = [name] if kind == "branch" else self.system(name)["branches"]
         others = {b: self.config["branches"][b]["candidates"] if protocol == "nested_lomo" else [] for b in branches}
-        return {b: [b, *(c for c in others[b] if not self.why_unavailable(c, suite))] for b in branches}
+        return {b: [b, *(c for c in others[b] if not self.why_unavailable[c, suite])] for b in branches}
 
     def seeds(self, kind: str, name: str) -> list[str]:
         """Seeds of the adapted models that a branch or system needs; [""] where there are none."""
@@ -78,14 +78,11 @@ class Reported:
 
     # ---- what is unavailable ---------------------------------------------------------------------------------------
 
-    def why_unavailable(self, branch: str, suite: str) -> str | None:
-        """Why a branch is unavailable on a suite, or None."""
-        return self._reasons[suite, branch]
-
     @cached_property
-    def _reasons(self) -> dict[tuple[str, str], str | None]:
+    def why_unavailable(self) -> dict[tuple[str, str], str | None]:
+        """Why a branch is unavailable on a suite, by (branch, suite); None where it is available."""
         # Once for each pair: the answer may look at the disk and is asked for every machine.
-        return {(s, b): self._reason(b, self.suites[s]) for s in self.suites for b in self.config["branches"]}
+        return {(b, s): self._reason(b, self.suites[s]) for s in self.suites for b in self.config["branches"]}
 
     def _reason(self, branch: str, suite: Suite) -> str | None:
         if self.models.kind_of(branch) == "external":
@@ -107,7 +104,7 @@ class Reported:
         """Why a system is unavailable on a suite, or None."""
         branches = self.config["systems"][system]["branches"]
         for branch in branches:
-            if reason := self.why_unavailable(branch, suite):
+            if reason := self.why_unavailable[branch, suite]:
                 return f"branch {branch}: {reason}"
         here = self.suites[suite]
         if len(branches) == 1:
@@ -123,9 +120,9 @@ class Reported:
 
     def left_out(self, suite: str) -> list[tuple[str, str]]:
         """(branch, system or protocol, reason) for what is asked for and unavailable on a suite."""
-        pairs = [(name, self.why_unavailable(name, suite)) for name in self.config["run"]["branches"]]
+        pairs = [(name, self.why_unavailable[name, suite]) for name in self.config["run"]["branches"]]
         pairs += [(name, self.why_system_unavailable(name, suite)) for name in self.config["run"]["systems"]]
-        pairs += [(name, self.why_unavailable(name, suite)) for name in self._nested_candidates(suite)]
+        pairs += [(name, self.why_unavailable[name, suite]) for name in self._nested_candidates(suite)]
         if self.suites[suite].labelled and not self.suites[suite].select_on:
             asked = {p for kind, name in self._names(suite) for p in self._asked(kind, name)}
             missing = asked.difference(protocol for _, _, protocol in self.entries(suite))

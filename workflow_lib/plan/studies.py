@@ -30,17 +30,14 @@ class Studies:
         studies = self.plan.config["studies"].items()
         return [name for name, study in studies if any(not row["absent"] for row in self._rows(suite, study))]
 
-    def folder(self, suite: str) -> str:
-        """Folder of all studies of a suite."""
-        return fill(self.plan.paths.studies, suite=suite)
-
     def suite_folders(self, wildcards: Any) -> list[str]:
         """Folders of the studies of all suites that have some."""
-        return [self.folder(suite) for suite in self.plan.run_suites if self.names(suite)]
+        return [fill(self.plan.paths.studies, suite=suite) for suite in self.plan.run_suites if self.names(suite)]
 
     def folders(self) -> list[str]:
         """Folder of each study of this run."""
-        return [f"{self.folder(suite)}/{name}" for suite in self.plan.run_suites for name in self.names(suite)]
+        place = self.plan.paths.studies
+        return [f"{fill(place, suite=suite)}/{name}" for suite in self.plan.run_suites for name in self.names(suite)]
 
     def settings(self, suite: str, name: str) -> dict[str, Any]:
         """All that the job of a study needs, as plain values: its settings with each row's entry resolved."""

@@ -22,7 +22,6 @@ from workflow_lib.plan.plan import Plan
 
 PROTOCOL = "complete_dev"  # of what is submitted: everything was chosen on the whole development set
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "heads.safetensors")
-UNLABELLED_CHOICE = "its weights would be chosen on the labels that they are submitted for: name select_on"
 
 
 def evaluation_suites(plan: Plan) -> list[str]:
@@ -50,7 +49,7 @@ def why_not_submitted(plan: Plan, suite: str, system: str) -> str | None:
     if system not in plan.config["run"]["systems"]:
         return "not part of this run (run.systems)"
     if len(plan.config["systems"][system]["branches"]) > 1 and not plan.suites[suite].select_on:
-        return UNLABELLED_CHOICE
+        return "its weights would be chosen on the labels that they are submitted for: name select_on"
     return plan.reported.why_system_unavailable(system, suite)
 
 
@@ -154,10 +153,6 @@ class SubmissionFiles:
             }
             rows.append({**row, **weights})
         return rows
-
-    def remarks(self) -> list[str]:
-        """One line for each system that is asked for and not submitted."""
-        return [line for suite in evaluation_suites(self.plan) for line in left_out(self.plan, suite)]
 
     def _weights(self, branch: str, suite: str, seed: str) -> tuple[list[str], list[str]]:
         """What jobs of this workflow make of a branch's weights, and all files that hold them."""

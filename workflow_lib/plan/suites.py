@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from workflow_lib.simulation import machine_kinds
 
 FORBIDDEN = re.compile(r"[/\\{}@+\x00-\x1f]")  # would break path patterns, or the names of adapted models
 SPLITS = ("train", "test")
+AS_WRITTEN = ("sample_rate", "resample", "allow_no_target", "select_on", "simulate", "ground_truth", "fetch")
 BOTH = frozenset({"normal", "anomaly"})
 
 
@@ -67,18 +68,17 @@ class Suite:
 
     def absence(self, machines: Iterable[str] = ()) -> str | None:
         """One line on what is missing before a real run that needs these machines can start, or None."""
-        missing = [m for m in machines if not all(Path(f"{self.root}/{m}/{split}").is_dir() for split in SPLITS)]
-        if self.root is not None and self.fetch and missing:
-            get = "`snakemake --cores all fetch_data` gets them (docs/data.md), or write where they are"
-            what = f"{self.root} has no train or no test of {', '.join(missing)}"
-            what = what if self.present else f"there is no folder {self.root}"
-            return f"suites.{self.name}.root: {what}: {get}; `make demo` needs no recordings"
-        if self.present or self.root is None:
+        if self.root is None:
             return None
-        return (
-            f"suites.{self.name}.root: there is no folder {self.root}: put the recordings there as <machine>/train and"
-            " <machine>/test, or write where they are; `make demo` needs no recordings"
-        )
+        folders = {m: [Path(f"{self.root}/{m}/{split}") for split in SPLITS] for m in machines if self.fetch}
+        missing = [machine for machine, splits in folders.items() if not all(map(Path.is_dir, splits))]
+        if self.present and not missing:
+            return None
+        what = f"{self.root} has no train or no test of {', '.join(missing)}"
+        what = what if self.present else f"there is no folder {self.root}"
+        get = "`snakemake --cores all fetch_data` gets them (docs/data.md)"
+        get = get if missing else "put the recordings there as <machine>/train and <machine>/test"
+        return f"suites.{self.name}.root: {what}: {get}, or write where they are; `make demo` needs no recordings"
 
     def unfetched(self) -> list[tuple[str, str]]:
         """(part, machine) of the archives of a published suite that are not on disk, unpacked and whole."""
@@ -106,7 +106,14 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
     known = None
     if present and not published:
         known = machine_kinds() if simulate else _discover(name, root, None, {})
-    faults = [f"config: {fault}" for fault in _machine_faults(name, root, machines, known)]
+    faults = []
+    for machine in machines:
+        if FORBIDDEN.search(machine) or machine.startswith(".") or machine == NO_ONE:
+            rule = "no leading dot, none of / \\ { } @ +, and not 'none'"
+            faults.append(f"config: suites.{name}: machine {machine!r}: rename its folder: {rule}")
+        elif known is not None and machine not in known:
+            where = f"{root} has no folder {machine} with train or test in it"
+            faults.append(f"config: suites.{name}.machines: {where}: {nearest(machine, known)}")
     if faults:
         raise UserError("\n".join(faults))
     labels = _labels(name, root, machines, settings, score_folders)
@@ -122,13 +129,7 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
         selection_machines=tuple(m for m in machines if labels.get(m, BOTH) >= BOTH) if labelled else (),
         present=present,
         channels=settings["channels"] or (published.channels if published else 2),
-        sample_rate=settings["sample_rate"],
-        resample=settings["resample"],
-        allow_no_target=settings["allow_no_target"],
-        select_on=settings["select_on"],
-        simulate=simulate,
-        ground_truth=settings["ground_truth"],
-        fetch=settings["fetch"],
+        **{key: settings[key] for key in AS_WRITTEN},
     )
 
 
@@ -148,16 +149,6 @@ def _discover(name: str, root: str | None, simulate: object, score_folders: Mapp
         return discover_machines(root)
     except UserError as error:
         raise UserError(f"{where}.root: {error}") from None
-
-
-def _machine_faults(name: str, root: str | None, machines: tuple[str, ...], known: list[str] | None) -> Iterator[str]:
-    for machine in machines:
-        if FORBIDDEN.search(machine) or machine.startswith(".") or machine == NO_ONE:
-            rule = "no leading dot, none of / \\ { } @ +, and not 'none'"
-            yield f"suites.{name}: machine {machine!r}: rename its folder: {rule}"
-        elif known is not None and machine not in known:
-            where = f"{root} has no folder {machine} with train or test in it"
-            yield f"suites.{name}.machines: {where}: {nearest(machine, known)}"
 
 
 def _labels(

@@ -6,7 +6,7 @@ Snakemake itself finds `--profile slurm` in `./slurm`, the user's and the site's
 
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -32,23 +32,17 @@ def with_profile_paths(arguments: Sequence[str], folder: Path) -> list[str]:
 
     A path in the folder named `<name>` comes first, as in Snakemake's own search.
     """
-    return list(_led(arguments, folder))
-
-
-def _led(arguments: Sequence[str], folder: Path) -> Iterator[str]:
-    previous, targets = "", False
-    for argument in arguments:
-        targets = targets or argument == "--"
+    found, previous, end = [], "", (*arguments, "--").index("--")
+    for argument in arguments[:end]:
         name, sign, value = argument.partition("=")
-        if targets:
-            yield argument
-        elif previous == "--profile":
-            yield _place(argument, folder)
+        if previous == "--profile":
+            found.append(_place(argument, folder))
         elif name == "--profile" and sign:
-            yield f"--profile={_place(value, folder)}"
+            found.append(f"--profile={_place(value, folder)}")
         else:
-            yield argument
+            found.append(argument)
         previous = argument
+    return [*found, *arguments[end:]]
 
 
 def _place(name: str, folder: Path) -> str:

@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from itertools import chain
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,21 @@ def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
     `jobs` are Snakemake's jobs that are about to run, so that a partial target asks for no more than it needs.
     """
     jobs = list(jobs)
-    unfit = submission_faults(plan) if any(job.rule.name in SUBMITTING for job in jobs) else []
-    if unfit:
+    if any(job.rule.name in SUBMITTING for job in jobs) and (unfit := submission_faults(plan)):
         raise UserError("\n".join(f"config: {line}" for line in unfit))
     if " " in sys.executable:
         raise UserError(f"{sys.executable}: Snakemake runs no scripts from a path with a space: set up with make setup")
-    indexed = _machines_to_index(jobs)
+    to_index = sorted({(j.wildcards.suite, j.wildcards.machine) for j in jobs if j.rule.name == "index_machine"})
+    indexed = {suite: [machine for _, machine in pairs] for suite, pairs in groupby(to_index, itemgetter(0))}
     models = sorted({job.wildcards.model for job in jobs if job.rule.name in ("embed_machine", "train_adapter")})
-    missing = [*missing_suites(plan, indexed), *missing_weights(plan, models)]
-    if missing:
+    if missing := [*missing_suites(plan, indexed), *missing_weights(plan, models)]:
         raise UserError("\n".join(f"config: {line}" for line in missing))
-    faults = [fault for suite, machines in indexed.items() for fault in _faults(plan, suite, machines)]
+    faults: list[Fault] = []
+    for name, machines in indexed.items():
+        suite = plan.suites[name]
+        if suite.root is not None and not suite.simulate:
+            rules = {"suite": name, **plan.recordings.index_rules(name)}
+            faults += sorted(fault for machine in machines for fault in index_machine(suite.root, machine, **rules)[1])
     if faults:
         raise UserError(format_faults(faults))
 
@@ -66,20 +71,3 @@ def hold_run_lock(path: Path) -> None:
         raise UserError(f"another run is at work in {Path.cwd()}: wait for it, or end it") from None
     except OSError as error:  # a file system without locks
         log.warning("%s cannot be locked (%s): do not start two runs in this folder", path, error)
-
-
-def _machines_to_index(jobs: list[Any]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for job in jobs:
-        if job.rule.name == "index_machine":
-            found.setdefault(job.wildcards.suite, []).append(job.wildcards.machine)
-    return {suite: sorted(machines) for suite, machines in sorted(found.items())}
-
-
-def _faults(plan: Plan, name: str, machines: list[str]) -> list[Fault]:
-    suite = plan.suites[name]
-    if suite.simulate or suite.root is None:
-        return []
-    rules = plan.recordings.index_rules(name)
-    found = (index_machine(suite.root, machine, suite=name, **rules)[1] for machine in machines)
-    return sorted(chain.from_iterable(found))

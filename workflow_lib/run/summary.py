@@ -61,12 +61,12 @@ def _highest(suite: str, folder: Path) -> Iterator[str]:
 
 
 def _warnings(tables: Mapping[str, Path], health: Mapping[str, Path]) -> Iterator[str]:
-    odd = [f"{row.machine} ({suite})" for suite, path in health.items() for row in _rows(path, Finding, "findings")]
-    if odd:
+    if odd := [
+        f"{row.machine} ({suite})" for suite, path in health.items() for row in _rows(path, Finding, "findings")
+    ]:
         yield f"Findings on the recordings of {', '.join(dict.fromkeys(odd))}: snakemake check"
     models = [row for folder in tables.values() for row in _rows(folder, ModelRow, "models")]
-    untrained = dict.fromkeys(row.model.partition("@")[0] for row in models if row.trained == "no")
-    if untrained:
+    if untrained := dict.fromkeys(row.model.partition("@")[0] for row in models if row.trained == "no"):
         yield f"Warning: random weights in {', '.join(untrained)}: their scores show the machinery, not the method"
     noted = {folder / "notes.csv": len(_rows(folder, NoteRow, "notes")) for folder in tables.values()}
     if sum(noted.values()):

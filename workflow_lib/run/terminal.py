@@ -53,8 +53,11 @@ class LogHandler(LogHandlerBase):
             self._stages.begin(stages)
         elif event == LogEvent.WORKFLOW_STARTED:
             self._before = None
+        elif event is None and (record.name == log.name or record.getMessage().startswith(SHOWN)):
+            self._stages.write(lambda: self._text.handle(record))
         elif event is None:
-            self._emit_text(record)
+            if self._before is not None:
+                self._before.append(record)
         elif self._dry_run:
             self._dry_run.count(event, record)
         elif event == LogEvent.JOB_INFO:
@@ -71,12 +74,6 @@ class LogHandler(LogHandlerBase):
             print(self._dry_run.table(), file=self._text.stream)
         self._before = self._dry_run = None
         super().close()
-
-    def _emit_text(self, record: LogRecord) -> None:
-        if record.name == log.name or record.getMessage().startswith(SHOWN):
-            self._stages.write(lambda: self._text.handle(record))
-        elif self._before is not None:
-            self._before.append(record)
 
 
 class DryRun:

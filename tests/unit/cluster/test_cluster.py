@@ -115,25 +115,20 @@ def job(number: str, state: str) -> SlurmJob:
 
 
 def test_a_run_hangs_when_nothing_was_alive_for_the_whole_patience():
-    now, jobs, busy = [0.0], [[job("1", "RUNNING")]], [False]
-    watch = Watch(lambda: jobs[0], lambda: busy[0], lambda number: True, 60.0, lambda: now[0])
-    assert not watch.look()
-    jobs[0] = [job("1", "COMPLETED")]
-    assert not watch.look()
-    now[0] = 59.0
-    assert not watch.look()
-    busy[0] = True  # a local rule, or a submission
-    assert not watch.look()
-    busy[0] = False
-    now[0] = 70.0
-    assert not watch.look(), "the patience begins again"
-    jobs[0] = None
-    now[0] = 500.0
-    assert not watch.look(), "a controller that is away says nothing about the jobs"
-    jobs[0] = []
-    assert not watch.look()
-    now[0] = 561.0
-    assert watch.look()
+    looks = [  # seconds, state of the job, whether this process runs something, whether the run hangs
+        (0.0, "RUNNING", False, False),
+        (0.0, "COMPLETED", False, False),
+        (59.0, "COMPLETED", False, False),
+        (59.0, "COMPLETED", True, False),  # a local rule, or a submission
+        (70.0, "COMPLETED", False, False),  # the patience begins again
+        (500.0, None, False, False),  # a controller that is away says nothing about the jobs
+        (500.0, "COMPLETED", False, False),
+        (561.0, "COMPLETED", False, True),
+    ]
+    now = looks[0]
+    watch = Watch(lambda: now[1] and [job("1", now[1])], lambda: now[2], lambda number: True, 60.0, lambda: now[0])
+    for now in looks:
+        assert watch.look() == now[3], now
 
 
 def test_a_preempted_job_is_queued_again_when_it_stays_preempted():
@@ -146,15 +141,12 @@ def test_a_preempted_job_is_queued_again_when_it_stays_preempted():
     assert seen == ["7"]
 
 
-def test_orphans_are_cancelled_only_where_slurm_answers():
+def test_orphans_are_cancelled_where_slurm_answers_and_named_if_they_stay(monkeypatch):
+    cancelled = []
+    monkeypatch.setattr("workflow_lib.cluster.run.cancel", cancelled.extend)
     with pytest.raises(UserError, match="does not answer"):
         cancel_orphans("folder", jobs=lambda folder: None)
     cancel_orphans("folder", jobs=lambda folder: [job("3", "COMPLETED")])
-
-
-def test_orphans_that_stay_are_named(monkeypatch):
-    cancelled = []
-    monkeypatch.setattr("workflow_lib.cluster.run.cancel", cancelled.extend)
     with pytest.raises(UserError, match="scancel 4, then start again"):
         cancel_orphans("folder", jobs=lambda folder: [job("4", "RUNNING")], pause_s=0.0, within_s=0.0)
     assert cancelled == ["4"]

@@ -28,11 +28,8 @@ def test_folds_are_neighbours_of_equal_size_and_hold_every_machine_once(count, s
     assert list(folds) == sorted(folds) or size == 1
 
 
-def test_a_machine_alone_gives_its_fold_its_name():
+def test_a_machine_alone_gives_its_fold_its_name_and_none_has_the_name_of_a_group():
     assert folds_of(["fan", "pump"], 1) == {"fan": ("fan",), "pump": ("pump",)}
-
-
-def test_a_machine_named_like_a_fold_is_refused():
     with pytest.raises(UserError, match=r"folds\.size: fold02 is the name of a machine and of a fold"):
         folds_of(["fan", "fold02", "pump"], 2)
 
@@ -92,9 +89,5 @@ def test_machines_of_one_fold_do_not_choose_for_each_other():
     assert after.folds["m0"].fusion == before.folds["m0"].fusion == before.folds["m1"].fusion
     assert after.folds["m2"].fusion.calibration != before.folds["m2"].fusion.calibration
     assert before.folds["m0"].fusion.machines == ("m2", "m3")
-
-
-def test_one_fold_of_all_machines_cannot_be_cross_fitted():
-    rng = np.random.default_rng(4)
     with pytest.raises(UserError, match=r"all machines are in one: smaller folds \(folds\.size\)"):
         cross_fit({m: table(rng, m) for m in ("m0", "m1")}, ["a", "b"], folds={"m0": "x", "m1": "x"})

@@ -75,7 +75,4 @@ def test_many_machines_stay_within_the_lines(tmp_path):
     assert len(lines) == MOST_LINES
     assert lines[-3] == "... and 24 more lines like these in the report"
     assert lines[-2] == f"Notes on what was reduced or left out: 2 in {tables / 'notes.csv'}"
-
-
-def test_a_run_that_tabulates_nothing_says_nothing(tmp_path):
     assert summary_lines([job("index_machine", tmp_path / "fan.csv", suite="dev", machine="fan")]) == []
