@@ -389,7 +389,7 @@ def demo(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
     config = lay(*(yaml.safe_load(path.read_text(encoding="utf-8")) for path in files))
     plan = load_plan({**config, "results": str(folder)}, ROOT / "config.yaml")
     studies, rng = Studies(plan), np.random.default_rng(0)
-    scored = [path for e in plan.evaluations.of("demo") for path in e.tables.values()]
+    scored = [path for e in plan.evaluations.by_suite["demo"] for path in e.tables.values()]
     removed = studies.settings("demo", "figure_3a")["removal"]["tables"].values()
     scored += [path for machines in removed for paths in machines.values() for path in paths.values()]
     for path in dict.fromkeys(scored):
@@ -398,7 +398,7 @@ def demo(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
         columns = [clips, [c[0] for c in cells], [float(c[1]) for c in cells], rng.normal(size=len(clips))]
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_scores(Path(path), ScoreTable(*map(np.array, columns)))
-    rows, few = [vars(e) for e in plan.evaluations.of("demo")], Resampling(replicates=20)
+    rows, few = [vars(e) for e in plan.evaluations.by_suite["demo"]], Resampling(replicates=20)
     evidence = Evidence("demo", True, rows, plan.config, [], [], [], [], bootstrap=few)
     write_tables(evidence, folder / "tables")
     found = {}
