@@ -61,9 +61,8 @@ def _highest(suite: str, folder: Path) -> Iterator[str]:
 
 
 def _warnings(tables: Mapping[str, Path], health: Mapping[str, Path]) -> Iterator[str]:
-    if odd := [
-        f"{row.machine} ({suite})" for suite, path in health.items() for row in _rows(path, Finding, "findings")
-    ]:
+    odd = [f"{row.machine} ({suite})" for suite, path in health.items() for row in _rows(path, Finding, "findings")]
+    if odd:
         yield f"Findings on the recordings of {', '.join(dict.fromkeys(odd))}: snakemake check"
     models = [row for folder in tables.values() for row in _rows(folder, ModelRow, "models")]
     if untrained := dict.fromkeys(row.model.partition("@")[0] for row in models if row.trained == "no"):
