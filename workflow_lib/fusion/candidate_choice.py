@@ -32,23 +32,22 @@ def choose_candidates(tables: Tables, candidates: Candidates) -> dict[str, Choic
     tables: selection machine -> candidate -> score table, every clip labelled. Of equal candidates the first is taken:
     a later one must be better by more than 1e-12, as a point of the weight grid. UserError: no figure is defined.
     """
-    return {branch: _choose(tables, branch, names) for branch, names in candidates.items()}
+    choices = {}
+    for branch, names in candidates.items():
+        omega = {}
+        if len(names) > 1:
+            omega = {name: _defined_omega([of_machine[name] for of_machine in tables.values()]) for name in names}
+        values = np.array(list(omega.values()))
+        if omega and np.isnan(values).all():
+            advice = "a choice among candidates needs normal and anomalous test clips"
+            raise UserError(f"{branch}: no figure is defined on {', '.join(tables)}: {advice}")
+        choices[branch] = Choice(names[first_best(values)], omega)
+    return choices
 
 
 def chosen_tables(tables: Mapping[str, Any], choices: Mapping[str, Choice]) -> dict[str, Any]:
     """Branch -> the table of the candidate that stands for it, from candidate -> table of one machine."""
     return {branch: tables[choice.candidate] for branch, choice in choices.items()}
-
-
-def _choose(tables: Tables, branch: str, names: Sequence[str]) -> Choice:
-    if len(names) == 1:
-        return Choice(names[0], {})
-    omega = {name: _defined_omega([of_machine[name] for of_machine in tables.values()]) for name in names}
-    values = np.array(list(omega.values()))
-    if np.isnan(values).all():
-        advice = "a choice among candidates needs normal and anomalous test clips"
-        raise UserError(f"{branch}: no figure is defined on {', '.join(tables)}: {advice}")
-    return Choice(names[first_best(values)], omega)
 
 
 def _defined_omega(tables: Sequence[Any]) -> float:

@@ -54,6 +54,8 @@ def test_a_model_is_trained_without_all_machines_of_a_fold(plan):
     nested = str(models.scoring("dualmic", "mine", "nested_lomo", "m0", "7", "fold02"))
     assert nested == "dualmic@without-fold01+fold02-seed7"
     assert models.training_machines(nested, "mine") == ["m4", "m5", "m6"]
+    with pytest.raises(UserError, match="suite mine has no fold m3"):
+        plan.scores.selection_scores(SimpleNamespace(suite="mine", protocol="cross_fitted", held_out="m3"))
 
 
 @pytest.mark.parametrize("protocol", ["cross_fitted", "nested_lomo"])
@@ -66,11 +68,6 @@ def test_no_machine_of_a_fold_is_among_what_chooses_for_it(plan, protocol):
         if protocol == "nested_lomo":
             models = {path.parent.name for path in folders if "@" in path.parent.name}
             assert models and all(fold in model for model in models)
-
-
-def test_a_machine_is_no_fold_where_folds_are_groups(plan):
-    with pytest.raises(UserError, match="suite mine has no fold m3"):
-        plan.scores.selection_scores(SimpleNamespace(suite="mine", protocol="cross_fitted", held_out="m3"))
 
 
 def table(rng, machine: str) -> dict[str, ScoreTable]:
