@@ -275,11 +275,10 @@ def test_a_heavier_fault_deviates_more(kind, fault):
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_lengths_and_all_conditions_sound(kind):
     machine = load_machine(kind)
-    for samples in (8001, 20011):
-        for number, condition in enumerate(machine.source + machine.target):
-            fault = machine.faults[number % len(machine.faults)]
-            sound = machine.sound(make_operation(samples, condition, generator(0, str(number)), fault, 0.5))
-            assert sound.shape == (samples,) and np.isfinite(sound).all() and level(sound) > 0
+    for samples, (number, condition) in product((8001, 20011), enumerate(machine.source + machine.target)):
+        fault = machine.faults[number % len(machine.faults)]
+        sound = machine.sound(make_operation(samples, condition, generator(0, str(number)), fault, 0.5))
+        assert sound.shape == (samples,) and np.isfinite(sound).all() and level(sound) > 0
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -43,10 +42,8 @@ def sound() -> dict[str, bytes]:
     return package()
 
 
-def archived(
-    path: Path, entries: Iterable[tuple[str | zipfile.ZipInfo, bytes]], method: int = zipfile.ZIP_STORED
-) -> Path:
-    """A zip as another tool writes it."""
+def archived(path: Path, entries, method: int = zipfile.ZIP_STORED) -> Path:
+    """A zip of entries (name or ZipInfo, content) as another tool writes it."""
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in entries:
             archive.writestr(name, content)
@@ -177,9 +174,8 @@ OUTPUT_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("case", OUTPUT_FAULTS)
-def test_a_fault_of_an_output_file_is_named(tmp_path, sound, case):
-    name, line, text, expected = OUTPUT_FAULTS[case]
+@pytest.mark.parametrize(("name", "line", "text", "expected"), OUTPUT_FAULTS.values(), ids=OUTPUT_FAULTS)
+def test_a_fault_of_an_output_file_is_named(tmp_path, sound, name, line, text, expected):
     found = faults_of(tmp_path, {**sound, name: edit(sound[name], line, text)})
     assert any(fault.startswith(f"{name}: ") and expected in fault for fault in found), found
     assert all(fault.startswith(ONE) for fault in found)  # the other system is sound
