@@ -57,8 +57,7 @@ def read_clip(path: str | Path, sample_rate: int = 16000, resample: bool = False
     """
     proven = _check_length(path)
     with _open_sound(path) as (sound, info):
-        fault = None if resample else rate_fault(path, info, sample_rate)
-        if fault:
+        if not resample and (fault := rate_fault(path, info, sample_rate)):
             raise FaultError(fault.path, fault.problem, fault.remedy)
         # A damaged FLAC header can state more samples than fit the memory: read in blocks.
         blocks = [sound.read(dtype="float32", always_2d=True)] if proven else list(_blocks(sound))

@@ -80,8 +80,6 @@ def fold(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Text for one line of any terminal: control characters and bytes that are no UTF-8 become escapes."""
-    if text.isprintable():
-        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 

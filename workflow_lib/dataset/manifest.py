@@ -108,8 +108,7 @@ def read_manifest(path: str | Path) -> list[Clip]:
 
 def _sound_faults(path: Path, info: AudioInfo, wanted: IndexRules) -> Iterator[Fault]:
     """Faults by the rules of the suite."""
-    fault = rate_fault(path, info, wanted.sample_rate, wanted.suite)
-    if fault and not wanted.resample:
+    if not wanted.resample and (fault := rate_fault(path, info, wanted.sample_rate, wanted.suite)):
         yield fault
     if info.channels < wanted.channels:
         problem = "mono where two channels are needed (near, far)"

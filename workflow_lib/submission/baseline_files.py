@@ -69,17 +69,17 @@ def write_baseline_suite(
             measured = read_residuals(opened)
         # Mahalanobis as the baseline reads it.
         values_of = {"MSE": measured["mse"], "MAHALA": score_residuals(measured, "official")[0]}
-        for score in KINDS:
+        for score, kind in KINDS.items():
             table = stored_scores(clips, clips.split == "test", values_of[score])
-            threshold = baseline_threshold([float(row["value"]) for row in batches if row["score"] == KINDS[score]])
+            threshold = baseline_threshold([float(row["value"]) for row in batches if row["score"] == kind])
             of_score = folder / baseline_folder(score, evaluation)
             of_score.mkdir(parents=True, exist_ok=True)
             for name, content in baseline_files(MachineScores(machine, seed, table, threshold, evaluation)).items():
                 (of_score / name).write_bytes(content)
             cell = "" if np.isnan(threshold.value) else repr(threshold.value)
-            rows.append((machine, KINDS[score], cell, threshold.normal_clips, threshold.note))
+            rows.append((machine, kind, cell, threshold.normal_clips, threshold.note))
             if threshold.note:
-                log.info("%s, %s: %s", machine, KINDS[score], threshold.note)
+                log.info("%s, %s: %s", machine, kind, threshold.note)
     write_csv(folder / "thresholds.csv", HEADER, rows)
 
 

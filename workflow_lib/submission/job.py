@@ -80,8 +80,7 @@ def write_submission(submission: Submission, folder: Path) -> None:
     folder.mkdir(parents=True)
     zipped = write_package(folder, submission.systems[0]["label"].rpartition("_")[0] + ".zip", files)
     # What was written is held against the rules that everybody's package is held against.
-    machines = next(iter(tables.values()))
-    expected = expected_of({machine: table.clip.tolist() for machine, table in machines.items()})
+    expected = expected_of({machine: table.clip.tolist() for machine, table in next(iter(tables.values())).items()})
     if faults := package_faults(zipped, expected):
         raise UserError("\n".join(f"submission: {fault}" for fault in faults))
     if submission.afterwards:

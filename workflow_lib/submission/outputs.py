@@ -19,8 +19,7 @@ def output_faults(name: str, content: bytes, kind: str, clips: Collection[str]) 
     if fault:
         yield f"{name}: {fault}"
         return
-    header = _is_header(rows)
-    if header:
+    if header := _is_header(rows):
         yield f"{name}: line 1 is a header ({','.join(rows[0])[:60]}): leave it out"
     pairs = {line: row for line, row in enumerate(rows[header:], 1 + header) if len(row) == 2}
     found = Counter(clip for clip, _ in pairs.values())

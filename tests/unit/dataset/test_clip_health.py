@@ -80,13 +80,10 @@ def test_a_full_scale_sine_has_minus_three_decibels():
 
 
 @pytest.mark.parametrize("seconds", [0.4, 2.0, 11.3])
-def test_coherence_is_that_of_scipy(seconds):
+def test_coherence_is_that_of_scipy_and_left_open_for_few_windows(seconds):
     waveform = noise(seconds)
     wanted = signal.coherence(*waveform.astype(np.float64), nperseg=1024)[1].mean()
     assert coherence(waveform) == pytest.approx(wanted, abs=1e-6)
-
-
-def test_coherence_of_a_clip_with_few_windows_is_left_open():
     assert coherence(noise(0.25)) is None
 
 

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -43,10 +42,8 @@ def sound() -> dict[str, bytes]:
     return package()
 
 
-def archived(
-    path: Path, entries: Iterable[tuple[str | zipfile.ZipInfo, bytes]], method: int = zipfile.ZIP_STORED
-) -> Path:
-    """A zip as another tool writes it."""
+def archived(path: Path, entries, method: int = zipfile.ZIP_STORED) -> Path:
+    """A zip of entries (name or ZipInfo, content) as another tool writes it."""
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in entries:
             archive.writestr(name, content)
@@ -79,8 +76,7 @@ def test_the_known_clips_are_those_of_the_real_list():
     lines = gzip.decompress(NAMES.read_bytes()).decode().split()
     listed = {line for line in lines if line.split("/")[0] in MACHINES_2026 and "/test/" in line}
     known = {f"{machine}/test/{clip}" for (machine, _), clips in expected_2026().items() for clip in clips}
-    assert listed == known
-    assert len(known) == 5 * CLIPS_2026
+    assert listed == known and len(known) == 5 * CLIPS_2026
 
 
 def test_what_is_written_is_valid_as_zip_and_as_folder(tmp_path, sound, capsys):
@@ -117,11 +113,9 @@ def test_other_clips_than_those_of_2026_come_from_a_folder_of_recordings(tmp_pat
     clips = [f"section_{section}_{i:04d}.wav" for section in ("00", "01") for i in range(3)]
     unpacked(tmp_path / "mine" / "pump" / "test", dict.fromkeys(clips, b""))
     files = output_files("Lei_CRRC_task2_1", "pump", table(clips), Threshold(3.0, 10))
-    assert sorted(name.split("/")[-1] for name in files) == [
-        f"{kind}_pump_section_{section}_test.csv"
-        for kind in ("anomaly_score", "decision_result")
-        for section in ("00", "01")
-    ]
+    kinds = ("anomaly_score", "decision_result")
+    names = {f"{ONE}/{kind}_pump_section_{section}_test.csv" for kind in kinds for section in ("00", "01")}
+    assert files.keys() == names
     files[META] = meta_text(facts()).encode()
     assert package_faults(zipped(tmp_path, files), expected_in(tmp_path / "mine")) == []
     assert main([str(zipped(tmp_path, files)), "--recordings", str(tmp_path / "mine")]) == 0
@@ -177,9 +171,8 @@ OUTPUT_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("case", OUTPUT_FAULTS)
-def test_a_fault_of_an_output_file_is_named(tmp_path, sound, case):
-    name, line, text, expected = OUTPUT_FAULTS[case]
+@pytest.mark.parametrize(("name", "line", "text", "expected"), OUTPUT_FAULTS.values(), ids=OUTPUT_FAULTS)
+def test_a_fault_of_an_output_file_is_named(tmp_path, sound, name, line, text, expected):
     found = faults_of(tmp_path, {**sound, name: edit(sound[name], line, text)})
     assert any(fault.startswith(f"{name}: ") and expected in fault for fault in found), found
     assert all(fault.startswith(ONE) for fault in found)  # the other system is sound
@@ -200,13 +193,10 @@ def test_an_output_that_is_no_csv_is_named(tmp_path, sound, content, expected):
     assert any(expected in fault for fault in faults_of(tmp_path, {**sound, SCORES: content}))
 
 
-def test_scores_and_decisions_that_disagree_on_clips_are_named(tmp_path, sound):
+def test_scores_and_decisions_that_disagree_are_named(tmp_path, sound):
     found = faults_of(tmp_path, {**sound, DECISIONS: edit(sound[DECISIONS], 7, None)})
     assert f"{ONE}: scores and decisions of Sander differ in clips: only one has section_00_0007.wav" in found
-
-
-def test_decisions_that_contradict_the_scores_are_named(tmp_path, sound):
-    """A clip that is called anomalous must not score below one that is called normal."""
+    # A clip that is called anomalous must not score below one that is called normal.
     swapped = sound[DECISIONS].replace(b",0", b",x").replace(b",1", b",0").replace(b",x", b",1")
     (found,) = faults_of(tmp_path, {**sound, DECISIONS: swapped})
     assert found.startswith(
@@ -414,10 +404,9 @@ def changed(meta: bytes, path: str, value) -> bytes:
     tree = yaml.safe_load(meta)
     *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
     place = reduce(getitem, parents, tree)
+    place[last] = value
     if value is ...:
         del place[last]
-    else:
-        place[last] = value
     return yaml.safe_dump(tree).encode()
 
 
@@ -483,14 +472,11 @@ def test_a_meta_file_that_cannot_be_read_is_one_line(tmp_path, sound):
         assert found.startswith(f"{META}: ")
 
 
-def test_merge_keys_that_grow_without_end_are_not_followed(tmp_path, sound):
+def test_yaml_that_grows_without_end_is_not_followed(tmp_path, sound):
     lines = ["a0: &a0 {k: v}"] + [f"a{i}: &a{i} {{<<: [{','.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 12)]
     (found,) = faults_of(tmp_path, {**sound, META: "\n".join(lines).encode()})
     assert "merge keys (<<) are not read" in found
     assert "at most 262,144 make sense" in faults_of(tmp_path, {**sound, META: b"a: b\n" * 60_000})[0]
-
-
-def test_yaml_that_grows_without_end_is_not_followed(tmp_path, sound):
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}]" for i in range(1, 60)]
     laughs = "\n".join([*lines, "submission: *a59", "system: *a59", "results: {development_dataset: {fan: *a59}}"])
     assert len(faults_of(tmp_path, {**sound, META: laughs.encode()})) == 3
