@@ -1,6 +1,6 @@
 """Adapted models with their training: what training.csv, validation.csv and models.csv hold of each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -58,11 +58,6 @@ def runs_of(suite: SuiteTables) -> tuple[Run, ...]:
         _run(model, steps, validation.get(model, []), _on_random_weights(model, states))
         for model, steps in grouped(suite.training, lambda row: row.model).items()
     )
-
-
-def groups_of(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """{group: its models}, each in the given order."""
-    return grouped(runs, lambda run: run.group)
 
 
 def _run(model: str, steps: list[TrainingRow], validation: list[ValidationRow], untrained: bool) -> Run:

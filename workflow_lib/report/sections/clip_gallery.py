@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import RankingRow
+from workflow_lib.report.charts.drawing import drawn_before
 from workflow_lib.report.page.content import Recording
 
 INDEX = "clips.json"
@@ -88,8 +89,4 @@ def read_illustrations(folder: Path) -> list[Illustration]:
 
 
 def _data_uri(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as fault:
-        raise UserError(f"{path}: cannot be read ({fault.strerror}): remove its folder and make it again") from None
-    return f"data:{MEDIA[path.suffix]};base64,{base64.b64encode(content).decode('ascii')}"
+    return f"data:{MEDIA[path.suffix]};base64,{base64.b64encode(drawn_before(path)).decode('ascii')}"

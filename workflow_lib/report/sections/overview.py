@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import ModelRow, OfficialRow
 from workflow_lib.plan.model_name import ModelName
-from workflow_lib.report.page.cells import Cell, count, entry_label, text
+from workflow_lib.report.page.cells import Cell, count, entry_label, number, text
 from workflow_lib.report.page.content import Block, Card, Cards, Definitions, Notice, Prose, Section, Table, table
 from workflow_lib.report.page.glossary import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
 from workflow_lib.report.sections.entry_order import by_omega, protocols_of
@@ -66,26 +67,24 @@ def _overview_table(suites: Sequence[SuiteTables]) -> Table:
         "Machines": lambda suite: text(f"{len(machines_of(suite))}: {', '.join(machines_of(suite))}"),
         "Models": lambda suite: text(models_told(suite.models)),
     }
-    return table("What was run", suites, cells, numeric={"Training clips", "Test clips"})
+    return table("What was run", suites, cells)
 
 
 def models_told(models: Iterable[ModelRow]) -> str:
     """'published: eat; adapted: dualmic (16 models)': with which models a suite was scored, by where they are from."""
-    found: dict[str, dict[str, int]] = {}
-    for row in models:
-        names = found.setdefault(_origin(row), {})
-        family = ModelName.parse(row.model).model
-        names[family] = names.get(family, 0) + 1
-    return "; ".join(f"{origin}: {', '.join(map(_counted, names.items()))}" for origin, names in sorted(found.items()))
+    told = []
+    for origin, rows in sorted(grouped(models, _origin).items()):
+        families = Counter(ModelName.parse(row.model).model for row in rows)
+        told.append(f"{origin}: {', '.join(map(_counted, families.items()))}")
+    return "; ".join(told)
 
 
 def _origin(row: ModelRow) -> str:
     """Adapted here, trained here, published, or any of these on random weights."""
-    known = {"adapted": "adapted", "autoencoder": "trained here", "frozen": "published", "external": "made elsewhere"}
-    origin = known.get(row.kind, row.kind or "of unknown kind")
     if row.trained == "no":
         return "adapted from untrained" if row.kind == "adapted" else "untrained"
-    return origin
+    known = {"autoencoder": "trained here", "frozen": "published", "external": "made elsewhere"}
+    return known.get(row.kind, row.kind or "of unknown kind")
 
 
 def _cards(suite: SuiteTables, key: str) -> list[Card]:
@@ -103,7 +102,7 @@ def _card(suite: SuiteTables, target: str, rows: Sequence[OfficialRow]) -> Card:
     best = rows[0]
     return Card(
         scope=f"{suite.name} · {best.protocol}",
-        figure="Ω undefined" if best.omega is None else f"Ω {best.omega:.4f}",
+        figure=f"Ω {number(best.omega).text}",
         label=f"{entry_label(best.entry)} ({best.kind})",
         tag=suite.tag(best.kind, best.name),
         detail="no entry has an Ω" if best.omega is None else f"largest of {len(rows)}{_weakest(suite, best)}",
@@ -116,10 +115,7 @@ def _weakest(suite: SuiteTables, best: OfficialRow) -> str:
     metrics = [metric for metric in METRICS if metric != "harmonic_mean"]
     figures = [(getattr(row, metric), row.machine, METRICS[metric]) for row in rows for metric in metrics]
     known = [figure for figure in figures if figure[0] is not None]
-    if not known:
-        return ""
-    value, machine, title = min(known)
-    return f"; weakest figure: {title} of {machine}, {value:.4f}"
+    return "; weakest figure: {2} of {1}, {0:.4f}".format(*min(known)) if known else ""
 
 
 def glossary() -> Section:

@@ -36,24 +36,19 @@ def _sort_of(row: ClipsRow) -> str:
     return " ".join(word for word in (row.split, row.domain, row.label) if word)
 
 
-def _sort_order(row: ClipsRow) -> tuple[bool, bool, str, bool]:
-    """Training first, then source before target before unknown, normal before anomaly."""
-    return (row.split != "train", row.domain == "", row.domain, row.label != "normal")
-
-
 def _clips_table(suite: SuiteTables) -> Table:
     machines = grouped(suite.clips, lambda row: row.machine)
-    sorts = dict.fromkeys(_sort_of(row) for row in sorted(suite.clips, key=_sort_order))
-    counts = {sort: partial(_clips_of_sort, sort) for sort in sorts}
+    # Training first, then source before target before unknown, normal before anomaly.
+    order = sorted(suite.clips, key=lambda r: (r.split != "train", r.domain == "", r.domain, r.label != "normal"))
     cells: dict[str, Callable[[list[ClipsRow]], Cell]] = {
         "Machine": lambda rows: text(rows[0].machine),
-        **counts,
+        **{sort: partial(_clips_of_sort, sort) for sort in map(_sort_of, order)},
         "Channels": lambda rows: text(_either(row.channels for row in rows)),
         "Rate": lambda rows: text(_either((row.sample_rate for row in rows), 1000, " kHz")),
         "Length": _length,
     }
     caption = f"Clips of {suite.name}, by machine"
-    return table(caption, machines.values(), cells, numeric=counts, note="Data: clips.csv")
+    return table(caption, machines.values(), cells, note="Data: clips.csv")
 
 
 def _clips_of_sort(sort: str, rows: Sequence[ClipsRow]) -> Cell:
