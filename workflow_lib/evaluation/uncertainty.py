@@ -24,16 +24,20 @@ def uncertainty_rows(
     drawn = (resampling.replicates, resampling.seed)
     intervals = []
     for entry, one in zip(entries, resampled, strict=True):
-        found = one.interval()
-        intervals.append(UncertaintyRow(*entry.identity, found.omega, found.low, found.high, resampling.level, *drawn))
+        around = one.interval()
+        ends = (around.low, around.high, resampling.level)
+        intervals.append(UncertaintyRow(*entry.identity, around.omega, *ends, *drawn))
     rows, notes = [], []
-    for a, b in _pairs(entries):
+    for place, other in _pairs(entries):
+        a, b = entries[place], entries[other]
         try:
-            change = resampled[a].minus(resampled[b])
+            found = resampled[place].minus(resampled[other])
         except UserError as error:
-            change = UNDEFINED
-            notes.append(NoteRow(entries[a].suite, entries[a].result.name, "", "", f"no paired difference: {error}"))
-        rows.append(_difference_row(entries[a], entries[b], change, resampling))
+            found = UNDEFINED
+            notes.append(NoteRow(a.suite, a.result.name, "", "", f"no paired difference: {error}"))
+        who = (*a.identity[:5], *b.identity[2:5], a.untrained or b.untrained)
+        figures = (found.difference, found.low, found.high, resampling.level, found.same_sign)
+        rows.append(DifferenceRow(*who, *figures, *drawn))
     return sorted(intervals, key=cells), sorted(rows, key=cells), notes
 
 
@@ -70,10 +74,3 @@ def _pairs_with_best(entries: Sequence[LabelledEntry], places: Sequence[int], sy
         # Of equal branches the first; none where none has a defined Omega.
         best = max(defined, key=lambda place: results[place].omega, default=None)
         yield from ((system, best) for system in systems if best is not None and system in here)
-
-
-def _difference_row(a: LabelledEntry, b: LabelledEntry, found: Difference, resampling: Resampling) -> DifferenceRow:
-    pair = (*a.identity[2:5], *b.identity[2:5])
-    interval = (found.difference, found.low, found.high, resampling.level, found.same_sign)
-    counts = (resampling.replicates, resampling.seed)
-    return DifferenceRow(*a.identity[:2], *pair, a.untrained or b.untrained, *interval, *counts)

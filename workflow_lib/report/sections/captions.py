@@ -213,9 +213,7 @@ def _training_caption(suite: SuiteTables, runs: Sequence[Run]) -> str:
         f"Training of adapted models, suite {suite.name}: loss by optimiser step, {drawn} each model.",
         *_if(any(run.held_out == () for run in runs), "Thick: the model that saw all machines (full)."),
         "Shaded: from the lowest to the highest single step of any model of the panel, cut off above its edge.",
-        *_if(
-            max(map(len, grouped(runs, lambda run: run.group).values())) >= MEDIAN_FROM, "Dashed, dark: their median."
-        ),
+        *_if(max(Counter(run.group for run in runs).values()) >= MEDIAN_FROM, "Dashed, dark: their median."),
         *_if(any(run.validation for run in runs), "Right: share of withheld clips whose class the model names."),
         *_if(any(run.untrained for run in runs), f"Grey lines: {UNTRAINED_BASE}, adapted on top of random weights."),
     ]

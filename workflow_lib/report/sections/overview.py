@@ -26,36 +26,31 @@ def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tupl
 
 
 def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
-    lines = [line for suite in suites for line in (*_random_lines(suite), *_flagged_line(suite))]
-    if not lines:
-        return []
+    lines = [line for suite in suites for line in (_random_line(suite), _flagged_line(suite)) if line]
     told = "Every row that depends on such a model carries the label “untrained”."
-    return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))]
+    return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))] if lines else []
 
 
-def _random_lines(suite: SuiteTables) -> list[str]:
-    """One line for all models of a suite with random weights: the first screen has more to say."""
-    random = [row for row in suite.models if row.trained == "no"]
-    if not random:
-        return []
-    models: dict[str, int] = Counter(ModelName.parse(row.model).model for row in random)
-    names = list(map(_counted, sorted(models.items())))
+def _random_line(suite: SuiteTables) -> str:
+    """One line for all models of a suite with random weights, as the first screen has more to say; "" for none."""
+    models = Counter(ModelName.parse(row.model).model for row in suite.models if row.trained == "no")
+    names = ", ".join(map(_counted, sorted(models.items())))
     used = suite.random_branches
     reported = {row.name for row in (*suite.official, *suite.ranking) if row.kind == "branch"}
     branches = ", ".join(sorted(used & reported)) or "none that is reported"
     systems = sorted({w.system for w in suite.weights if w.branch in used})
     blends = f"; systems that blend them: {', '.join(systems)}" if systems else ""
-    verb, them = ("has", "it") if len(random) == 1 else ("have", "them")
-    told = f"{', '.join(names)} {verb} random weights. Branches that use {them}: {branches}{blends}."
-    return [f"On {suite.name}, {told}"]
+    verb, them = ("has", "it") if models.total() == 1 else ("have", "them")
+    told = f"{names} {verb} random weights. Branches that use {them}: {branches}{blends}."
+    return f"On {suite.name}, {told}" if names else ""
 
 
-def _flagged_line(suite: SuiteTables) -> list[str]:
-    """Names that the tables call untrained although no model of models.csv explains it."""
+def _flagged_line(suite: SuiteTables) -> str:
+    """Names that the tables call untrained although no model of models.csv explains it; "" without any."""
     explained = {("branch", branch) for branch in suite.random_branches}
     explained |= {("system", w.system) for w in suite.weights if w.branch in suite.random_branches}
     names = sorted(f"{kind} {name}" for kind, name in suite.untrained - explained)
-    return [f"On {suite.name}, also untrained: {', '.join(names)}."] if names else []
+    return f"On {suite.name}, also untrained: {', '.join(names)}." if names else ""
 
 
 def _overview_table(suites: Sequence[SuiteTables]) -> Table:

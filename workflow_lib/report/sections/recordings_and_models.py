@@ -5,6 +5,7 @@ from functools import partial
 
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ClipsRow, ModelRow, NoteRow
+from workflow_lib.report.charts.plots import short
 from workflow_lib.report.page.cells import DASH, UNTRAINED, Cell, count, length, text
 from workflow_lib.report.page.content import Block, Prose, Section, Table, table
 from workflow_lib.report.sections.training import training_blocks
@@ -61,9 +62,8 @@ def _either(values: Iterable[int | None], scale: int = 1, unit: str = "") -> str
 
 
 def _length(rows: Sequence[ClipsRow]) -> Cell:
-    shortest = [row.seconds_min for row in rows if row.seconds_min is not None]
-    longest = [row.seconds_max for row in rows if row.seconds_max is not None]
-    return length(min(shortest), max(longest)) if shortest and longest else Cell(DASH)
+    seconds = [end for row in rows for end in (row.seconds_min, row.seconds_max) if end is not None]
+    return length(min(seconds), max(seconds)) if seconds else Cell(DASH)
 
 
 def _models_table(suite: SuiteTables) -> Table:
@@ -74,14 +74,10 @@ def _models_table(suite: SuiteTables) -> Table:
         "Licence of weights": lambda row: text(row.licence),
         "Description": lambda row: text(row.description),
         "Used by branches": lambda row: text(", ".join(row.branches)),
-        "Weights (SHA-256)": lambda row: _digest(row.weights_digest),
+        # The first twelve characters tell weights apart; the cell's value has all of them.
+        "Weights (SHA-256)": lambda row: Cell(short(row.weights_digest, 13) or DASH, row.weights_digest),
     }
     return table(f"Models of {suite.name}", suite.models, cells, note="Data: models.csv")
-
-
-def _digest(digest: str) -> Cell:
-    """The first twelve characters tell weights apart; the cell's value has all of them."""
-    return Cell(digest if len(digest) <= 12 else f"{digest[:12]}…", digest) if digest else Cell(DASH)
 
 
 def _notes(suite: SuiteTables) -> Block:

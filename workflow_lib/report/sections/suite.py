@@ -95,10 +95,6 @@ def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: boo
         blocks += score_charts(suite, protocol, entry, rankings)
     blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
     blocks += choice_blocks(suite, protocol, entry)
-    summary = f"{entry_title(entry)} · {protocol}{_omega_of(suite, protocol, entry)}"
+    omegas = [row.omega for row in suite.official if (row.protocol, row.entry) == (protocol, entry)]
+    summary = " · ".join([entry_title(entry), protocol, *(f"Ω {number(omega).text}" for omega in omegas)])
     return Details(summary, tuple(blocks), suite.tag(entry.kind, entry.name), opened)
-
-
-def _omega_of(suite: SuiteTables, protocol: str, entry: Entry) -> str:
-    found = [row.omega for row in suite.official if row.protocol == protocol and row.entry == entry]
-    return f" · Ω {number(found[0]).text}" if found else ""
