@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,15 +57,11 @@ def model_rows(evidence: Evidence) -> list[ModelRow]:
         state = trained.pop() if len(trained) == 1 else "unknown"
         branches = tuple(sorted({branch for branch, *_ in facts}))
         licence = licence_of(ModelName.parse(model).model, evidence.config["models"])
-        facts_of = (settings["kind"], state, _describe(settings), digest, branches, licence)
+        shown = (f"{key} {value}" for key, value in settings.items() if key != "kind" and value != {})
+        description = "; ".join(shown) or "score tables made elsewhere"
+        facts_of = (settings["kind"], state, description, digest, branches, licence)
         rows.append(ModelRow(evidence.suite, model, *facts_of))
     return rows
-
-
-def _describe(settings: Mapping[str, Any]) -> str:
-    """The settings of a model in one line."""
-    shown = {key: value for key, value in settings.items() if key != "kind" and value != {}}
-    return "; ".join(f"{key} {value}" for key, value in shown.items()) or "score tables made elsewhere"
 
 
 def note_rows(evidence: Evidence) -> list[NoteRow]:

@@ -22,7 +22,7 @@ from workflow_lib.report.charts.drawing import (
     evenly,
     figure_style,
 )
-from workflow_lib.report.charts.title import INTERVAL, PAPERS, UNTRAINED
+from workflow_lib.report.charts.title import Mark
 from workflow_lib.report.page.glossary import METRICS
 
 _WIDTH_IN = 7.0
@@ -224,12 +224,12 @@ def changes(bars: Sequence[Change]) -> Figure:
     return figure
 
 
-def change_marks(bars: Sequence[Change]) -> list[str]:
+def change_marks(bars: Sequence[Change]) -> list[Mark]:
     """The key of what is drawn."""
     there = {
-        UNTRAINED: any(bar.untrained for bar in bars),
-        INTERVAL: any(bar.interval for bar in bars),
-        PAPERS: any(bar.published is not None for bar in bars),
+        Mark.UNTRAINED: any(bar.untrained for bar in bars),
+        Mark.INTERVAL: any(bar.interval for bar in bars),
+        Mark.PAPERS: any(bar.published is not None for bar in bars),
     }
     return [mark for mark, drawn in there.items() if drawn]
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ from workflow_lib.evaluation.evidence_rows import (
 from workflow_lib.report.charts.calibration import calibration_curves
 from workflow_lib.report.charts.plots import GROUPS, Bar, comparison, distributions, heat_map
 from workflow_lib.report.charts.roc import Roc, machine_panels, roc_panels, rocs_of
-from workflow_lib.report.charts.title import BRANCH, INTERVAL, SYSTEM, THRESHOLD, UNTRAINED, headed
+from workflow_lib.report.charts.title import Mark, headed
 from workflow_lib.report.charts.training_curves import MEDIAN_FROM, Curve, Panel, smoothing_window, training_curves
 from workflow_lib.report.page.cells import entry_label, entry_title, number
 from workflow_lib.report.page.content import Chart
@@ -29,6 +30,8 @@ from workflow_lib.report.page.glossary import METRICS, UNTRAINED_BASE
 from workflow_lib.report.sections.adapted_models import Run, caveat
 from workflow_lib.report.sections.uncertainty import interval_head, intervals_of
 from workflow_lib.report.suite_tables import SuiteTables
+
+Shown = TypeVar("Shown", str, Mark)
 
 
 def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialRow]) -> Chart:
@@ -39,10 +42,10 @@ def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialR
     untrained = " (untrained)" if all(bar.untrained for bar in bars) else ""
     title = f"Ω of systems and branches{untrained}, suite {suite.name}, protocol {protocol}"
     marks = [
-        *_if(any(bar.system for bar in bars), SYSTEM),
-        *_if(not all(bar.system for bar in bars), BRANCH),
-        *_if(any(bar.untrained for bar in bars), UNTRAINED),
-        *_if(any(bar.interval for bar in bars), INTERVAL),
+        *_if(any(bar.system for bar in bars), Mark.SYSTEM),
+        *_if(not all(bar.system for bar in bars), Mark.BRANCH),
+        *_if(any(bar.untrained for bar in bars), Mark.UNTRAINED),
+        *_if(any(bar.interval for bar in bars), Mark.INTERVAL),
     ]
     lines = f"Lines: {interval_head(intervals.values())}. " if any(bar.interval for bar in bars) else ""
     return Chart(
@@ -80,7 +83,7 @@ class _Subject:
         return f"{entry_title(self.entry)}{untrained}, suite {self.suite.name}, protocol {self.protocol}"
 
     def chart(
-        self, name: str, title: str, caption: str, description: str, drawing: Figure, marks: Sequence[str] = ()
+        self, name: str, title: str, caption: str, description: str, drawing: Figure, marks: Sequence[Mark] = ()
     ) -> Chart:
         """A chart whose drawing carries the title, which the caption goes on from; `name` ends its file name."""
         stem = f"{self.suite.name}-{self.protocol}-{self.entry.name}-{self.entry.seed}-{name}"
@@ -116,7 +119,7 @@ def distribution_chart(
         f"the line the middle half.{dashed} Each machine has its own scale.",
         f"Scores of {subject.title}, one panel for each of: {', '.join(machines)}.",
         distributions({machine: _groups(rows) for machine, rows in machines.items()}, thresholds),
-        _if(dashed != "", THRESHOLD),
+        _if(dashed != "", Mark.THRESHOLD),
     )
 
 
@@ -195,7 +198,7 @@ def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Chart:
         Panel(name, tuple(map(_curve, members)), tuple(run.validation[-1].chance for run in members if run.validation))
         for name, members in groups.items()
     ]
-    grey = _if(any(run.untrained for run in runs), UNTRAINED)
+    grey = _if(any(run.untrained for run in runs), Mark.UNTRAINED)
     title = f"Training of adapted models, suite {suite.name}{caveat(runs)}"
     return Chart(
         name=f"{suite.name}-training",
@@ -220,7 +223,7 @@ def _training_caption(suite: SuiteTables, runs: Sequence[Run]) -> str:
     return " ".join(told)
 
 
-def _if(condition: bool, words: str) -> list[str]:
+def _if(condition: bool, words: Shown) -> list[Shown]:
     return [words] if condition else []
 
 
