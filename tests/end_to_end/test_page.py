@@ -56,6 +56,19 @@ class Opened:
         if message.type in ("error", "warning"):
             self.said.append(f"{message.type}: {message.text}")
 
+    def fits(self, width: int) -> None:
+        """Nothing scrolls sideways on a phone of that width, with folds closed and open."""
+        self.page.set_viewport_size({**PHONE, "width": width})
+        for script in ("0", OPEN_ALL):
+            self.page.evaluate(script)
+            assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+
+    def sort(self, table: Locator, title: str) -> int:
+        """Sorts by a column; its place."""
+        place = column(table, title)
+        table.locator("thead button").nth(place).click()
+        return place
+
     def table(self, *words: str) -> Locator:
         """The first table whose caption has all the words."""
         found = self.page.locator("table")
@@ -76,12 +89,12 @@ def opened(request, browser) -> Iterator[Opened]:
 
 @pytest.fixture(scope="module")
 def long_page(tmp_path_factory) -> Path:
-    """A page on very long names."""
     return write_long_page(tmp_path_factory.mktemp("a page"))
 
 
 @pytest.fixture
 def long_names(browser, long_page) -> Iterator[Opened]:
+    """A page on very long names."""
     yield from open_page(browser, long_page)
 
 
@@ -120,7 +133,7 @@ def sorts(table: Locator) -> list[str]:
     return table.locator("thead th").evaluate_all("(heads) => heads.map((head) => head.getAttribute('aria-sort'))")
 
 
-def test_every_figure_is_visible(opened):
+def test_every_figure_is_visible_and_has_a_name_for_screen_readers(opened):
     page = opened.page
     page.evaluate(OPEN_ALL)
     assert page.locator(FIGURES).count() >= 5
@@ -132,11 +145,6 @@ def test_every_figure_is_visible(opened):
         }).map((figure) => figure.getAttribute("aria-label") || figure.alt)"""
     )
     assert hidden == []
-
-
-def test_figures_have_a_name_for_screen_readers(opened):
-    page = opened.page
-    page.evaluate(OPEN_ALL)
     unnamed = page.locator(FIGURES).evaluate_all(
         "(figures) => figures.filter((f) => !(f.getAttribute('aria-label') || f.alt)).length"
     )
@@ -177,21 +185,17 @@ def test_the_keyboard_sorts(opened, key):
 
 def test_durations_and_signed_numbers_sort_by_their_value(example):
     times = example.table("Run time per stage")
-    place = column(times, "Time of all jobs")
-    times.locator("thead button").nth(place).click()
-    assert values(times, place) == [0.5, 64.75]
+    assert values(times, example.sort(times, "Time of all jobs")) == [0.5, 64.75]
     differences = example.table("Differences between systems")
-    place = column(differences, "Difference in Ω")
-    differences.locator("thead button").nth(place).click()
-    assert values(differences, place) == sorted(values(differences, place))
-    assert values(differences, place)[0] < 0 < values(differences, place)[-1]
+    found = values(differences, example.sort(differences, "Difference in Ω"))
+    assert found == sorted(found)
+    assert found[0] < 0 < found[-1]
 
 
 def test_what_has_no_value_stays_last_whichever_way_a_table_is_sorted(example):
     table = example.table("Controlled complete-development study")
-    place = column(table, "Ω")
     for _ in range(2):
-        table.locator("thead button").nth(place).click()
+        example.sort(table, "Ω")
         assert cells(table, 0)[-1] == "CED"
 
 
@@ -214,10 +218,7 @@ def test_a_fold_opens_by_keyboard(opened):
 
 def test_nothing_scrolls_sideways_on_a_phone(opened):
     page = opened.page
-    page.set_viewport_size(PHONE)
-    for script in ("0", OPEN_ALL):
-        page.evaluate(script)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    opened.fits(PHONE["width"])
     inside = page.locator(".scroll").evaluate_all("(all) => all.filter((e) => e.scrollWidth > e.clientWidth).length")
     assert inside > 0  # wide tables do so within their own frame
     beyond = page.locator("main p, main summary, main audio, main img, main dd").evaluate_all(
@@ -228,11 +229,7 @@ def test_nothing_scrolls_sideways_on_a_phone(opened):
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_long_names_do_not_widen_the_page_on_a_phone(long_names, width):
-    page = long_names.page
-    page.set_viewport_size({"width": width, "height": 740})
-    for script in ("0", OPEN_ALL):
-        page.evaluate(script)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    long_names.fits(width)
 
 
 @pytest.mark.parametrize("width", [1077, 718])  # A3 and A4 between ordinary margins

@@ -58,14 +58,8 @@ class Example:
             self.add("thresholds", protocol, kind, name, seed, untrained, machine, "quantile", 0.9, THRESHOLD, 100, "")
         if all(scores.anomaly is not None for scores in tables.values()):
             self.judged = sorted([*self.judged, entry], key=lambda one: one.identity)
-            for table, rows in zip(("machines", "official"), metric_rows([entry]), strict=True):
-                self.rows[table] += map(list, map(cells, rows))
-            intervals, differences, _ = uncertainty_rows(self.judged, RESAMPLING)
-            for table, rows in (
-                ("uncertainty", intervals),
-                ("differences", differences),
-                ("seeds", seed_rows(self.judged)),
-            ):
+            found = [*metric_rows(self.judged), *uncertainty_rows(self.judged, RESAMPLING)[:2], seed_rows(self.judged)]
+            for table, rows in zip(("machines", "official", "uncertainty", "differences", "seeds"), found, strict=True):
                 self.rows[table] = list(map(list, map(cells, rows)))
 
     def weights(self, protocol: str, system: str, folds: Mapping[str, Mapping[str, float]], seed: str = "") -> None:
@@ -159,6 +153,18 @@ def labelled_example(
     example.add("models", "autoencoder", "autoencoder", "yes", *network)
     weights = ("EAT, 4 blocks of 64 dimensions", "cd" * 32, "eat", "MIT")
     example.add("models", "eat", "frozen", "no" if untrained else "yes", *weights)
+    return example
+
+
+def small_example(**changes: object) -> Example:
+    """One machine, one protocol, trained models unless said otherwise."""
+    return labelled_example(**{"machines": ["fan"], "protocols": ["cross_fitted"], **changes})
+
+
+def bare_example(suite: str = "demo", machine: str = "fan") -> Example:
+    """The smallest example: one branch, one machine, one protocol."""
+    example = Example(suite)
+    example.entry("complete_dev", "branch", "ae", {machine: drawn_scores(machine, 3, 1.0)})
     return example
 
 

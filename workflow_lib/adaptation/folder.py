@@ -16,10 +16,9 @@ from torch import Tensor
 from workflow_lib.adaptation.classes import ClassMap
 from workflow_lib.adaptation.events import Row, write_events
 from workflow_lib.adaptation.heads import TaskHeads
+from workflow_lib.adaptation.log_rows import LOG_HEADER, VALIDATION_HEADER
 from workflow_lib.adaptation.lora import lora_state
 from workflow_lib.adaptation.schedule import learning_rate, steps_per_epoch
-from workflow_lib.adaptation.step import ROW_COLUMNS
-from workflow_lib.adaptation.validation import VALIDATION_COLUMNS
 from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders.base import Encoder
 from workflow_lib.errors import UserError
@@ -33,15 +32,14 @@ CLASSES_FILE = "classes.json"
 LOG_FILE = "training_log.csv"
 VALIDATION_FILE = "validation.csv"
 PROVENANCE_FILE = "provenance.json"
-LOG_HEADER = ("step", "epoch", "learning_rate", *ROW_COLUMNS, "clips_per_s")
-VALIDATION_HEADER = ("epoch", *VALIDATION_COLUMNS)
 
 
 @dataclass(frozen=True)
 class AdapterFolder:
     """Result of a finished training.
 
-    Its logs: steps (steps, len(ROW_COLUMNS)), seconds (epochs,), validation (epochs or 0, len(VALIDATION_COLUMNS)).
+    Its logs: steps (steps, 8), by STEP_COLUMNS; seconds (epochs,); validation (epochs or 0, 6), by VALIDATION_HEADER
+    without the epoch.
     """
 
     config: PeftConfig

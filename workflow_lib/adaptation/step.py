@@ -12,22 +12,11 @@ from torch import Tensor
 from workflow_lib.adaptation.augment import draw_keep, mask_filterbanks
 from workflow_lib.adaptation.filterbanks import FilterbankStore
 from workflow_lib.adaptation.heads import Statistics, TaskHeads
+from workflow_lib.adaptation.log_rows import STEP_COLUMNS
 from workflow_lib.adaptation.loss import clip_losses, hits
 from workflow_lib.adaptation.schedule import derived_seed, groups_by_length
 from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.encoders.base import Encoder
-
-# One row of a step: weighted loss, its four terms, three accuracies; each a mean over the clips of the step.
-ROW_COLUMNS = (
-    "loss",
-    "loss_attribute",
-    "loss_machine",
-    "loss_domain",
-    "loss_consistency",
-    "accuracy_attribute",
-    "accuracy_machine",
-    "accuracy_domain",
-)
 
 
 @dataclass(frozen=True)
@@ -50,12 +39,12 @@ class StepContext:
 
 
 def accumulate_gradients(context: StepContext, batch: NDArray[np.int64], step: int) -> Tensor:
-    """Add the gradients of the mean loss of a batch of clip numbers; returns the row of `ROW_COLUMNS` (8,) float32.
+    """Add the gradients of the mean loss of a batch of clip numbers; returns the row of `STEP_COLUMNS` (8,) float32.
 
     The masks of a clip depend on seed, step and length alone, so the micro-batch size changes rounding only (and the
     draws of dropout, where that is on).
     """
-    row = torch.zeros(len(ROW_COLUMNS), device=context.device)
+    row = torch.zeros(len(STEP_COLUMNS), device=context.device)
     with _own_generators(context.device, derived_seed(context.seed, "dropout", step)):
         for features, clips in _micro_batches(context, batch, step):
             loss, part = forward_clips(context, features, context.targets[clips].to(context.device))

@@ -23,11 +23,12 @@ from workflow_lib.adaptation.compute import micro_batch_clips
 from workflow_lib.adaptation.filterbanks import FilterbankStore, compute_filterbanks
 from workflow_lib.adaptation.folder import AdapterFolder, write_folder
 from workflow_lib.adaptation.heads import TaskHeads
+from workflow_lib.adaptation.log_rows import STEP_COLUMNS, VALIDATION_HEADER
 from workflow_lib.adaptation.lora import add_lora, lora_state, trainable_parameters
 from workflow_lib.adaptation.schedule import derived_seed, epoch_batches, learning_rate, steps_per_epoch
 from workflow_lib.adaptation.state import load_state, save_state
-from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, accumulate_gradients, channel_statistics
-from workflow_lib.adaptation.validation import VALIDATION_COLUMNS, validate, withhold
+from workflow_lib.adaptation.step import StepContext, accumulate_gradients, channel_statistics
+from workflow_lib.adaptation.validation import validate, withhold
 from workflow_lib.config.adaptation import AdapterSettings
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.encoders.base import Encoder
@@ -46,7 +47,7 @@ class Training:
     context: StepContext
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
-    # steps: (steps, len(ROW_COLUMNS)) float32; seconds: (epochs,) and validation: (epochs, len(VALIDATION_COLUMNS))
+    # steps: (steps, len(STEP_COLUMNS)) float32; seconds: (epochs,) and validation: (epochs, len(VALIDATION_HEADER) - 1)
     # float64, the latter (0, ...) if no clip is withheld.
     rows: dict[str, Tensor]
     # The same network on the withheld clips; None if none are withheld.
@@ -119,9 +120,9 @@ def prepare_training(
     parameters |= {f"heads.{name}": parameter for name, parameter in trainable_parameters(heads).items()}
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     rows = {
-        "steps": torch.zeros(0, len(ROW_COLUMNS)),
+        "steps": torch.zeros(0, len(STEP_COLUMNS)),
         "seconds": torch.zeros(0, dtype=torch.float64),
-        "validation": torch.zeros(0, len(VALIDATION_COLUMNS), dtype=torch.float64),
+        "validation": torch.zeros(0, len(VALIDATION_HEADER) - 1, dtype=torch.float64),
     }
     return Training(model, context, parameters, optimizer, rows)
 
@@ -175,7 +176,7 @@ def _train_epoch(training: Training) -> None:
     training.rows["seconds"] = torch.cat([training.rows["seconds"], seconds])
     if training.withheld:
         row = validate(training.withheld)
-        figures = zip(VALIDATION_COLUMNS, row.tolist(), strict=True)
+        figures = zip(VALIDATION_HEADER[1:], row.tolist(), strict=True)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in figures)
         LOGGER.info("epoch %d: %s on withheld clips", epoch + 1, shown)
         training.rows["validation"] = torch.cat([training.rows["validation"], row[None]])
@@ -185,7 +186,7 @@ def _train_epoch(training: Training) -> None:
 def train_step(
     context: StepContext, optimizer: torch.optim.Optimizer, batch: NDArray[np.int64], step: int, total_steps: int
 ) -> Tensor:
-    """One update on a batch of clip numbers; returns its row of `ROW_COLUMNS` without waiting for the device."""
+    """One update on a batch of clip numbers; returns its row of `STEP_COLUMNS` without waiting for the device."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, total_steps, context.settings)
     optimizer.zero_grad()

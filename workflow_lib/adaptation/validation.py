@@ -7,12 +7,10 @@ import torch
 from torch import Tensor
 
 from workflow_lib.adaptation.classes import proxy_of
+from workflow_lib.adaptation.log_rows import STEP_COLUMNS, VALIDATION_HEADER
 from workflow_lib.adaptation.schedule import derived_seed, groups_by_length
-from workflow_lib.adaptation.step import ROW_COLUMNS, StepContext, forward_clips
+from workflow_lib.adaptation.step import StepContext, forward_clips
 from workflow_lib.dataset.manifest import Clip
-
-# chance: share of the commonest proxy among the withheld clips, the accuracy of always naming that one.
-VALIDATION_COLUMNS = ("clips", "chance", "loss", "accuracy_attribute", "accuracy_machine", "accuracy_domain")
 
 
 def withhold(clips: Sequence[Clip], fraction: float, seed: int) -> tuple[list[Clip], list[Clip]]:
@@ -34,8 +32,8 @@ def withhold(clips: Sequence[Clip], fraction: float, seed: int) -> tuple[list[Cl
 
 
 def validate(context: StepContext) -> Tensor:
-    """The row of `VALIDATION_COLUMNS` (6,) float64 on the clips of the context, unmasked and without dropout."""
-    row = torch.zeros(len(ROW_COLUMNS), dtype=torch.float64)
+    """The row of `VALIDATION_HEADER` without the epoch, (6,) float64, on all clips, unmasked and without dropout."""
+    row = torch.zeros(len(STEP_COLUMNS), dtype=torch.float64)
     context.encoder.eval()
     with torch.no_grad():
         for length, clips in groups_by_length([context.store.frames(clip) for clip in range(len(context.store))]):
@@ -44,7 +42,7 @@ def validate(context: StepContext) -> Tensor:
                 features = context.store.batch(part).to(context.device)
                 row += forward_clips(context, features, context.targets[part].to(context.device))[1].cpu()
     context.encoder.train()
-    means = dict(zip(ROW_COLUMNS, (row / len(context.store)).tolist(), strict=True))
+    means = dict(zip(STEP_COLUMNS, (row / len(context.store)).tolist(), strict=True))
     largest = torch.bincount(context.targets[:, 0]).max()
     known = {"clips": len(context.store), "chance": float(largest) / len(context.store), **means}
-    return torch.tensor([known[name] for name in VALIDATION_COLUMNS], dtype=torch.float64)
+    return torch.tensor([known[name] for name in VALIDATION_HEADER[1:]], dtype=torch.float64)

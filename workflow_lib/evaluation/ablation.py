@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.bootstrap import Difference, Interval, Resampling, resample
@@ -59,9 +60,9 @@ def leave_one_branch_out(
     if protocol == "complete_dev" and held_out_tables is not None:
         raise UserError("complete_dev holds no machine out: leave out the held-out tables, or name cross_fitted")
     kept = {name: tuple(branches)} | {f"{name} without {b}": tuple(x for x in branches if x != b) for b in branches}
-    held_out_tables = tables if held_out_tables is None else held_out_tables
+    others = {"held_out_tables": tables if held_out_tables is None else held_out_tables, "folds": folds}
     fitted = [
-        Result("system", label, protocol, seed, _scores(tables, held_out_tables, rest, step, search, protocol, folds))
+        Result("system", label, protocol, seed, _scores(tables, rest, step, search, protocol, **others))
         for label, rest in kept.items()
     ]
     whole, *resampled = resample(fitted, resampling)
@@ -73,20 +74,14 @@ def leave_one_branch_out(
 
 
 def _scores(
-    tables: Tables,
-    held_out_tables: Tables,
-    branches: Sequence[str],
-    step: float,
-    search: str,
-    protocol: str,
-    folds: Mapping[str, str] | None,
+    tables: Tables, branches: Sequence[str], step: float, search: str, protocol: str, **others: Any
 ) -> dict[str, ScoreTable]:
     """The scores by machine; a single branch keeps its own, as in the workflow: nothing is to be chosen for it."""
     if len(branches) == 1:
-        sides = {machine: align_branches(held_out_tables[machine], branches, machine) for machine in tables}
+        sides = {machine: align_branches(others["held_out_tables"][machine], branches, machine) for machine in tables}
         return {machine: side.with_score(side.score[0]) for machine, side in sides.items()}
     if protocol == "complete_dev":
         fusion = fit_fusion(tables, branches, step, search=search)
         return {machine: fusion.apply(of_machine, machine) for machine, of_machine in tables.items()}
-    crossed = cross_fit(tables, branches, step, held_out_tables=held_out_tables, search=search, folds=folds)
+    crossed = cross_fit(tables, branches, step, search=search, **others)
     return {machine: fold.table for machine, fold in crossed.folds.items()}

@@ -6,7 +6,7 @@ Omega depends on which clips were recorded of these machines, given the fit; not
 weights, the seed of an adapted model, or other machines.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,18 +126,13 @@ def draw_counts(table: ScoreTable, machine: str, resampling: Resampling) -> NDAr
     """How often each clip is in each resample: (r, n), drawn anew within each domain and label."""
     rng = np.random.default_rng([resampling.seed, *machine.encode()])
     counts = np.zeros((resampling.replicates, len(table.clip)), dtype=np.int64)
-    for stratum in _strata(table):
+    label = np.select([table.anomaly == 1, table.anomaly == 0], ["anomaly", "normal"], "")
+    keys = np.strings.add(np.strings.add(table.domain, "/"), label)
+    for stratum in (np.flatnonzero(keys == key) for key in np.unique(keys)):  # in a fixed order
         drawn = rng.integers(len(stratum), size=(resampling.replicates, len(stratum)))
         flat = drawn + np.arange(resampling.replicates)[:, None] * len(stratum)
         counts[:, stratum] = np.bincount(flat.ravel(), minlength=flat.size).reshape(flat.shape)
     return counts
-
-
-def _strata(table: ScoreTable) -> Sequence[NDArray[np.int64]]:
-    """Indices of the clips of each domain and label, in a fixed order."""
-    label = np.select([table.anomaly == 1, table.anomaly == 0], ["anomaly", "normal"], "")
-    keys = np.strings.add(np.strings.add(table.domain, "/"), label)
-    return [np.flatnonzero(keys == key) for key in np.unique(keys)]
 
 
 def _omegas(result: Result, resampling: Resampling, drawn: dict[bytes, NDArray[np.int64]]) -> NDArray[np.float64]:

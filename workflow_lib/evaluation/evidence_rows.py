@@ -3,13 +3,12 @@
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, NamedTuple, get_args
 
+from workflow_lib.adaptation.log_rows import TrainingRow, ValidationRow
 from workflow_lib.csv_rows import Filled, Share, Written, one_of
 
 FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"  # the note on a system that has such weights
 EntryKind = Annotated[str, one_of("branch", "system")]
 Seconds = Annotated[float, Written(".3f")]
-Logged = Annotated[float, Written(".7g")]  # as the training log has it
-LoggedShare = Annotated[Share, Written(".7g")]
 
 
 class Entry(NamedTuple):
@@ -213,42 +212,6 @@ class NoteRow:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRow:
-    """training.csv: an optimiser step of an adapted model; figures are means over the clips of the step."""
-
-    suite: Filled
-    model: Filled
-    step: int
-    epoch: int
-    learning_rate: Logged
-    loss: Logged
-    loss_attribute: Logged
-    loss_machine: Logged
-    loss_domain: Logged
-    loss_consistency: Logged
-    # Not shares: summed up in single precision, a mean of ones may exceed 1 by a rounding error.
-    accuracy_attribute: Logged
-    accuracy_machine: Logged
-    accuracy_domain: Logged
-    clips_per_s: Logged
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationRow:
-    """validation.csv: an adapted model on withheld normal clips after one epoch."""
-
-    suite: Filled
-    model: Filled
-    epoch: int
-    clips: int
-    chance: LoggedShare
-    loss: Logged
-    accuracy_attribute: LoggedShare
-    accuracy_machine: LoggedShare
-    accuracy_domain: LoggedShare
-
-
-@dataclass(frozen=True, slots=True)
 class StudyRow:
     """One figure of a study, or text, of this run (`value`) beside the paper's; None where there is none.
 
@@ -289,6 +252,11 @@ class StudyRow:
     def with_remark(self, text: str) -> "StudyRow":
         """The same row with one more remark; an empty one changes nothing."""
         return replace(self, remark="; ".join(filter(None, (self.remark, text))))
+
+
+def ends_of(row: UncertaintyRow | DifferenceRow | StudyRow) -> tuple[float, float] | None:
+    """Both ends of the interval of a row; None where it has none."""
+    return None if row.low is None or row.high is None else (row.low, row.high)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,11 @@ def read_entries(evaluations: Sequence[Mapping[str, Any]]) -> tuple[list[Labelle
     """All entries, sorted, and what their tables together know of each clip."""
     scored = [(e, {m: read_scores(path) for m, path in sorted(e["tables"].items())}) for e in evaluations]
     labels = _known_labels(scored)
-    entries = [_entry(e, {m: _filled(table, labels[m]) for m, table in tables.items()}) for e, tables in scored]
+    entries = []
+    for evaluation, tables in scored:
+        suite, protocol, kind, name, seed, untrained = identity_of(evaluation)
+        filled = {machine: _filled(table, labels[machine]) for machine, table in tables.items()}
+        entries.append(LabelledEntry(suite, untrained, Result(kind, name, protocol, seed, filled)))
     return sorted(entries, key=lambda entry: entry.identity), labels
 
 
@@ -45,11 +49,6 @@ def identity_of(evaluation: Mapping[str, Any]) -> Identity:
     """The columns of `EntryRow` of a branch or system as the plan names it."""
     suite, protocol, kind, name, seed = (evaluation[key] for key in ("suite", "protocol", "kind", "name", "seed"))
     return suite, protocol, kind, name, seed, evaluation["untrained"]
-
-
-def _entry(evaluation: Mapping[str, Any], tables: Mapping[str, ScoreTable]) -> LabelledEntry:
-    suite, protocol, kind, name, seed, untrained = identity_of(evaluation)
-    return LabelledEntry(suite, untrained, Result(kind, name, protocol, seed, tables))
 
 
 def _known_labels(scored: Scored) -> Labels:

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
-from workflow_lib.csv_rows import read_rows
+from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.dataset.manifest import Clip, read_manifest
 from workflow_lib.evaluation.evidence import Evidence
 from workflow_lib.evaluation.evidence_rows import (
@@ -47,29 +47,21 @@ def scored_clip_rows(suite: str, labels: Labels) -> Iterator[ClipsRow]:
 
 def model_rows(evidence: Evidence) -> list[ModelRow]:
     """One row for each model behind the branches of the suite, with its weights' digest where there is one for all."""
-    facts = _facts(evidence.notes)
-    used: dict[str, list[str]] = {}
-    for branch, model, _machine, _fact in facts:
-        used.setdefault(model, []).append(branch)
     rows = []
-    for model, branches in sorted(used.items()):
-        provenance = [fact["provenance"] for _, m, _, fact in facts if m == model]
+    for model, facts in sorted(grouped(_facts(evidence.notes), lambda fact: fact[1]).items()):
+        provenance = [fact["provenance"] for *_, fact in facts]
         settings = evidence.config["models"].get(ModelName.parse(model).model, {"kind": "external"})
         trained = {p.get("trained", "unknown") for p in provenance}
         digests = {p.get("weights_digest", "")[:16] for p in provenance}
         digest = digests.pop() if len(digests) == 1 else "one per machine"
         state = trained.pop() if len(trained) == 1 else "unknown"
-        names = tuple(sorted(set(branches)))
+        branches = tuple(sorted({branch for branch, *_ in facts}))
         licence = licence_of(ModelName.parse(model).model, evidence.config["models"])
-        facts_of = (settings["kind"], state, _describe(settings), digest, names, licence)
+        shown = (f"{key} {value}" for key, value in settings.items() if key != "kind" and value != {})
+        description = "; ".join(shown) or "score tables made elsewhere"
+        facts_of = (settings["kind"], state, description, digest, branches, licence)
         rows.append(ModelRow(evidence.suite, model, *facts_of))
     return rows
-
-
-def _describe(settings: Mapping[str, Any]) -> str:
-    """The settings of a model in one line."""
-    shown = {key: value for key, value in settings.items() if key != "kind" and value != {}}
-    return "; ".join(f"{key} {value}" for key, value in shown.items()) or "score tables made elsewhere"
 
 
 def note_rows(evidence: Evidence) -> list[NoteRow]:

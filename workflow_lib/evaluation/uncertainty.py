@@ -24,16 +24,20 @@ def uncertainty_rows(
     drawn = (resampling.replicates, resampling.seed)
     intervals = []
     for entry, one in zip(entries, resampled, strict=True):
-        found = one.interval()
-        intervals.append(UncertaintyRow(*entry.identity, found.omega, found.low, found.high, resampling.level, *drawn))
+        around = one.interval()
+        ends = (around.low, around.high, resampling.level)
+        intervals.append(UncertaintyRow(*entry.identity, around.omega, *ends, *drawn))
     rows, notes = [], []
-    for a, b in _pairs(entries):
+    for place, other in _pairs(entries):
+        a, b = entries[place], entries[other]
         try:
-            change = resampled[a].minus(resampled[b])
+            found = resampled[place].minus(resampled[other])
         except UserError as error:
-            change = UNDEFINED
-            notes.append(NoteRow(entries[a].suite, entries[a].result.name, "", "", f"no paired difference: {error}"))
-        rows.append(_difference_row(entries[a], entries[b], change, resampling))
+            found = UNDEFINED
+            notes.append(NoteRow(a.suite, a.result.name, "", "", f"no paired difference: {error}"))
+        who = (*a.identity[:5], *b.identity[2:5], a.untrained or b.untrained)
+        figures = (found.difference, found.low, found.high, resampling.level, found.same_sign)
+        rows.append(DifferenceRow(*who, *figures, *drawn))
     return sorted(intervals, key=cells), sorted(rows, key=cells), notes
 
 
@@ -55,13 +59,9 @@ def _pairs(entries: Sequence[LabelledEntry]) -> Iterator[Pair]:
         systems = [place for place in places if entries[place].result.kind == "system"]
         branches = [place for place in places if place not in systems]
         for group in (systems, branches):
-            yield from (pair for pair in combinations(group, 2) if _seeds_agree(entries, *pair))
+            # Adapted models of one seed with each other, and what has no seed with each of them.
+            yield from (p for p in combinations(group, 2) if len({entries[e].result.seed for e in p} - {""}) < 2)
         yield from dict.fromkeys(_pairs_with_best(entries, places, systems))
-
-
-def _seeds_agree(entries: Sequence[LabelledEntry], a: int, b: int) -> bool:
-    """Adapted models of one seed are compared with each other, and what has no seed with each of them."""
-    return entries[a].result.seed == entries[b].result.seed or "" in (entries[a].result.seed, entries[b].result.seed)
 
 
 def _pairs_with_best(entries: Sequence[LabelledEntry], places: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:
@@ -69,19 +69,8 @@ def _pairs_with_best(entries: Sequence[LabelledEntry], places: Sequence[int], sy
     seeds = sorted({entries[place].result.seed for place in places} - {""}) or [""]
     for seed in seeds:
         here = [place for place in places if entries[place].result.seed in (seed, "")]
-        best = _best_branch(entries, here)
+        results = {place: entries[place].result for place in here}
+        defined = [place for place, one in results.items() if one.kind == "branch" and not isnan(one.omega)]
+        # Of equal branches the first; none where none has a defined Omega.
+        best = max(defined, key=lambda place: results[place].omega, default=None)
         yield from ((system, best) for system in systems if best is not None and system in here)
-
-
-def _best_branch(entries: Sequence[LabelledEntry], places: Sequence[int]) -> int | None:
-    """The branch of the highest Omega, of equal ones the first; None where none has a defined one."""
-    results = {place: entries[place].result for place in places}
-    defined = [place for place, one in results.items() if one.kind == "branch" and not isnan(one.omega)]
-    return max(defined, key=lambda place: results[place].omega, default=None)
-
-
-def _difference_row(a: LabelledEntry, b: LabelledEntry, found: Difference, resampling: Resampling) -> DifferenceRow:
-    pair = (*a.identity[2:5], *b.identity[2:5])
-    interval = (found.difference, found.low, found.high, resampling.level, found.same_sign)
-    counts = (resampling.replicates, resampling.seed)
-    return DifferenceRow(*a.identity[:2], *pair, a.untrained or b.untrained, *interval, *counts)

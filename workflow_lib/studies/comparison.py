@@ -1,6 +1,6 @@
 """Rows of branches and systems: under one protocol with differences, or under several and never compared."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +8,6 @@ from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.scoring.result import one_protocol
 from workflow_lib.studies.lookup import Estimate, EvidenceLookup
 from workflow_lib.studies.study_row import first_row
-
-Pair = tuple[StudyRow, Mapping[str, Any]]  # a row and its settings
 
 
 def comparison_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
@@ -21,10 +19,11 @@ def comparison_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list
 
 def scope_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
     """Ω of every row under its own protocol: nothing is compared."""
-    return [_measured(settings, number, row, tables) for number, row in enumerate(settings["rows"], 1)]
+    return [measured(settings, number, row, tables) for number, row in enumerate(settings["rows"], 1)]
 
 
-def _measured(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], tables: EvidenceLookup) -> StudyRow:
+def measured(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], tables: EvidenceLookup) -> StudyRow:
+    """Ω of an entry, if this run has it."""
     first = first_row(settings, number, row)
     if row["absent"]:
         return first
@@ -43,24 +42,15 @@ def filled(row: StudyRow, found: Estimate) -> StudyRow:
     return row if sign is None else row.with_remark(f"the sign holds in {100 * sign:.1f} % of the replicates")
 
 
-def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: EvidenceLookup) -> list[StudyRow]:
+def _changes(settings: Mapping[str, Any], rows: list[StudyRow], tables: EvidenceLookup) -> Iterator[StudyRow]:
     """Ω minus that of the row `against`, for all other rows that this run has; none is derived for the paper."""
-    shown = list(zip(rows, settings["rows"], strict=True))
-    base = next(pair for pair in shown if pair[0].label == settings["against"])
-    others = [pair for pair in shown if pair[0] is not base[0]]
-    return [_change(settings, pair, base, tables) for pair in others if None not in (pair[0].value, base[0].value)]
-
-
-def _change(settings: Mapping[str, Any], ours: Pair, other: Pair, tables: EvidenceLookup) -> StudyRow:
-    row, base = ours[0], other[0]
-    change = replace(
-        row,
-        metric="change",
-        detail=f"against {base.label}",
-        published=None,
-        remark="; ".join(part for part in row.remark.split("; ") if part.startswith("stand-in")),
-    )
-    one, another = ours[1]["seed"], other[1]["seed"]
-    seeds = [(one or another, another or one)] if one or another else [(seed, seed) for seed in settings["seeds"]]
-    ends = ((row.entry_kind, row.entry), (base.entry_kind, base.entry))
-    return filled(change, tables.change(row.protocol, *ends, seeds))
+    shown = list(zip(rows, [row["seed"] for row in settings["rows"]], strict=True))
+    base, another = next(pair for pair in shown if pair[0].label == settings["against"])
+    for row, one in shown:
+        if row is base or None in (row.value, base.value):
+            continue
+        stand_in = "; ".join(part for part in row.remark.split("; ") if part.startswith("stand-in"))
+        change = replace(row, metric="change", detail=f"against {base.label}", published=None, remark=stand_in)
+        seeds = [(one or another, another or one)] if one or another else [(seed, seed) for seed in settings["seeds"]]
+        ends = ((row.entry_kind, row.entry), (base.entry_kind, base.entry))
+        yield filled(change, tables.change(row.protocol, *ends, seeds))

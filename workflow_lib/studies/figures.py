@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from workflow_lib.evaluation.evidence_rows import StudyRow
-from workflow_lib.report.charts.drawing import figure_style, to_png, to_svg
+from workflow_lib.evaluation.evidence_rows import StudyRow, ends_of
+from workflow_lib.report.charts.drawing import drawn, figure_style
 from workflow_lib.report.charts.plots import Change, change_marks, changes
 from workflow_lib.report.charts.plots import heat_map as cells_of
 from workflow_lib.report.charts.title import headed
@@ -22,7 +22,7 @@ def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:
     one_protocol(row.protocol for row in rows)
     name = file_stem(rows)
     figure = drawing(rows)
-    return {f"{name}.svg": to_svg(figure, _title(rows)).encode("utf-8"), f"{name}.png": to_png(figure, _title(rows))}
+    return {f"{name}.{form}": drawn(figure, _title(rows), form) for form in ("svg", "png")}
 
 
 @figure_style()
@@ -35,20 +35,16 @@ def heat_map(rows: Sequence[StudyRow]) -> Figure:
         values[row.label][row.metric] = row.number
         paper = row.published_number
         notes[row.label][row.metric] = "" if paper is None else f"paper {paper:.3f}"
-    figure = cells_of(list(values), list(values.values()), metrics, notes=list(notes.values()), missing="none here")
+    figure = cells_of(values, metrics, notes=notes, missing="none here")
     return headed(figure, _title(rows))
 
 
 @figure_style()
 def removal_chart(rows: Sequence[StudyRow]) -> Figure:
     """Change of Ω by removed branch: ours as bars with their interval, the paper's as diamonds."""
-    bars = [_change(row) for row in rows if row.metric == "change"]
+    shown = [row for row in rows if row.metric == "change"]
+    bars = [Change(row.label, row.number, ends_of(row), row.published_number, row.untrained) for row in shown]
     return headed(changes(bars), _title(rows), change_marks(bars))
-
-
-def _change(row: StudyRow) -> Change:
-    interval = None if row.low is None or row.high is None else (row.low, row.high)
-    return Change(row.label, row.number, interval, row.published_number, row.untrained)
 
 
 def _title(rows: Sequence[StudyRow]) -> str:

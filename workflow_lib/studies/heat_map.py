@@ -15,20 +15,16 @@ SHOWN = ("source_auc", "target_auc", "pauc")
 def heat_map_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
     """Three rows for each machine of the suite, then those of published machines that it does not have."""
     (entry,), published = settings["rows"], settings["published"]
-    found = {} if entry["absent"] else _figures(entry, tables)
+    who = (entry["protocol"], entry["kind"], entry["entry"])
+    found = {} if entry["absent"] else {metric: tables.machine_figures(*who, metric) for metric in SHOWN}
+    machines = found.get(SHOWN[0], {})  # in the order of the table
     rows = []
-    for number, machine in enumerate(dict.fromkeys([*found, *published]), 1):
+    for number, machine in enumerate(dict.fromkeys([*machines, *published]), 1):
         first = first_row(settings, number, {**entry, "label": machine, "published": None})
         for metric in SHOWN:
             row = replace(first, metric=metric, published=published.get(machine, {}).get(metric))
-            if machine in found:
-                rows.append(filled(row, found[machine][metric]))
+            if machine in machines:
+                rows.append(filled(row, found[metric][machine]))
             elif row.published is not None:
                 rows.append(row if entry["absent"] else row.with_remark(f"not part of this run: machine {machine}"))
     return rows or [first_row(settings, 1, entry, metric="source_auc")]
-
-
-def _figures(entry: Mapping[str, Any], tables: EvidenceLookup) -> dict[str, dict[str, Any]]:
-    """{machine: {metric: figure}} in the order of the table."""
-    by_metric = {m: tables.machine_figures(entry["protocol"], entry["kind"], entry["entry"], m) for m in SHOWN}
-    return {machine: {metric: by_metric[metric][machine] for metric in SHOWN} for machine in by_metric[SHOWN[0]]}

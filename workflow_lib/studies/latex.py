@@ -3,7 +3,7 @@ r"""A study as a LaTeX tabular with rules of booktabs: complete, escaped, and ne
 import re
 from collections.abc import Sequence
 
-from workflow_lib.evaluation.evidence_rows import StudyRow
+from workflow_lib.evaluation.evidence_rows import StudyRow, ends_of
 from workflow_lib.studies.study_row import METRICS
 
 # What LaTeX would take as a command, and signs that pdflatex does not know; one pass, so that nothing is escaped twice.
@@ -107,8 +107,7 @@ def _ours(row: StudyRow, mixed: bool) -> str:
 
 
 def _interval(row: StudyRow) -> str:
-    ends = [_signed(row, f"{end:.4f}") for end in (row.low, row.high) if end is not None]
-    return f"[{', '.join(ends)}]" if len(ends) == 2 else ""
+    return f"[{', '.join(_signed(row, f'{end:.4f}') for end in ends)}]" if (ends := ends_of(row)) else ""
 
 
 def _published(row: StudyRow) -> str:

@@ -62,7 +62,10 @@ class EvidenceLookup:
         """One figure of an entry by machine: mean and sample standard deviation over its seeds."""
         rows: list[MachineRow] = _of(self._read(MachineRow), protocol, kind, name)
         by_machine = grouped(rows, lambda row: row.machine)
-        return {machine: _over_seeds(of_machine, metric) for machine, of_machine in by_machine.items()}
+        return {
+            machine: estimate([getattr(r, metric) for r in found], untrained=any(r.untrained for r in found))
+            for machine, found in by_machine.items()
+        }
 
     def change(self, protocol: str, a: KindName, b: KindName, seeds: Sequence[tuple[str, str]]) -> Estimate:
         """Omega of `a` minus that of `b`: mean and sample deviation over pairs of seeds.
@@ -76,12 +79,12 @@ class EvidenceLookup:
         known = [(x, y) for x, y in pairs if x is not None and y is not None]
         if not known:
             return Estimate(None)
-        over = over_seeds([_number(x.omega) - _number(y.omega) for x, y in known])
+        changes = [None if None in (x.omega, y.omega) else x.omega - y.omega for x, y in known]
         first, second = known[0]
         low, high, sign = self._difference(protocol, first.entry, second.entry)
-        shown = (first.seed or second.seed) if over.seeds > 1 else ""
         untrained = first.untrained or second.untrained
-        return Estimate(defined(over.mean), defined(over.sd), low, high, over.seeds, shown, untrained, sign)
+        seed = first.seed or second.seed
+        return estimate(changes, seed, low=low, high=high, untrained=untrained, same_sign=sign)
 
     def _difference(self, protocol: str, a: Entry, b: Entry) -> tuple[float | None, float | None, float | None]:
         """Interval and share of the same sign of a drawn difference; None where none was drawn."""
@@ -110,17 +113,13 @@ def _of(rows: Iterable[Row], protocol: str, kind: str, name: str) -> list[Row]:
     return [row for row in rows if (row.protocol, row.kind, row.name) == (protocol, kind, name)]
 
 
-def _number(value: float | None) -> float:
-    return nan if value is None else value
-
-
 def defined(value: float) -> float | None:
     """A number, or None for NaN (undefined)."""
     return None if isnan(value) else value
 
 
-def _over_seeds(rows: Sequence[MachineRow], metric: str) -> Estimate:
-    over = over_seeds([_number(getattr(row, metric)) for row in rows])
-    return Estimate(
-        defined(over.mean), defined(over.sd), seeds=over.seeds, untrained=any(row.untrained for row in rows)
-    )
+def estimate(values: Sequence[float | None], interval_seed: str = "", **more: Any) -> Estimate:
+    """Mean and sample standard deviation of one value per seed; undefined where one of them is."""
+    over = over_seeds([nan if value is None else value for value in values])
+    shown = interval_seed if over.seeds > 1 else ""
+    return Estimate(defined(over.mean), defined(over.sd), seeds=over.seeds, interval_seed=shown, **more)

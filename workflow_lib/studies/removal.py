@@ -7,20 +7,17 @@ from typing import Any
 from workflow_lib.evaluation.ablation import Ablation, leave_one_branch_out
 from workflow_lib.evaluation.bootstrap import Difference, Interval, Resampling
 from workflow_lib.evaluation.evidence_rows import StudyRow
-from workflow_lib.evaluation.seeds import over_seeds
 from workflow_lib.scoring.score_file import read_scores
-from workflow_lib.studies.comparison import filled
-from workflow_lib.studies.lookup import Estimate, EvidenceLookup, defined
+from workflow_lib.studies.comparison import filled, measured
+from workflow_lib.studies.lookup import Estimate, EvidenceLookup, defined, estimate
 from workflow_lib.studies.study_row import first_row
 
 
 def removal_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:
     """Ω of the whole system, then for each branch Ω without it and the change; mean and deviation over seeds."""
     (whole,), removal = settings["rows"], settings["removal"]
-    first, ablations = first_row(settings, 1, whole), {}
-    if not whole["absent"]:
-        first = filled(first, tables.omega(whole["protocol"], whole["kind"], whole["entry"], "", settings["seeds"]))
-        ablations = _ablations(settings, whole["protocol"])
+    first = measured(settings, 1, {**whole, "seed": ""}, tables)
+    ablations = {} if whole["absent"] else _ablations(settings, whole["protocol"])
     rows = [first]
     for number, branch in enumerate(removal["branches"], 2):
         rows += _branch_rows(first_row(settings, number, {**whole, **branch}), branch["branch"], ablations, first)
@@ -61,6 +58,6 @@ def _branch_rows(row: StudyRow, branch: str, ablations: Mapping[str, Ablation], 
 
 def _figure(pairs: Sequence[tuple[float, Interval | Difference]], first_seed: str, untrained: bool) -> Estimate:
     """Mean and sample deviation over seeds, with the interval of the first."""
-    over, first = over_seeds([value for value, _ in pairs]), pairs[0][1]
-    mean, sd, low, high = map(defined, (over.mean, over.sd, first.low, first.high))
-    return Estimate(mean, sd, low, high, over.seeds, first_seed if over.seeds > 1 else "", untrained)
+    first = pairs[0][1]
+    interval = {"low": defined(first.low), "high": defined(first.high)}
+    return estimate([value for value, _ in pairs], first_seed, untrained=untrained, **interval)

@@ -31,11 +31,12 @@ def branch_role(branch: Mapping[str, Any], model: Mapping[str, Any], encoder: Ma
         return dict.fromkeys(ASPECTS, "unknown: score tables made elsewhere")
     if not encoder:
         return _autoencoder_role(branch["scorer"], model)
+    microphones = "near and far through the head" if branch["view"] == ["head"] else " and ".join(branch["view"])
     return {
         "evidence": _evidence(branch, model, encoder),
-        "microphones": _microphones(branch["view"], adapted=model["kind"] == "adapted"),
+        "microphones": microphones + ("; encoder adapted on near and far" if model["kind"] == "adapted" else ""),
         "conditioning": _conditioning(branch["conditioning"]),
-        "score": _density(branch["scorer"]),
+        "score": "DLD, {metric}, K = {k[0]}/{k[1]}".format(**branch["scorer"]),
     }
 
 
@@ -57,18 +58,8 @@ def _evidence(branch: Mapping[str, Any], model: Mapping[str, Any], encoder: Mapp
     return f"mean and standard deviation of block {branch['block']} of {state}{name}"
 
 
-def _microphones(view: list[str], *, adapted: bool) -> str:
-    shown = "near and far through the head" if view == ["head"] else " and ".join(view)
-    return f"{shown}; encoder adapted on near and far" if adapted else shown
-
-
 def _conditioning(settings: Mapping[str, Any]) -> str:
     parts = ["standardised"] if settings["standardise"] else []
     if settings["components"] is not None:
         parts.append(f"PCA-{settings['components']}" + (" whitening" if settings["whiten"] else ""))
     return ", ".join(parts) or "none"
-
-
-def _density(scorer: Mapping[str, Any]) -> str:
-    source, target = scorer["k"]
-    return f"DLD, {scorer['metric']}, K = {source}/{target}"

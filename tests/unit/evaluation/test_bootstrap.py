@@ -31,21 +31,17 @@ def drawn_result(seed, machines=("fan", "pump", "valve"), name="a", values=None,
     return Result(**{**facts, **changes})
 
 
-def repeated(table, counts):
+def repeated(counts):
     """The resampled clip list, clip by clip."""
     return [i for i, count in enumerate(counts) for _ in range(count)]
 
 
-def plain_figures(table, counts):
-    """column_metrics of the resampled list, one resample after another: (3, r)."""
-    lists = [repeated(table, row) for row in counts]
-    columns = [column_metrics(table.score[c][:, None], table.anomaly[c], table.domain[c]) for c in lists]
-    return np.concatenate(columns, axis=1)
-
-
 def assert_equal_to_the_repeated_clips(table, counts):
+    """The figures (3, r) are those of column_metrics of the resampled lists, one resample after another."""
+    lists = [repeated(row) for row in counts]
+    plain = [column_metrics(table.score[c][:, None], table.anomaly[c], table.domain[c]) for c in lists]
     got = resampled_metrics(table.score, table.anomaly, table.domain, counts)
-    assert got.tobytes() == plain_figures(table, counts).tobytes()
+    assert got.tobytes() == np.concatenate(plain, axis=1).tobytes()
 
 
 # ---- equal to the plain computation ----------------------------------------------------------------------------------
@@ -82,7 +78,7 @@ def test_omega_of_a_resample_is_the_official_score_of_its_clips():
     for r in range(FEW.replicates):
         of_machines = []
         for machine, table in result.tables.items():
-            clips = repeated(table, counts[machine][r])
+            clips = repeated(counts[machine][r])
             names = [f"{place}.wav" for place in range(len(clips))]
             again = ScoreTable(names, table.domain[clips], table.anomaly[clips], table.score[clips])
             of_machines.append(again.metrics())
@@ -231,12 +227,11 @@ def changed(**columns):
     ],
 )
 def test_what_cannot_be_paired_is_one_clear_line(other, message):
-    for pair in ((drawn_result(0), other), (other, drawn_result(0))):
-        with pytest.raises(UserError) as caught:
-            compare(*pair, FEW)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError):
+        compare(other, drawn_result(0), FEW)
+    with pytest.raises(UserError, match=message) as caught:
         compare(drawn_result(0), other, FEW)
+    assert "\n" not in str(caught.value)
 
 
 def test_resamples_of_two_settings_are_not_compared():

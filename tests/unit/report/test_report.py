@@ -20,15 +20,17 @@ from report_example import (
     Example,
     Scores,
     adapted_models,
+    bare_example,
     drawn_scores,
     labelled_example,
+    small_example,
     unlabelled_example,
 )
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
 from workflow_lib.report import build_report
-from workflow_lib.report.charts.drawing import inline_svg, to_svg
+from workflow_lib.report.charts.drawing import drawn, evenly, inline_svg
 from workflow_lib.report.charts.title import wrapped
 from workflow_lib.report.page.cells import Cell, number
 from workflow_lib.report.page.glossary import (
@@ -95,6 +97,21 @@ class Parsed(HTMLParser):
         elif "td" in self.open or "th" in self.open:
             self.tables[-1]["rows"][-1][-1]["text"] += data
 
+    def drawings(self, words: str = "") -> list[str]:
+        """What screen readers say of the drawings that have the words."""
+        return [v["aria-label"] for tag, v in self.elements if tag == "svg" and words in v["aria-label"]]
+
+    def table(self, *words: str) -> dict:
+        """The one table whose caption has all the words."""
+        found = [table for table in self.tables if all(word in table["caption"] for word in words)]
+        assert len(found) == 1, f"{len(found)} tables with {words}"
+        return found[0]
+
+    def rows(self, *words: str) -> list[dict[str, dict]]:
+        """Rows of the one table with the words, by the heads of their columns."""
+        head, *rows = self.table(*words)["rows"]
+        return [dict(zip((cell["text"] for cell in head), row, strict=True)) for row in rows]
+
 
 def report(tmp_path: Path, *examples: Example, figures: bool = False, name: str = "report") -> str:
     folders = {example.suite: example.write(tmp_path / name / str(place)) for place, example in enumerate(examples)}
@@ -111,48 +128,30 @@ def full(tmp_path_factory) -> tuple[Path, str]:
     return folder, report(folder, labelled_example(untrained=True), unlabelled_example(), figures=True)
 
 
-def small_example() -> Example:
-    """One machine, one protocol, trained models."""
-    return labelled_example(machines=["fan"], protocols=["cross_fitted"])
+@pytest.fixture(scope="module")
+def page(full) -> Parsed:
+    return Parsed(full[1])
 
 
 def table_rows(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def find_table(page: Parsed, *words: str) -> dict:
-    found = [table for table in page.tables if all(word in table["caption"] for word in words)]
-    assert len(found) == 1, f"{len(found)} tables with {words}"
-    return found[0]
-
-
-def by_head(table: dict) -> list[dict[str, dict]]:
-    head, *rows = table["rows"]
-    return [dict(zip((cell["text"] for cell in head), row, strict=True)) for row in rows]
+    return list(csv.DictReader((folder / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
 
 
 # --- one page that needs nothing else -----------------------------------------------------------------------------
 
 
-def test_page_refers_to_nothing_outside_itself(full):
-    for tag, values in Parsed(full[1]).elements:
+def test_page_refers_to_nothing_outside_itself(full, page):
+    for tag, values in page.elements:
         for name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
             assert re.match(r"(#|data:)", values.get(name, "#")), f"<{tag} {name}={values[name]!r}>"
     assert not re.search(r"https?://|@import|@font-face|//cdn", full[1])
     assert not re.search(r"url\((?!#)", full[1])
+    # Its own policy forbids it, too.
+    (policy,) = [values["content"] for _, values in page.elements if "Content-Security-Policy" in values.values()]
+    assert policy.startswith("default-src 'none'")
 
 
-def test_page_forbids_requests_by_its_own_policy(full):
-    policies = [
-        values["content"] for _, values in Parsed(full[1]).elements if "Content-Security-Policy" in values.values()
-    ]
-    assert len(policies) == 1
-    assert policies[0].startswith("default-src 'none'")
-
-
-def test_ids_are_unique_and_every_reference_inside_the_page_has_its_target(full):
-    page = Parsed(full[1])
+def test_ids_are_unique_and_every_reference_inside_the_page_has_its_target(full, page):
     assert len(page.ids) == len(set(page.ids))
     for _, values in page.elements:
         for name in ("href", "aria-labelledby"):
@@ -161,8 +160,7 @@ def test_ids_are_unique_and_every_reference_inside_the_page_has_its_target(full)
     assert set(re.findall(r"url\(#([^)]*)\)", full[1])) <= set(page.ids)
 
 
-def test_tables_have_captions_scopes_and_sort_buttons(full):
-    page = Parsed(full[1])
+def test_tables_have_captions_scopes_and_sort_buttons(page):
     assert len(page.tables) > 10
     for table in page.tables:
         head, *rows = table["rows"]
@@ -249,15 +247,15 @@ def test_a_drawing_in_the_page_keeps_its_words_and_no_idle_ids(full):
         assert not re.search(r' (d|x|y)="[^"]*\.\d{3}', svg)
     figure = matplotlib.figure.Figure()
     figure.text(0.123456, 0.5, '0.123456 x="0.123456"')
-    assert '>0.123456 x="0.123456"<' in inline_svg(to_svg(figure, "t"), "p", "d")
+    assert '>0.123456 x="0.123456"<' in inline_svg(drawn(figure, "t", "svg").decode(), "p", "d")
 
 
 # --- numbers and protocols ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol", ["complete_dev", "cross_fitted"])
-def test_ranking_shows_the_official_scores_best_first(full, protocol):
-    told = by_head(find_table(Parsed(full[1]), "Ranking by Ω, suite demo", f"protocol {protocol}"))
+def test_ranking_shows_the_official_scores_best_first(full, page, protocol):
+    told = page.rows("Ranking by Ω, suite demo", f"protocol {protocol}")
     wanted = [row for row in table_rows(full[0] / "report" / "0", "official") if row["protocol"] == protocol]
     wanted.sort(key=lambda row: -float(row["omega"]))
     assert [row["Ω"]["value"] for row in told] == [row["omega"] for row in wanted]
@@ -266,31 +264,29 @@ def test_ranking_shows_the_official_scores_best_first(full, protocol):
     assert [row["Seed"]["text"] for row in told] == [row["seed"] or "\u2013" for row in wanted]
 
 
-def test_machine_tables_show_all_figures_of_the_table(full):
-    page, titles = Parsed(full[1]), ("Source AUC", "Target AUC", "pAUC", "Harmonic mean")
+def test_machine_tables_show_all_figures_of_the_table(full, page):
+    titles = ("Source AUC", "Target AUC", "pAUC", "Harmonic mean")
     columns = ("source_auc", "target_auc", "pauc", "harmonic_mean")
     for row in table_rows(full[0] / "report" / "0", "machines"):
         label = f"{row['name']}, seed {row['seed']}" if row["seed"] else row["name"]
-        table = find_table(page, f"{label} by machine, suite demo", f"protocol {row['protocol']}")
-        told = next(line for line in by_head(table) if line["Machine"]["text"].split()[0] == row["machine"])
+        rows = page.rows(f"{label} by machine, suite demo", f"protocol {row['protocol']}")
+        told = next(line for line in rows if line["Machine"]["text"].split()[0] == row["machine"])
         assert [told[title]["value"] for title in titles] == [row[column] for column in columns]
         assert [told[title]["text"] for title in titles] == [f"{float(row[column]):.4f}" for column in columns]
 
 
-def test_weights_and_calibration_are_shown_for_every_fold(full):
-    page = Parsed(full[1])
-    weights = by_head(find_table(page, "System Dual, seed 13711: fusion weights", "cross_fitted"))
+def test_weights_and_calibration_are_shown_for_every_fold(page):
+    weights = page.rows("System Dual, seed 13711: fusion weights", "cross_fitted")
     assert [row["Held out"]["text"].split()[0] for row in weights] == list(MACHINES)
     assert {(row["ae"]["text"], row["eat"]["text"], row["Ω where chosen"]["text"]) for row in weights} == {
         ("0.70", "0.30", "0.5875")
     }
-    calibration = by_head(find_table(page, "System Dual, seed 13711: calibration", "cross_fitted"))
+    calibration = page.rows("System Dual, seed 13711: calibration", "cross_fitted")
     told = {(row["Branch"]["text"].split()[0], row["Median"]["value"], row["IQR"]["value"]) for row in calibration}
     assert told == {("ae", "9.25", "1.375"), ("eat", "10.25", "1.5")}
 
 
-def test_every_table_with_scores_names_its_one_protocol(full):
-    page = Parsed(full[1])
+def test_every_table_with_scores_names_its_one_protocol(full, page):
     of_value: dict[str, set[str]] = {}
     for table, column in (("machines", "harmonic_mean"), ("official", "omega")):
         for row in table_rows(full[0] / "report" / "0", table):
@@ -312,8 +308,7 @@ def test_rows_of_two_protocols_refuse_to_share_a_table(tmp_path):
     assert one_protocol(["cross_fitted"] * 3) == "cross_fitted"
 
 
-def test_headline_gives_the_best_entry_of_each_protocol(full):
-    page = Parsed(full[1])
+def test_headline_gives_the_best_entry_of_each_protocol(full, page):
     rows = table_rows(full[0] / "report" / "0", "official")
     opening = page.text[: page.text.index("Ω is the official score")]
     for protocol in ("complete_dev", "cross_fitted"):
@@ -335,7 +330,7 @@ def test_equal_scores_have_the_same_place(tmp_path):
     example = Example("demo")
     for name, omega in (("a", 0.5), ("b", 0.75), ("c", 0.75), ("d", None), ("e", 0.625), ("f", 0.5)):
         example.add("official", "complete_dev", "branch", name, "", "no", 3, omega)
-    told = by_head(find_table(Parsed(report(tmp_path, example)), "Ranking by Ω"))
+    told = Parsed(report(tmp_path, example)).rows("Ranking by Ω")
     places = [(row["System or branch"]["text"], row["Place"]["text"]) for row in told]
     assert places == [("b", "1"), ("c", "1"), ("e", "3"), ("a", "4"), ("f", "4"), ("d", "\u2013")]
 
@@ -345,29 +340,21 @@ def test_equal_scores_have_the_same_place(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["complete_dev", "cross_fitted"])
 def test_no_machine_is_said_to_have_chosen_fixed_weights(tmp_path, protocol):
-    example = labelled_example(machines=["fan"], protocols=[protocol])
+    example = small_example(protocols=[protocol])
     example.add("notes", "Dual", "", "", FIXED_WEIGHTS)
     page = Parsed(report(tmp_path, example))
     assert WEIGHTS_FIXED.format("Dual") in page.text
-    fixed = find_table(page, "System Dual, seed 13711: fusion weights")
-    chosen = find_table(page, "System NearMah: fusion weights")
+    fixed = page.table("System Dual, seed 13711: fusion weights")
+    chosen = page.table("System NearMah: fusion weights")
     assert [cell["text"] for cell in fixed["rows"][0]][-1] == "Ω where calibrated"
     assert [cell["text"] for cell in chosen["rows"][0]][-1] == "Ω where chosen"
     assert f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated”" in page.text
 
 
-def test_chosen_weights_are_not_called_fixed_and_transferred_ones_are_said_to_be_so(full):
-    assert TRANSFERRED.format("Dual") in Parsed(full[1]).text
+def test_chosen_weights_are_not_called_fixed_and_transferred_ones_are_said_to_be_so(full, page):
+    assert TRANSFERRED.format("Dual") in page.text
     assert "fixed by the configuration: no machine" not in full[1]
     assert "Ω where calibrated" not in full[1]
-
-
-def test_nothing_is_said_to_be_transferred_where_nothing_was(tmp_path):
-    example = unlabelled_example(machines=["pump"])
-    example.rows["weights"] = []
-    text = Parsed(report(tmp_path, example)).text
-    assert NOTHING_CHOSEN in text
-    assert "labelled machines" not in text
 
 
 def test_fixed_weights_of_an_unlabelled_suite_take_only_the_calibration_over(tmp_path):
@@ -376,41 +363,44 @@ def test_fixed_weights_of_an_unlabelled_suite_take_only_the_calibration_over(tmp
     text = Parsed(report(tmp_path, example)).text
     assert f"{WEIGHTS_FIXED.format('Dual')} {TRANSFERRED_CALIBRATION.format('Dual')}" in text
     assert TRANSFERRED.format("Dual") not in text
+    example.rows["weights"] = []  # nothing was transferred then
+    text = Parsed(report(tmp_path, example)).text
+    assert NOTHING_CHOSEN in text
+    assert "labelled machines" not in text
 
 
 def test_the_note_on_fixed_weights_of_an_untrained_system_says_untrained(tmp_path):
-    example = labelled_example(machines=["fan"], protocols=["cross_fitted"], untrained=True)
+    example = small_example(untrained=True)
     example.rows["notes"] = []
     example.add("notes", "Dual", "", "", FIXED_WEIGHTS)
-    assert find_table(Parsed(report(tmp_path, example)), "Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
+    assert Parsed(report(tmp_path, example)).table("Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
 
 
 # --- clips that are not known -------------------------------------------------------------------------------------
 
 
 def test_what_is_not_known_of_the_clips_is_a_dash_and_never_zero(tmp_path):
-    example = Example("mine")
-    example.entry("complete_dev", "branch", "ae", {"pump": drawn_scores("pump", 4, 1.0)})
+    example = bare_example("mine", "pump")
     example.add("clips", "pump", "test", "source", "normal", 25, "", "", "", "")
     page = Parsed(report(tmp_path, example))
-    overview = by_head(find_table(page, "What was run"))[0]
+    overview = page.rows("What was run")[0]
     assert [overview[head]["text"] for head in ("Training clips", "Test clips")] == ["\u2013", "25"]
-    clips = by_head(find_table(page, "Clips of mine"))[0]
+    clips = page.rows("Clips of mine")[0]
     assert [clips[head]["text"] for head in ("Channels", "Rate", "Length")] == ["\u2013"] * 3
 
 
 def test_recordings_without_a_test_clip_count_zero_of_them(tmp_path):
     example = small_example()
     example.rows["clips"] = [row for row in example.rows["clips"] if row[2] == "train"]
-    overview = by_head(find_table(Parsed(report(tmp_path, example)), "What was run"))[0]
+    overview = Parsed(report(tmp_path, example)).rows("What was run")[0]
     assert [overview[head]["text"] for head in ("Training clips", "Test clips")] == ["100", "0"]
 
 
 # --- untrained ----------------------------------------------------------------------------------------------------
 
 
-def test_untrained_models_are_announced_on_the_first_screen(full):
-    text = Parsed(full[1]).text
+def test_untrained_models_are_announced_on_the_first_screen(page):
+    text = page.text
     notice = text[text.index(UNTRAINED_HEADLINE) : text.index("What was run")]
     assert "eat has random weights" in notice
     assert "Branches that use it: eat" in notice
@@ -418,7 +408,7 @@ def test_untrained_models_are_announced_on_the_first_screen(full):
 
 
 def test_many_untrained_models_are_one_line_so_that_the_results_stay_on_the_first_screen(tmp_path):
-    example = labelled_example(machines=["fan"], protocols=["cross_fitted"], untrained=True)
+    example = small_example(untrained=True)
     for model in adapted_models(["fan"], [7]):
         example.add("models", model, "adapted", "no", "on random weights", "ef" * 32, "ae", "MIT")
     text = Parsed(report(tmp_path, example)).text
@@ -426,19 +416,18 @@ def test_many_untrained_models_are_one_line_so_that_the_results_stay_on_the_firs
     assert "dualmic (2 models), eat have random weights. Branches that use them: ae, eat;" in text
 
 
-def test_every_row_that_depends_on_an_untrained_model_says_so(full):
-    page = Parsed(full[1])
+def test_every_row_that_depends_on_an_untrained_model_says_so(page):
     for protocol in ("complete_dev", "cross_fitted"):
-        ranking = by_head(find_table(page, "Ranking by Ω, suite demo", f"protocol {protocol}"))
+        ranking = page.rows("Ranking by Ω, suite demo", f"protocol {protocol}")
         names = {row["System or branch"]["text"] for row in ranking}
         assert names == {"ae", "NearMah", "eat untrained", "Dual untrained"}
         for label, tag in (("Dual, seed 13711", True), ("eat, seed 13711", True), ("ae", False), ("NearMah", False)):
-            rows = find_table(page, f"{label} by machine, suite demo", f"protocol {protocol}")["rows"][1:]
+            rows = page.table(f"{label} by machine, suite demo", f"protocol {protocol}")["rows"][1:]
             assert [row[0]["text"].endswith(" untrained") for row in rows] == [tag] * len(MACHINES)
-    weights = find_table(page, "System Dual, seed 13711: fusion weights", "cross_fitted")["rows"][1:]
+    weights = page.table("System Dual, seed 13711: fusion weights", "cross_fitted")["rows"][1:]
     assert all(row[0]["text"].endswith(" untrained") for row in weights)
-    assert by_head(find_table(page, "Models of demo"))[1]["Model"]["text"] == "eat untrained"
-    assert find_table(page, "Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
+    assert page.rows("Models of demo")[1]["Model"]["text"] == "eat untrained"
+    assert page.table("Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
 
 
 def test_a_labelled_suite_of_trained_models_has_no_alarm_no_top_clips_and_no_training(tmp_path):
@@ -455,7 +444,7 @@ def test_one_table_that_says_untrained_is_enough(tmp_path):
     example = small_example()
     example.rows["models"][1][3] = "no"
     page = Parsed(report(tmp_path, example))
-    names = {row["System or branch"]["text"] for row in by_head(find_table(page, "Ranking by Ω", "cross_fitted"))}
+    names = {row["System or branch"]["text"] for row in page.rows("Ranking by Ω", "cross_fitted")}
     assert names == {"ae", "NearMah", "eat untrained", "Dual untrained"}
 
 
@@ -481,19 +470,19 @@ def test_training_is_shown_as_figure_and_table(tmp_path):
     assert (tmp_path / "report" / "figures" / "demo-training.png").is_file()
     svg = training_svg(tmp_path)
     assert all(words in svg for words in ("dualmic, seed 13711", "dualmic, seed 2026", "full", "median", "chance"))
-    told = by_head(find_table(page, "Training of adapted models, suite demo"))
+    told = page.rows("Training of adapted models, suite demo")
     assert [row["Model"]["text"] for row in told] == models
     assert {row["Seed"]["text"] for row in told} == {"13711", "2026"}
     assert [row["Held out"]["text"] for row in told[::2]] == ["none", *machines]
     assert {(row["Steps"]["text"], row["Epochs"]["text"]) for row in told} == {("40", "2")}
     assert "Training of adapted models" in page.text[page.text.index("Models of demo") :]
-    (drawn,) = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "the training" in v["aria-label"]]
+    (drawn,) = page.drawings("the training")
     assert "dualmic, seed 2026: 5 models, median loss from" in drawn
 
 
 def test_the_table_of_training_gives_first_and_last_tenth_and_the_last_epoch(tmp_path):
     example = trained_example(["dualmic@without-ToyCar+fan-seed7"], steps=40, withheld=40)
-    (row,) = by_head(find_table(Parsed(report(tmp_path, example)), "Training of adapted models"))
+    (row,) = Parsed(report(tmp_path, example)).rows("Training of adapted models")
     losses = [cells[5] for cells in example.rows["training"]]
     assert float(row["First loss"]["value"]) == pytest.approx(np.mean(losses[:4]))
     assert float(row["Last loss"]["value"]) == pytest.approx(np.mean(losses[-4:]))
@@ -505,7 +494,7 @@ def test_the_table_of_training_gives_first_and_last_tenth_and_the_last_epoch(tmp
 
 def test_nothing_withheld_is_said_and_left_undrawn(tmp_path):
     page = Parsed(report(tmp_path, trained_example(), figures=True))
-    (row,) = by_head(find_table(page, "Training of adapted models"))
+    (row,) = page.rows("Training of adapted models")
     for title in ("Withheld clips", "Attribute accuracy", "Machine accuracy", "Domain accuracy", "Chance"):
         assert (row[title]["text"], row[title]["value"]) == ("\u2013", None)
     assert "No clips were withheld" in page.text
@@ -524,11 +513,11 @@ def test_an_untrained_base_is_named_in_table_caption_and_figure(tmp_path, traine
     example = trained_example(["dualmic@full-seed7", "dualmic@without-ToyCar+fan-seed7"])
     example.add("models", "dualmic@full-seed7", "adapted", trained, "", "", "", "")
     page = Parsed(report(tmp_path, example, figures=True))
-    table = find_table(page, "Training of adapted models")
-    svg = training_svg(tmp_path)
-    (drawn,) = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "the training" in v["aria-label"]]
-    told = [table["caption"], svg, drawn, page.text[page.text.index("loss by optimiser step") :]]
-    told += [row["Model"]["text"] for row in by_head(table)]  # the pair scored nothing, but has the same base
+    name = "Training of adapted models"
+    told = [page.table(name)["caption"], training_svg(tmp_path), *page.drawings("the training")]
+    told.append(page.text[page.text.index("loss by optimiser step") :])
+    told += [row["Model"]["text"] for row in page.rows(name)]  # the pair scored nothing, but has the same base
+    assert len(told) == 6
     assert [UNTRAINED_BASE in words for words in told] == [trained == "no"] * len(told)
 
 
@@ -538,7 +527,7 @@ def test_many_models_stay_small_and_short_runs_are_drawn(tmp_path, steps):
     models = adapted_models([f"m{place:02d}" for place in range(7)] + pairs)
     assert len(models) == 58
     page = report(tmp_path, trained_example(models, steps=steps, withheld=40))
-    assert len(by_head(find_table(Parsed(page), "Training of adapted models"))) == 58
+    assert len(Parsed(page).rows("Training of adapted models")) == 58
     assert len(page) < 500_000
 
 
@@ -554,13 +543,12 @@ def test_names_of_lines_that_end_together_are_pushed_apart_within_the_panel():
 # --- suites of other kinds ----------------------------------------------------------------------------------------
 
 
-def test_unlabelled_suite_shows_the_most_anomalous_clips_and_no_scores(full):
-    page = Parsed(full[1])
-    assert NOT_EVALUATED in by_head(find_table(page, "What was run"))[1]["Result"]["text"]
+def test_unlabelled_suite_shows_the_most_anomalous_clips_and_no_scores(full, page):
+    assert NOT_EVALUATED in page.rows("What was run")[1]["Result"]["text"]
     rows = table_rows(full[0] / "report" / "1", "ranking")
     for machine in ("pump", "blower"):
         wanted = [row for row in rows if row["machine"] == machine and row["name"] == "Dual"][:20]
-        told = by_head(find_table(page, f"{machine}: most anomalous clips by System Dual", "complete_dev"))
+        told = page.rows(f"{machine}: most anomalous clips by System Dual", "complete_dev")
         assert [row["Clip"]["text"] for row in told] == [row["clip"] for row in wanted]
         assert [row["Anomaly score"]["value"] for row in told] == [row["score"] for row in wanted]
         assert [row["Place"]["text"] for row in told] == [str(place) for place in range(1, 21)]
@@ -569,10 +557,8 @@ def test_unlabelled_suite_shows_the_most_anomalous_clips_and_no_scores(full):
 
 
 def test_single_machine_with_one_branch_gives_a_report(tmp_path):
-    example = Example("mine")
-    example.entry("complete_dev", "branch", "ae", {"pump": drawn_scores("pump", 4, 1.0)})
-    page = Parsed(report(tmp_path, example, figures=True))
-    assert len(by_head(find_table(page, "ae by machine, suite mine"))) == 1
+    page = Parsed(report(tmp_path, bare_example("mine", "pump"), figures=True))
+    assert len(page.rows("ae by machine, suite mine")) == 1
     assert (tmp_path / "report" / "figures" / "mine-complete_dev-ae-machine-pump.svg").exists()
 
 
@@ -584,13 +570,13 @@ def test_undefined_figures_are_named_and_never_look_like_numbers(tmp_path):
     example = Example("demo")
     example.entry("complete_dev", "branch", "ae", {"fan": drawn_scores("fan", 5, 1.0), "valve": short})
     page = Parsed(report(tmp_path, example))
-    told = {row["Machine"]["text"]: row for row in by_head(find_table(page, "ae by machine, suite demo"))}
+    told = {row["Machine"]["text"]: row for row in page.rows("ae by machine, suite demo")}
     assert (told["valve"]["Target AUC"]["text"], told["valve"]["Target AUC"]["value"]) == ("undefined", "")
     assert float(told["valve"]["Source AUC"]["value"]) > 0.5
     assert "Target AUC of valve: ae" in page.text
     assert "Ω: ae" in page.text
     assert "Target AUC of fan" not in page.text
-    ranking = by_head(find_table(page, "Ranking by Ω, suite demo"))
+    ranking = page.rows("Ranking by Ω, suite demo")
     assert (ranking[0]["Place"]["text"], ranking[0]["Ω"]["text"]) == ("\u2013", "undefined")
 
 
@@ -604,8 +590,8 @@ def test_odd_names_are_shown_as_they_are_and_never_become_markup(tmp_path):
     parsed = Parsed(page)
     assert "<b>" not in page and "<img" not in page and page.count("<script") == 1
     for kind in ("Branch", "System"):
-        table = find_table(parsed, f'{kind} $a_1$ {ODD}, seed "1" by machine, suite {ODD}')
-        assert by_head(table)[0]["Machine"]["text"] == ODD
+        (row,) = parsed.rows(f'{kind} $a_1$ {ODD}, seed "1" by machine, suite {ODD}')
+        assert row["Machine"]["text"] == ODD
     files = sorted(path.name for path in (tmp_path / "report" / "figures").iterdir())
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in files)
 
@@ -627,7 +613,7 @@ def test_large_groups_are_thinned_in_the_drawing_only(tmp_path):
 
 
 def test_a_number_keeps_its_exact_value_beside_what_is_shown():
-    assert number(0.1 + 0.2) == Cell("0.3000", "0.30000000000000004")
+    assert number(0.1 + 0.2) == Cell("0.3000", "0.30000000000000004", numeric=True)
     assert number(None).text == "undefined"
 
 
@@ -635,23 +621,17 @@ def test_a_number_keeps_its_exact_value_beside_what_is_shown():
 
 
 @pytest.mark.parametrize("table", sorted(HEADERS))
-def test_a_missing_table_is_named(tmp_path, table):
-    folder = labelled_example().write(tmp_path / "tables")
-    (folder / f"{table}.csv").unlink()
-    with pytest.raises(UserError, match=rf"{table}\.csv: the table is missing; evaluate suite 'demo' again") as fault:
-        build_report({"demo": folder}, tmp_path / "report.html", title="t", provenance={})
-    assert "\n" not in str(fault.value)
-    assert not (tmp_path / "report.html").exists()
-
-
-@pytest.mark.parametrize("table", sorted(HEADERS))
-def test_a_missing_column_is_named(tmp_path, table):
-    folder = labelled_example().write(tmp_path)
-    column = HEADERS[table][-1]
+def test_a_missing_table_or_column_is_named(tmp_path, table):
+    folder, column = small_example().write(tmp_path / "tables"), HEADERS[table][-1]
     path = folder / f"{table}.csv"
     path.write_text(path.read_text(encoding="utf-8").replace(column, "other", 1), encoding="utf-8")
     with pytest.raises(UserError, match=rf"{table}\.csv: column {column} is missing"):
         read_suite("demo", folder)
+    path.unlink()
+    with pytest.raises(UserError, match=rf"{table}\.csv: the table is missing; evaluate suite 'demo' again") as fault:
+        build_report({"demo": folder}, tmp_path / "report.html", title="t", provenance={})
+    assert "\n" not in str(fault.value)
+    assert not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -686,16 +666,13 @@ def test_a_faulty_cell_is_named_with_line_and_column(tmp_path, table, column, ce
     assert "\n" not in str(raised.value)
 
 
-def test_the_tables_of_another_suite_are_refused(tmp_path):
+def test_a_short_line_and_the_tables_of_another_suite_are_refused(tmp_path):
+    folder = small_example().write(tmp_path)
     with pytest.raises(UserError, match=r"machines\.csv, line 2: suite is 'demo', but this folder was given as 'mine'"):
-        read_suite("mine", labelled_example().write(tmp_path))
-
-
-def test_a_short_line_is_refused(tmp_path):
-    folder = labelled_example().write(tmp_path)
+        read_suite("mine", folder)
     with (folder / "notes.csv").open("a") as file:
         file.write("demo,eat\n")
-    with pytest.raises(UserError, match=r"notes\.csv, line 5: 2 cells, but the header has 5"):
+    with pytest.raises(UserError, match=r"notes\.csv, line 3: 2 cells, but the header has 5"):
         read_suite("demo", folder)
 
 
@@ -705,8 +682,6 @@ def test_a_report_on_nothing_is_refused(tmp_path):
 
 
 def test_thinning_keeps_both_ends():
-    from workflow_lib.report.charts.plots import _thinned
-
-    scores = np.arange(5000.0)
-    kept = _thinned(scores)
-    assert (len(kept), kept[0], kept[-1]) == (200, 0.0, 4999.0)
+    assert evenly(7, 200).tolist() == list(range(7))
+    kept = evenly(5000, 200)
+    assert (len(kept), kept[0], kept[-1]) == (200, 0, 4999)

@@ -10,8 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 from page_example import READING, write_benchmarks, write_recordings, write_studies
-from report_example import THRESHOLD, Example, drawn_scores, labelled_example, unlabelled_example
-from test_report import PROVENANCE, Parsed, by_head, find_table, table_rows
+from report_example import (
+    THRESHOLD,
+    Example,
+    bare_example,
+    drawn_scores,
+    labelled_example,
+    small_example,
+    unlabelled_example,
+)
+from test_report import PROVENANCE, Parsed, table_rows
 
 from workflow_lib.csv_rows import columns
 from workflow_lib.errors import UserError
@@ -46,23 +54,12 @@ def seeded(tmp_path_factory) -> tuple[Path, Parsed]:
     return folder, Parsed(page_of(folder, labelled_example(protocols=["cross_fitted"], seeds=SEEDS)))
 
 
-def bare() -> Example:
-    """The smallest example: one branch, one machine, one protocol."""
-    example = Example("demo")
-    example.entry("complete_dev", "branch", "ae", {"fan": drawn_scores("fan", 3, 1.0)})
-    return example
-
-
-def one_machine() -> Example:
-    return labelled_example(machines=["fan"], protocols=["cross_fitted"])
-
-
 # --- how sure ------------------------------------------------------------------------------------------------------
 
 
 def test_the_ranking_shows_each_score_with_its_interval(seeded):
     folder, page = seeded
-    told = {(r["System or branch"]["text"], r["Seed"]["text"]): r for r in by_head(find_table(page, "Ranking by Ω"))}
+    told = {(r["System or branch"]["text"], r["Seed"]["text"]): r for r in page.rows("Ranking by Ω")}
     rows = table_rows(folder / "tables", "uncertainty")
     assert len(told) == len(rows) == 6
     for row in rows:
@@ -73,14 +70,14 @@ def test_the_ranking_shows_each_score_with_its_interval(seeded):
 
 def test_the_chart_tells_the_intervals(seeded):
     folder, page = seeded
-    (chart,) = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "Dot chart of Ω" in v["aria-label"]]
+    (chart,) = page.drawings("Dot chart of Ω")
     for row in table_rows(folder / "tables", "uncertainty"):
         assert f"{float(row['omega']):.4f} from {float(row['low']):.4f} to {float(row['high']):.4f}" in chart
 
 
 def test_differences_are_shown_with_interval_and_sign(seeded):
     folder, page = seeded
-    told = by_head(find_table(page, "Differences between systems", "protocol cross_fitted"))
+    told = page.rows("Differences between systems", "protocol cross_fitted")
     rows = [row for row in table_rows(folder / "tables", "differences") if row["kind_a"] == "system"]
     # NearMah with Dual of each of its two seeds, and each of the three with the best branch.
     assert len(told) == len(rows) >= 2 + 3
@@ -92,7 +89,7 @@ def test_differences_are_shown_with_interval_and_sign(seeded):
 
 def test_figures_over_seeds_are_mean_and_sample_deviation_with_their_number(seeded):
     folder, page = seeded
-    told = {r["System or branch"]["text"]: r for r in by_head(find_table(page, "Ω over seeds"))}
+    told = {r["System or branch"]["text"]: r for r in page.rows("Ω over seeds")}
     omegas = [float(r["omega"]) for r in table_rows(folder / "tables", "official") if r["name"] == "Dual"]
     cell = told["Dual"]["Ω: mean ± sample standard deviation"]["text"]
     assert cell == f"{np.mean(omegas):.4f} ± {np.std(omegas, ddof=1):.4f}"
@@ -100,16 +97,16 @@ def test_figures_over_seeds_are_mean_and_sample_deviation_with_their_number(seed
     assert "±" not in told["ae"]["Ω: mean ± sample standard deviation"]["text"]
     fan = [r for r in table_rows(folder / "tables", "machines") if (r["name"], r["machine"]) == ("Dual", "fan")]
     paucs = [float(r["pauc"]) for r in fan]
-    table = by_head(find_table(page, "System Dual by machine", "over 2 seeds"))
+    table = page.rows("System Dual by machine", "over 2 seeds")
     (line,) = [r for r in table if r["Machine"]["text"] == "fan"]
     assert line["pAUC"]["text"] == f"{np.mean(paucs):.4f} ± {np.std(paucs, ddof=1):.4f}"
 
 
 def test_an_interval_that_was_not_to_be_had_is_undefined(tmp_path):
-    example = bare()
+    example = bare_example()
     row = example.rows["uncertainty"][0]
     row[7] = row[8] = ""
-    told = by_head(find_table(Parsed(page_of(tmp_path, example)), "Ranking by Ω"))
+    told = Parsed(page_of(tmp_path, example)).rows("Ranking by Ω")
     (line,) = [r for r in told if r["System or branch"]["text"] == row[3]]
     assert line["95 % interval"]["text"] == "undefined"
 
@@ -122,7 +119,7 @@ def test_every_fold_says_which_candidate_it_chose(tmp_path):
         for candidate, omega in (("eat_8", 0.5625), ("eat_10", 0.625)):
             flag = "yes" if candidate == chosen else "no"
             example.add("choices", "nested_lomo", "branch", "eat", "", held_out, "eat", candidate, flag, omega)
-    rows = by_head(find_table(Parsed(page_of(tmp_path, example)), "Branch eat: chosen candidates", "nested_lomo"))
+    rows = Parsed(page_of(tmp_path, example)).rows("Branch eat: chosen candidates", "nested_lomo")
     assert [(row["Held out"]["text"], row["Chosen"]["text"]) for row in rows] == [("fan", "eat_8"), ("valve", "eat_10")]
     assert [row["Others"]["text"] for row in rows] == ["eat_10 (0.6250)", "eat_8 (0.5625)"]
     assert rows[1]["Ω where chosen"]["value"] == "0.625"
@@ -171,7 +168,7 @@ def test_decisions_are_counted_at_the_threshold(seeded):
     called = [float(r["score"]) > THRESHOLD for r in rows]
     truth = [r["anomaly"] == "1" for r in rows]
     hits = sum(c and t for c, t in zip(called, truth, strict=True))
-    table = by_head(find_table(page, "System Dual, seed 2026: decisions at the threshold"))
+    table = page.rows("System Dual, seed 2026: decisions at the threshold")
     (line,) = [r for r in table if r["Machine"]["text"] == "fan"]
     assert line["Found"]["text"] == f"{hits} of 50"
     assert float(line["Precision"]["value"]) == pytest.approx(hits / sum(called))
@@ -182,7 +179,7 @@ def test_decisions_are_counted_at_the_threshold(seeded):
 
 
 def test_a_missing_threshold_is_said_with_its_reason(tmp_path):
-    example = bare()
+    example = bare_example()
     for row in example.rows["thresholds"]:
         row[9], row[11] = "", "gamma fit: the scores are all the same"
     text = Parsed(page_of(tmp_path, example)).text
@@ -193,14 +190,13 @@ def test_a_missing_threshold_is_said_with_its_reason(tmp_path):
 
 
 def test_every_machine_has_its_part_under_the_best_system(seeded):
-    page = seeded[1]
-    parts = [v["aria-label"] for tag, v in page.elements if tag == "svg" and "ROC curves of" in v.get("aria-label", "")]
+    parts = seeded[1].drawings("ROC curves of")
     for machine in ("ToyCarEmu", "bearingEmu", "fan"):
         assert len([label for label in parts if f"ROC curves of {machine}: System" in label]) == 1
 
 
 def test_wrong_clips_are_the_highest_normals_and_the_lowest_anomalies(tmp_path):
-    suite = read_suite("demo", one_machine().write(tmp_path))
+    suite = read_suite("demo", small_example().write(tmp_path))
     for machines in rankings_of(suite).values():
         rows = machines["fan"]
         chosen = wrong_clips(rows, 3)
@@ -343,11 +339,11 @@ def test_no_wrong_clips_are_shown_where_none_are_asked_for(recorded, tmp_path):
 def studied(tmp_path_factory) -> Parsed:
     folder = tmp_path_factory.mktemp("studied")
     studies = write_studies(folder / "studies")
-    return Parsed(page_of(folder, bare(), studies=studies))
+    return Parsed(page_of(folder, bare_example(), studies=studies))
 
 
 def test_the_published_value_stands_beside_ours(studied):
-    rows = {r["Row"]["text"].split()[0]: r for r in by_head(find_table(studied, "Controlled complete-development"))}
+    rows = {r["Row"]["text"].split()[0]: r for r in studied.rows("Controlled complete-development")}
     assert rows["EAT"]["Ω"]["text"] == "0.5725 ± 0.0125"
     assert rows["EAT"]["Ω, paper"]["value"] == "0.583375"
     assert rows["EAT"]["Row"]["text"].endswith("untrained")
@@ -363,20 +359,19 @@ def test_studies_keep_protocols_apart(studied):
 
 
 def test_roles_are_shown_in_words(studied):
-    table = find_table(studied, "Roles of the branches")
-    assert table["protocol"] is None
-    (ae, eat) = by_head(table)
+    assert studied.table("Roles of the branches")["protocol"] is None
+    ae, eat = studied.rows("Roles of the branches")
     assert (ae["Evidence"]["text"], ae["Evidence, paper"]["text"]) == ("residual", "log-mel residual")
     assert eat["Score"]["text"] == "\u2013"
 
 
 def test_figures_3a_and_3b_are_drawn(studied):
-    drawn = [v["aria-label"] for tag, v in studied.elements if tag == "svg"]
+    drawn = studied.drawings()
     (bars,) = [label for label in drawn if label.startswith("Bar chart: Change of Ω")]
     assert "AE -0.0125" in bars and "CED unknown" in bars
     assert ": system Dual (untrained), suite demo, protocol cross_fitted" in bars
     assert len([label for label in drawn if label.startswith("Heat map of The screening system")]) == 1
-    rows = by_head(find_table(studied, "The screening system by held-out machine"))
+    rows = studied.rows("The screening system by held-out machine")
     assert [row["Target AUC, paper"]["value"] for row in rows] == ["0.54"] * 3
 
 
@@ -393,8 +388,7 @@ def test_figures_3a_and_3b_are_drawn(studied):
 def test_a_faulty_cell_of_a_study_is_named(tmp_path, column, cell, fault):
     (study,) = write_studies(tmp_path / "studies", names=["table_2"])
     (path,) = study.glob("table_2*.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     rows[1][columns(StudyRow).index(column)] = cell
     path.write_text("\n".join(",".join(row) for row in rows) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=rf"table_2-complete_dev\.csv, line 2: {column} .*{fault}"):
@@ -413,17 +407,17 @@ def test_run_time_is_told_by_stage(tmp_path):
     scores, tables = stages_of(write_benchmarks(tmp_path / "benchmarks"))
     assert (scores.suite, scores.stage, sorted(scores.seconds)) == ("demo", "scores", [3.25, 61.5])
     assert (tables.stage, tables.seconds, tables.memory_mb) == ("tables", (0.5,), ())
-    page = Parsed(page_of(tmp_path, bare(), benchmarks=tmp_path / "benchmarks"))
-    first, second = by_head(find_table(page, "Run time per stage"))
+    page = Parsed(page_of(tmp_path, bare_example(), benchmarks=tmp_path / "benchmarks"))
+    first, second = page.rows("Run time per stage")
     assert (first["Jobs"]["text"], first["Time of all jobs"]["value"]) == ("2", "64.75")
     assert (first["Time of all jobs"]["text"], first["Most memory"]["text"]) == ("1 min 05 s", "512 MB")
     assert second["Most memory"]["text"] == "\u2013"
 
 
 def test_the_run_time_is_all_that_differs_between_two_runs(tmp_path):
-    page = page_of(tmp_path, bare(), benchmarks=write_benchmarks(tmp_path / "benchmarks"))
+    page = page_of(tmp_path, bare_example(), benchmarks=write_benchmarks(tmp_path / "benchmarks"))
     shutil.rmtree(tmp_path / "benchmarks" / "demo" / "scores")
-    other = page_of(tmp_path, bare(), benchmarks=tmp_path / "benchmarks")
+    other = page_of(tmp_path, bare_example(), benchmarks=tmp_path / "benchmarks")
     assert page != other
     section = re.compile(r'<section id="runtime".*?</section>', re.DOTALL)
     assert section.sub("", page) == section.sub("", other)
@@ -431,7 +425,7 @@ def test_the_run_time_is_all_that_differs_between_two_runs(tmp_path):
 
 @pytest.mark.parametrize("folder", [None, Path("nowhere")])
 def test_no_section_without_run_times_studies_or_several_seeds(tmp_path, folder):
-    page = page_of(tmp_path, bare(), benchmarks=folder)
+    page = page_of(tmp_path, bare_example(), benchmarks=folder)
     assert "Run time per stage" not in page and "Spread over seeds" not in page
     assert "studies" not in Parsed(page).ids
 

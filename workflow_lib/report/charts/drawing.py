@@ -4,10 +4,15 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib.style
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from workflow_lib.errors import UserError
 
 # Colours with a role. In the page, ink, muted, faint and paper follow the reader's light or dark mode.
 INK, MUTED, FAINT, PAPER = "#1f2a33", "#5b6873", "#d5dbe0", "#ffffff"
@@ -52,26 +57,33 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def to_svg(figure: Figure, title: str) -> str:
-    """The figure as an SVG file with a title for whoever cannot see it: same figure, same text."""
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    return _saved(figure, "svg", nothing | {"Title": title}).decode("utf-8")
+def drawn(figure: Figure, title: str, form: str) -> bytes:
+    """The figure as a file with a title for whoever cannot see it: same figure, same bytes.
 
-
-def to_png(figure: Figure, title: str) -> bytes:
-    """The figure as a PNG file at 160 dots per inch: same figure, same bytes."""
-    return _saved(figure, "png", {"Software": None, "Title": title})
-
-
-def _saved(figure: Figure, form: str, metadata: dict[str, str | None]) -> bytes:
+    form: svg, or png at 160 dots per inch.
+    """
+    unset = ("Date", "Creator", "Format", "Type") if form == "svg" else ("Software",)
     target = io.BytesIO()
     with figure_style():
         if engine := figure.get_layout_engine():
             # Laid out once, here: matplotlib would draw everything an extra time, for each format.
             engine.execute(figure)
             figure.set_layout_engine("none")
-        figure.savefig(target, format=form, metadata=metadata)
+        figure.savefig(target, format=form, metadata={**dict.fromkeys(unset), "Title": title})
     return target.getvalue()
+
+
+def drawn_before(path: Path) -> bytes:
+    """What an earlier job drew or recorded; UserError where the file cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise UserError(f"{path}: cannot be read ({fault.strerror}): remove its folder and make it again") from None
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of the places 0 … count - 1, evenly spaced with both ends kept."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
 def inline_svg(svg: str, prefix: str, description: str) -> Markup:

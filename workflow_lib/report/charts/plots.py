@@ -10,8 +10,19 @@ from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from workflow_lib.report.charts.drawing import ACCENT, ANOMALY, FAINT, INK, MUTED, NORMAL, PAPER, UNKNOWN, figure_style
-from workflow_lib.report.charts.title import INTERVAL, PAPERS, UNTRAINED
+from workflow_lib.report.charts.drawing import (
+    ACCENT,
+    ANOMALY,
+    FAINT,
+    INK,
+    MUTED,
+    NORMAL,
+    PAPER,
+    UNKNOWN,
+    evenly,
+    figure_style,
+)
+from workflow_lib.report.charts.title import Mark
 from workflow_lib.report.page.glossary import METRICS
 
 _WIDTH_IN = 7.0
@@ -80,54 +91,43 @@ def _comparison_line(axes: Axes, place: int, bar: Bar, low: float) -> None:
 
 @figure_style()
 def heat_map(
-    machines: Sequence[str],
-    figures: Sequence[Mapping[str, float | None]],
+    machines: Mapping[str, Mapping[str, float | None]],
     metrics: Sequence[str] = tuple(METRICS),
     *,
-    notes: Sequence[Mapping[str, str]] | None = None,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
     missing: str = "undefined",
 ) -> Figure:
     """Machines by metrics: the colour tells the side of guessing, the number the rest; missing cells are hatched.
 
-    `notes`: {metric: a few words below the number} for each machine.
+    `notes`: {machine: {metric: a few words below the number}}; `missing`: text of a None.
     """
     height = 0.42 if notes else 0.32
     figure = Figure(figsize=(0.72 * _WIDTH_IN, 0.5 + height * len(machines)), layout="constrained")
     axes = figure.add_subplot()
-    below = [[line.get(metric, "") for metric in metrics] for line in notes] if notes else None
-    _heat_cells(axes, [[values[metric] for metric in metrics] for values in figures], below, missing)
+    for row, (machine, figures) in enumerate(machines.items()):
+        for column, metric in enumerate(metrics):
+            _heat_cell(axes, column, row, figures[metric], notes[machine].get(metric, "") if notes else "", missing)
+    axes.set(xlim=(0, len(metrics)), ylim=(len(machines), 0))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.set_xticks(np.arange(len(metrics)) + 0.5, [METRICS[metric] for metric in metrics])
-    axes.set_yticks(np.arange(len(machines)) + 0.5, [short(machine) for machine in machines])
+    axes.set_yticks(np.arange(len(machines)) + 0.5, list(map(short, machines)))
     return figure
 
 
-def _heat_cells(
-    axes: Axes, values: Sequence[Sequence[float | None]], notes: Sequence[Sequence[str]] | None, missing: str
-) -> None:
-    """Rows of shares as cells of colour with their numbers, below each its note; `missing`: text of a None."""
-    for row, line in enumerate(values):
-        for column, value in enumerate(line):
-            note = notes[row][column] if notes else ""
-            ink = _heat_cell(axes, column, row, value)
-            text = missing if value is None else f"{value:.3f}"
-            look: dict[str, Any] = {"ha": "center", "va": "center", "color": ink}
-            axes.text(column + 0.5, row + (0.36 if note else 0.5), text, **look, size=8 if value is None else None)
-            if note:
-                axes.text(column + 0.5, row + 0.74, note, **look, size=7)
-    axes.set(xlim=(0, len(values[0])), ylim=(len(values), 0))
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-
-
-def _heat_cell(axes: Axes, column: int, row: int, value: float | None) -> str:
-    """The cell without its number; gives the colour in which that can be read."""
-    box = (column + 0.02, row + 0.03)
-    if value is None:
-        axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0))
-        return INK
-    colour = _HEAT(_HEAT_SCALE(min(max(value, 0.3), 0.9)))
-    axes.add_patch(Rectangle(box, 0.96, 0.94, facecolor=colour, linewidth=0))
-    return _ON_LIGHT if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else _ON_DARK
+def _heat_cell(axes: Axes, column: int, row: int, value: float | None, note: str, missing: str) -> None:
+    """A share as a cell of colour with its number, and the note below it."""
+    colour = "none" if value is None else _HEAT(_HEAT_SCALE(min(max(value, 0.3), 0.9)))
+    hatched: dict[str, Any] = {"edgecolor": FAINT, "hatch": "////"} if value is None else {}
+    axes.add_patch(Rectangle((column + 0.02, row + 0.03), 0.96, 0.94, facecolor=colour, linewidth=0, **hatched))
+    ink = INK
+    if value is not None:
+        ink = _ON_LIGHT if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else _ON_DARK
+    look: dict[str, Any] = {"ha": "center", "va": "center", "color": ink}
+    text, size = (missing, 8) if value is None else (f"{value:.3f}", None)
+    axes.text(column + 0.5, row + (0.36 if note else 0.5), text, size=size, **look)
+    if note:
+        axes.text(column + 0.5, row + 0.74, note, size=7, **look)
 
 
 GROUPS: tuple[str, ...] = (
@@ -182,7 +182,7 @@ def _group_colour(name: str) -> str:
 
 def _strip(axes: Axes, place: int, scores: np.ndarray, colour: str) -> None:
     """Draws scores (n,) as one path of dots: a path per clip would make the page ten times larger."""
-    shown = _thinned(np.sort(scores))
+    shown = np.sort(scores)[evenly(len(scores), _DOTS_PER_GROUP)]  # evenly spaced in rank
     # The golden ratio spreads neighbours evenly without chance.
     heights = place + 0.5 * ((np.arange(len(shown)) * 0.6180339887498949) % 1.0 - 0.5)
     tiny = 1e-3 * (np.ptp(scores) or 1.0)  # a line needs a length to get its round ends
@@ -192,13 +192,6 @@ def _strip(axes: Axes, place: int, scores: np.ndarray, colour: str) -> None:
     low, middle, high = np.quantile(scores, [0.25, 0.5, 0.75])
     axes.plot([low, high], [place, place], color=INK, linewidth=1.1, solid_capstyle="butt")
     axes.plot([middle, middle], [place - 0.34, place + 0.34], color=INK, linewidth=1.6, solid_capstyle="butt")
-
-
-def _thinned(scores: np.ndarray) -> np.ndarray:
-    """At most so many scores, evenly spaced in rank with both ends kept."""
-    if len(scores) <= _DOTS_PER_GROUP:
-        return scores
-    return scores[np.linspace(0, len(scores) - 1, _DOTS_PER_GROUP).round().astype(int)]
 
 
 def short(label: str, longest: int = _LONGEST_LABEL) -> str:
@@ -231,12 +224,12 @@ def changes(bars: Sequence[Change]) -> Figure:
     return figure
 
 
-def change_marks(bars: Sequence[Change]) -> list[str]:
+def change_marks(bars: Sequence[Change]) -> list[Mark]:
     """The key of what is drawn."""
     there = {
-        UNTRAINED: any(bar.untrained for bar in bars),
-        INTERVAL: any(bar.interval for bar in bars),
-        PAPERS: any(bar.published is not None for bar in bars),
+        Mark.UNTRAINED: any(bar.untrained for bar in bars),
+        Mark.INTERVAL: any(bar.interval for bar in bars),
+        Mark.PAPERS: any(bar.published is not None for bar in bars),
     }
     return [mark for mark, drawn in there.items() if drawn]
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
 
 from workflow_lib.evaluation.evidence_rows import RankingRow
 from workflow_lib.report.charts.drawing import ACCENT, FAINT, INK, MUTED, NORMAL, figure_style
@@ -34,14 +35,8 @@ def roc(score: NDArray[np.float64], anomaly: NDArray[np.bool_]) -> Roc | None:
     """The curve of scores (clips,); clips of equal score enter together; None where a class is missing."""
     if anomaly.all() or not anomaly.any():
         return None
-    order = np.argsort(-score, kind="stable")
-    last = np.append(np.diff(score[order]) != 0, True)  # of each run of equal scores
-    hits, alarms = (np.cumsum(kind[order])[last] for kind in (anomaly, ~anomaly))
-    return _corners(np.append(0.0, alarms / alarms[-1]), np.append(0.0, hits / hits[-1]))
-
-
-def _corners(x: NDArray[np.float64], y: NDArray[np.float64]) -> Roc:
-    """Without the points in the middle of a straight line: the same curve in a fraction of the page."""
+    x, y, _ = roc_curve(anomaly, score, drop_intermediate=False)
+    # Without the points in the middle of a straight line: the same curve in a fraction of the page.
     turn = np.diff(x[:-1]) * np.diff(y[1:]) - np.diff(y[:-1]) * np.diff(x[1:])
     kept = np.concatenate([[True], np.abs(turn) > 1e-15, [True]])
     return Roc(x[kept], y[kept])

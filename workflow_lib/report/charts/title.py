@@ -1,7 +1,7 @@
 """The title above a drawing, which names what its numbers are of, and the key of its marks below."""
 
 from collections.abc import Sequence
-from typing import Any
+from enum import Enum
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -16,36 +16,27 @@ _LEFT = 0.012  # of the width
 _POINTS_PER_INCH = 72
 _FONT = FontProperties(family="DejaVu Sans", size=_SIZE_PT)
 
-SYSTEM, BRANCH, UNTRAINED, INTERVAL, THRESHOLD, PAPERS = (
-    "filled: system",
-    "hollow: branch",
-    "grey: untrained",
-    "line: interval",
-    "dashed: decision threshold",
-    "hollow diamond: paper",
-)
-_MARKS: dict[str, dict[str, Any]] = {
-    SYSTEM: {"marker": "o", "color": ACCENT, "linestyle": ""},
-    BRANCH: {"marker": "o", "color": ACCENT, "markerfacecolor": PAPER, "linestyle": ""},
-    UNTRAINED: {"marker": "s", "color": UNKNOWN, "linestyle": ""},
-    INTERVAL: {"marker": "|", "color": INK, "linestyle": "-", "linewidth": 1.3},
-    THRESHOLD: {"color": MUTED, "linestyle": (0, (4, 2)), "linewidth": 1.1},
-    PAPERS: {"marker": "D", "color": ANOMALY, "markerfacecolor": PAPER, "linestyle": ""},
-}
+
+class Mark(Enum):
+    """A mark of the key below a drawing: its words, and how matplotlib draws it."""
+
+    SYSTEM = ("filled: system", {"marker": "o", "color": ACCENT, "linestyle": ""})
+    BRANCH = ("hollow: branch", {"marker": "o", "color": ACCENT, "markerfacecolor": PAPER, "linestyle": ""})
+    UNTRAINED = ("grey: untrained", {"marker": "s", "color": UNKNOWN, "linestyle": ""})
+    INTERVAL = ("line: interval", {"marker": "|", "color": INK, "linestyle": "-", "linewidth": 1.3})
+    THRESHOLD = ("dashed: decision threshold", {"color": MUTED, "linestyle": (0, (4, 2)), "linewidth": 1.1})
+    PAPERS = ("hollow diamond: paper", {"marker": "D", "color": ANOMALY, "markerfacecolor": PAPER, "linestyle": ""})
 
 
 @figure_style()
-def headed(figure: Figure, title: str, marks: Sequence[str] = ()) -> Figure:
-    """The figure with its title above, in as many lines as it needs, and the key of its marks below; it grows by them.
-
-    `marks` are texts of this module, such as SYSTEM.
-    """
+def headed(figure: Figure, title: str, marks: Sequence[Mark] = ()) -> Figure:
+    """The figure with its title above, wrapped to its width, and the key of its marks below; it grows by both."""
     width, height = figure.get_size_inches()
     lines = wrapped(title, (1 - 2 * _LEFT) * width * _POINTS_PER_INCH)
     figure.set_size_inches(width, height + _LINE_IN * len(lines) + _GAP_IN + (_KEY_IN if marks else 0.0))
     figure.suptitle("\n".join(lines), x=_LEFT, ha="left", size=_SIZE_PT)
     if marks:
-        handles = [Line2D([], [], label=mark, markersize=6, **_MARKS[mark]) for mark in marks]
+        handles = [Line2D([], [], label=words, markersize=6, **drawn) for words, drawn in (m.value for m in marks)]
         look = {"frameon": False, "fontsize": 8, "labelcolor": MUTED, "handletextpad": 0.4, "columnspacing": 1.4}
         figure.legend(handles=handles, loc="outside lower left", ncols=len(marks), borderaxespad=0.2, **look)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from workflow_lib.report.charts.drawing import ACCENT, FAINT, INK, MUTED, UNKNOWN, figure_style
+from workflow_lib.report.charts.drawing import ACCENT, FAINT, INK, MUTED, UNKNOWN, evenly, figure_style
 
 _WIDTH_IN = 8.0
 _PANEL_HEIGHT_IN = 2.2
@@ -95,7 +95,7 @@ def _loss_axes(axes: Axes, panel: Panel, window: int, limits: tuple[float, float
     points = max(40, _POINTS_PER_PANEL // len(panel.curves))
     lines = [_moving_mean(curve.losses, window) for curve in panel.curves]
     for curve, line in zip(panel.curves, lines, strict=True):
-        shown = np.unique(np.linspace(0, len(line) - 1, min(points, len(line))).round().astype(int))
+        shown = evenly(len(line), points)
         _line(axes, curve, curve.steps[shown], line[shown], marked=len(line) <= _FEW_STEPS)
     ends = [_End(c.label, c.steps[-1], line[-1], c.colour) for c, line in zip(panel.curves, lines, strict=True)]
     _label_ends(axes, [*_chosen(ends, panel.curves), *_median_line(axes, panel.curves, lines, points)])
@@ -163,7 +163,7 @@ def _median_line(axes: Axes, curves: Sequence[Curve], lines: Sequence[np.ndarray
     if len(curves) < MEDIAN_FROM:
         return []
     shortest = min(map(len, lines))
-    shown = np.unique(np.linspace(0, shortest - 1, min(points, shortest)).round().astype(int))
+    shown = evenly(shortest, points)
     x, y = curves[0].steps[shown], np.median([line[:shortest] for line in lines], axis=0)[shown]
     axes.plot(x, y, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), zorder=5)
     return [_End("median", x[-1], y[-1], INK)]

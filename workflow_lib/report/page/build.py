@@ -3,17 +3,17 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from workflow_lib.errors import UserError
 from workflow_lib.files import replacing
-from workflow_lib.report.charts.drawing import inline_svg, to_png, to_svg
-from workflow_lib.report.page.content import Block, Chart, Section, charts_of
-from workflow_lib.report.sections.health import health_section
+from workflow_lib.report.charts.drawing import drawn, drawn_before, inline_svg
+from workflow_lib.report.page.content import Chart, Section, charts_of
 from workflow_lib.report.sections.overview import first_screen, glossary, provenance_section
 from workflow_lib.report.sections.runtime import runtime_section
 from workflow_lib.report.sections.studies import studies_section
@@ -23,15 +23,6 @@ from workflow_lib.report.suite_tables import SuiteTables, read_suite
 log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Page:
-    """The whole page before it is HTML."""
-
-    title: str
-    opening: tuple[Block, ...]
-    sections: tuple[Section, ...]
 
 
 @dataclass(frozen=True)
@@ -62,38 +53,35 @@ def build_report(
     if not suites:
         raise UserError("report: no suite given; name at least one suite with its tables")
     tables = [read_suite(name, Path(folder)) for name, folder in suites.items()]
-    page = _page(tables, title, provenance, inputs or ReportInputs())
-    charts = list(charts_of([*page.opening, *page.sections]))
-    svgs = [_svg(chart) for chart in charts]
+    keys = dict(zip(suites, _unique(f"suite-{_file_name(name)}" for name in suites), strict=True))
+    opening = first_screen(tables, keys)
+    sections = [*_sections(tables, keys, inputs or ReportInputs()), provenance_section(provenance)]
+    charts = list(charts_of([*opening, *sections]))
+    svgs = [_drawn(chart, "svg") for chart in charts]
     for name, chart, svg in zip(_unique(_file_name(chart.name) for chart in charts), charts, svgs, strict=True):
         if figures is not None:
-            _write_whole(Path(figures, f"{name}.svg"), svg.encode("utf-8"))
-            _write_whole(Path(figures, f"{name}.png"), _png(chart))
+            _write_whole(Path(figures, f"{name}.svg"), svg)
+            _write_whole(Path(figures, f"{name}.png"), _drawn(chart, "png"))
     inline = {
-        id(chart): inline_svg(svg, f"drawing{place}", chart.description)
+        id(chart): inline_svg(svg.decode("utf-8"), f"drawing{place}", chart.description)
         for place, (chart, svg) in enumerate(zip(charts, svgs, strict=True), 1)
     }
-    _write_whole(Path(output_html), _html(page, inline).encode("utf-8"))
+    page = _html(inline, title=title, opening=opening, sections=sections)
+    _write_whole(Path(output_html), page.encode("utf-8"))
     log.info("Report on %s with %d figures: %s", ", ".join(suites), len(charts), output_html)
 
 
-def _page(suites: Sequence[SuiteTables], title: str, provenance: Mapping[str, str], inputs: ReportInputs) -> Page:
-    anchors = _unique(f"suite-{_file_name(suite.name)}" for suite in suites)
-    keys = dict(zip((suite.name for suite in suites), anchors, strict=True))
-    parts = [_suite_part(suite, keys[suite.name], inputs) for suite in suites]
-    last = (glossary(), *runtime_section(inputs.benchmarks), provenance_section(provenance))
-    return Page(title, first_screen(suites, keys), (*parts, *studies_section(inputs.studies), *last))
+def _sections(suites: Sequence[SuiteTables], keys: Mapping[str, str], inputs: ReportInputs) -> list[Section]:
+    parts = [
+        suite_section(
+            suite, keys[suite.name], inputs.clips.get(suite.name), inputs.health.get(suite.name), inputs.wrong_clips
+        )
+        for suite in suites
+    ]
+    return [*parts, *studies_section(inputs.studies), glossary(), *runtime_section(inputs.benchmarks)]
 
 
-def _suite_part(suite: SuiteTables, key: str, inputs: ReportInputs) -> Section:
-    section = suite_section(suite, key, inputs.clips.get(suite.name), inputs.wrong_clips)
-    if suite.name not in inputs.health:
-        return section
-    health = health_section(suite.name, Path(inputs.health[suite.name]), key)
-    return replace(section, blocks=(*section.blocks, health))
-
-
-def _html(page: Page, inline: Mapping[int, Markup]) -> str:
+def _html(inline: Mapping[int, Markup], **content: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -104,31 +92,19 @@ def _html(page: Page, inline: Mapping[int, Markup]) -> str:
     style, script = (Markup((_FOLDER / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     template = environment.get_template("page.html.j2")
     return template.render(
-        page=page,
         style=style,
         script=script,
         drawing=lambda chart: inline[id(chart)],
         kind=lambda block: type(block).__name__.lower(),
+        **content,
     )
 
 
-def _svg(chart: Chart) -> str:
+def _drawn(chart: Chart, form: str) -> bytes:
+    """A chart as svg or png."""
     if isinstance(chart.drawing, Path):
-        return _drawn_before(chart.drawing).decode("utf-8")
-    return to_svg(chart.drawing, chart.title)
-
-
-def _png(chart: Chart) -> bytes:
-    if isinstance(chart.drawing, Path):
-        return _drawn_before(chart.drawing.with_suffix(".png"))
-    return to_png(chart.drawing, chart.title)
-
-
-def _drawn_before(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as fault:
-        raise UserError(f"{path}: cannot be read ({fault.strerror}): remove its folder and make it again") from None
+        return drawn_before(chart.drawing.with_suffix(f".{form}"))
+    return drawn(chart.drawing, chart.title, form)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

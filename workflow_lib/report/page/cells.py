@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from workflow_lib.evaluation.evidence_rows import Entry
+from workflow_lib.evaluation.evidence_rows import DifferenceRow, Entry, StudyRow, UncertaintyRow, ends_of
 
 UNTRAINED = "untrained"
 DASH = "\u2013"  # an en dash: nothing is known or nothing to show
@@ -16,11 +16,13 @@ class Cell:
     value: str = ""
     tag: str = ""
     undefined: bool = False
+    numeric: bool = False
     share: float | None = None  # 0 … 1: depth of the tint behind the number
     link: str = ""  # anchor within the page
 
 
-UNDEFINED = Cell("undefined", undefined=True)
+UNDEFINED = Cell("undefined", undefined=True, numeric=True)
+UNKNOWN = Cell(DASH, numeric=True)
 
 
 def text(value: str, tag: str = "") -> Cell:
@@ -28,11 +30,27 @@ def text(value: str, tag: str = "") -> Cell:
     return Cell(value or DASH, tag=tag)
 
 
-def number(value: float | None, form: str = ".4f", *, tint: bool = False) -> Cell:
-    """A cell with a number as `form` shows it; None is undefined, never an empty place."""
-    if value is None:
-        return UNDEFINED
-    return Cell(format(value, form), repr(value), share=value if tint else None)
+def measured(shown: str, value: float, share: float | None = None) -> Cell:
+    """A cell that reads `shown` and sorts by the value."""
+    return Cell(shown, repr(value), share=share, numeric=True)
+
+
+def number(value: float | None, form: str = ".4f", *, tint: bool = False, missing: Cell = UNDEFINED) -> Cell:
+    """A cell with a number as `form` shows it; `missing` for None, never an empty place."""
+    return missing if value is None else measured(format(value, form), value, value if tint else None)
+
+
+def interval(row: UncertaintyRow | DifferenceRow | StudyRow | None, form: str, missing: Cell = UNDEFINED) -> Cell:
+    """Both ends of the interval of a row; sorts by the lower one."""
+    ends = None if row is None else ends_of(row)
+    return missing if ends is None else measured(f"[{ends[0]:{form}}, {ends[1]:{form}}]", ends[0])
+
+
+def spread(mean: float | None, deviation: float | None, form: str = ".4f", missing: Cell = UNDEFINED) -> Cell:
+    """'0.6141 ± 0.0004'; a single seed has no deviation."""
+    if mean is None:
+        return missing
+    return measured(f"{mean:{form}}" + ("" if deviation is None else f" ± {deviation:.4f}"), mean)
 
 
 def length(shortest_s: float, longest_s: float) -> Cell:
@@ -43,7 +61,7 @@ def length(shortest_s: float, longest_s: float) -> Cell:
 
 def count(value: int | None) -> Cell:
     """A cell with a whole number; None is unknown and shows a dash."""
-    return Cell(DASH) if value is None else Cell(str(value), str(value))
+    return UNKNOWN if value is None else measured(str(value), value)
 
 
 def entry_label(entry: Entry) -> str:

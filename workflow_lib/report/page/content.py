@@ -1,6 +1,6 @@
 """What a page is made of: tables, charts, notices, sections and other blocks, without any HTML."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +15,10 @@ Row = TypeVar("Row", bound=Any)
 
 @dataclass(frozen=True)
 class Column:
-    """Head of a column; numeric columns sort by value and are set right."""
+    """Head of a column; columns of numbers sort by value and are set right."""
 
     title: str
-    numeric: bool = False
+    numeric: bool
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,14 @@ def table(
     rows: Iterable[Row],
     cells: Mapping[str, Callable[[Row], Cell]],
     *,
-    numeric: Collection[str] = (),
     protocol: str | None = None,
     head: int = 0,
     ordered_by: str | None = None,
     note: str = "",
 ) -> Table:
     """A table with a line for each of `rows`; `cells` gives {title of a column: its cell of a row}."""
-    columns = tuple(Column(title, title in numeric) for title in cells)
     lines = tuple(tuple(cell(row) for cell in cells.values()) for row in rows)
+    columns = tuple(Column(title, any(line[place].numeric for line in lines)) for place, title in enumerate(cells))
     order = None if ordered_by is None else list(cells).index(ordered_by)
     return Table(caption, columns, lines, protocol, head, order, note)
 

@@ -1,6 +1,6 @@
 """Adapted models with their training: what training.csv, validation.csv and models.csv hold of each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -54,28 +54,13 @@ def runs_of(suite: SuiteTables) -> tuple[Run, ...]:
     """All adapted models of a suite that left a training log, in the order of the table."""
     validation = grouped(suite.validation, lambda row: row.model)
     states = {row.model: row.trained for row in suite.models}
-    return tuple(
-        _run(model, steps, validation.get(model, []), _on_random_weights(model, states))
-        for model, steps in grouped(suite.training, lambda row: row.model).items()
-    )
-
-
-def groups_of(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """{group: its models}, each in the given order."""
-    return grouped(runs, lambda run: run.group)
-
-
-def _run(model: str, steps: list[TrainingRow], validation: list[ValidationRow], untrained: bool) -> Run:
-    name = ModelName.parse(model)
-    return Run(
-        model=model,
-        family=name.model,
-        seed=name.seed,
-        held_out=name.held_out if name.seed else None,
-        untrained=untrained,
-        steps=tuple(sorted(steps, key=lambda row: row.step)),
-        validation=tuple(sorted(validation, key=lambda row: row.epoch)),
-    )
+    runs = []
+    for model, steps in grouped(suite.training, lambda row: row.model).items():
+        name, tried = ModelName.parse(model), sorted(validation.get(model, []), key=lambda row: row.epoch)
+        held_out = name.held_out if name.seed else None
+        in_order, untrained = sorted(steps, key=lambda row: row.step), _on_random_weights(model, states)
+        runs.append(Run(model, name.model, name.seed, held_out, untrained, tuple(in_order), tuple(tried)))
+    return tuple(runs)
 
 
 def _on_random_weights(model: str, states: Mapping[str, str]) -> bool:

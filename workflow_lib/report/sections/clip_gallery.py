@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import RankingRow
+from workflow_lib.report.charts.drawing import drawn_before
 from workflow_lib.report.page.content import Recording
 
 INDEX = "clips.json"
@@ -32,7 +33,7 @@ class ClipGallery:
     def __init__(self, folder: Path | None, key: str) -> None:
         """`folder` is None for a suite without recordings; `key` is the anchor of the suite."""
         self._folder = None if folder is None else Path(folder)
-        clips = [] if self._folder is None else read_illustrations(self._folder)
+        clips = read_illustrations(self._folder) if self._folder else []
         self._clips = {(clip.machine, clip.clip): clip for clip in clips}
         self._anchors = {clip: f"{key}-clip-{place}" for place, clip in enumerate(self._clips, 1)}
         self._given: set[tuple[str, str]] = set()
@@ -48,18 +49,17 @@ class ClipGallery:
 
     def take(self, wrong: Sequence[tuple[str, RankingRow]]) -> tuple[Recording, ...]:
         """Those of the clips, given with why they are shown, that are not on the page yet."""
-        folder = self._folder
-        if folder is None:
+        if self._folder is None:
             return ()
         fresh = [(why, row) for why, row in wrong if self._key(row) not in self._given]
         self._given |= {self._key(row) for _, row in fresh}
-        return tuple(self._recording(folder, why, row) for why, row in fresh)
+        return tuple(self._recording(self._folder, why, row) for why, row in fresh)
 
     def _key(self, row: RankingRow) -> tuple[str, str]:
         key = (row.machine, row.clip)
         if key not in self._clips:
-            told = f"{row.clip} of {row.machine} is not illustrated: remove the folder and make it again"
-            raise UserError(f"{self._folder}: {told}")
+            told = "is not illustrated: remove the folder and make it again"
+            raise UserError(f"{self._folder}: {row.clip} of {row.machine} {told}")
         return key
 
     def _recording(self, folder: Path, why: str, row: RankingRow) -> Recording:
@@ -88,8 +88,4 @@ def read_illustrations(folder: Path) -> list[Illustration]:
 
 
 def _data_uri(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as fault:
-        raise UserError(f"{path}: cannot be read ({fault.strerror}): remove its folder and make it again") from None
-    return f"data:{MEDIA[path.suffix]};base64,{base64.b64encode(content).decode('ascii')}"
+    return f"data:{MEDIA[path.suffix]};base64,{base64.b64encode(drawn_before(path)).decode('ascii')}"

@@ -4,21 +4,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from workflow_lib.evaluation.evidence_rows import Entry, RankingRow, ThresholdRow
-from workflow_lib.report.page.cells import DASH, Cell, count, entry_title, number, text
+from workflow_lib.report.page.cells import UNKNOWN, Cell, count, entry_title, measured, number, text
 from workflow_lib.report.page.content import Block, Notice, Table, table
 from workflow_lib.report.sections.entry_order import Rankings
 from workflow_lib.report.suite_tables import SuiteTables
 
 Machines = Mapping[str, Sequence[RankingRow]]
-_NOTE = (
+_CALLED = (
     "A clip is called anomalous if its score lies above the threshold, which comes from the scores of normal training "
-    "clips alone. Found: anomalous clips that are called so. Precision: how many of the clips that are called "
-    "anomalous are; recall: how many of the anomalous ones are found; F1: their harmonic mean. Data: thresholds.csv, "
-    "ranking.csv"
+    "clips alone."
 )
-_UNLABELLED_NOTE = (
-    "A clip is called anomalous if its score lies above the threshold, which comes from the scores of normal training "
-    "clips alone. Data: thresholds.csv, ranking.csv"
+_FIGURES = (
+    "Found: anomalous clips that are called so. Precision: how many of the clips that are called "
+    "anomalous are; recall: how many of the anomalous ones are found; F1: their harmonic mean."
 )
 
 
@@ -59,23 +57,19 @@ def _table(
 ) -> Table:
     labelled = all(row.anomaly is not None for rows in machines.values() for row in rows)
     tag = suite.tag(entry.kind, entry.name)
-    numeric: dict[str, Callable[[_Decisions], Cell]] = {
-        "Threshold": lambda at: number(at.threshold.threshold, ".5g"),
-        "Normal clips": lambda at: count(at.threshold.normal_clips),
-        **(_LABELLED if labelled else _UNLABELLED),
-    }
     cells: dict[str, Callable[[_Decisions], Cell]] = {
         "Machine": lambda at: text(at.threshold.machine, tag),
         "Set by": lambda at: text(method_of(at.threshold)),
-        **numeric,
+        "Threshold": lambda at: number(at.threshold.threshold, ".5g"),
+        "Normal clips": lambda at: count(at.threshold.normal_clips),
+        **(_LABELLED if labelled else _UNLABELLED),
     }
     return table(
         f"{entry_title(entry)}: decisions at the threshold, suite {suite.name}, protocol {protocol}",
         [_Decisions(thresholds[machine], rows) for machine, rows in machines.items()],
         cells,
-        numeric=numeric,
         protocol=protocol,
-        note=_NOTE if labelled else _UNLABELLED_NOTE,
+        note=f"{_CALLED}{f' {_FIGURES}' if labelled else ''} Data: thresholds.csv, ranking.csv",
     )
 
 
@@ -96,7 +90,8 @@ class _Decisions:
 
     def share(self, rows: Sequence[RankingRow]) -> Cell:
         """'3 of 25', sorted by the share."""
-        return Cell(f"{self.called(rows)} of {len(rows)}", repr(self.called(rows) / len(rows))) if rows else Cell(DASH)
+        called = self.called(rows)
+        return measured(f"{called} of {len(rows)}", called / len(rows)) if rows else UNKNOWN
 
     def alarms(self, domain: str) -> Cell:
         """False alarms of a domain."""

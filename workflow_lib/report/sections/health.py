@@ -6,7 +6,7 @@ from pathlib import Path
 from workflow_lib.csv_rows import grouped
 from workflow_lib.dataset.health_table import Finding, HealthRow, read_health
 from workflow_lib.errors import and_more
-from workflow_lib.report.page.cells import DASH, Cell, count, length, number, text
+from workflow_lib.report.page.cells import UNKNOWN, Cell, count, length, number, text
 from workflow_lib.report.page.content import Block, Prose, Section, Table, table
 
 _READING = (
@@ -29,41 +29,32 @@ def _findings(suite: str, findings: Sequence[Finding]) -> list[Block]:
         "Machine": lambda lines: text(lines[0].machine),
         "Finding": lambda lines: text(lines[0].finding),
         "Clips": lambda lines: count(len(lines) if lines[0].clip else None),
-        "Which": lambda lines: text(_which(lines)),
+        "Which": lambda lines: text(
+            and_more(f"{line.clip} ({line.detail})" for line in lines) if lines[0].clip else lines[0].detail
+        ),
     }
     caption = f"What is odd about the recordings of {suite}"
     note = "Data: check/findings.csv"
-    return [table(caption, groups, cells, numeric={"Clips"}, note=note), Prose(_READING)]
-
-
-def _which(lines: Sequence[Finding]) -> str:
-    return and_more(f"{line.clip} ({line.detail})" for line in lines) if lines[0].clip else lines[0].detail
+    return [table(caption, groups, cells, note=note), Prose(_READING)]
 
 
 def _figures(suite: str, rows: Sequence[HealthRow]) -> Table:
-    numeric: dict[str, Callable[[HealthRow], Cell]] = {
+    # A mono clip has no far level, and digital silence none at all.
+    cells: dict[str, Callable[[HealthRow], Cell]] = {
+        "Machine": lambda row: text(row.machine),
+        "Clips of": lambda row: text(" ".join(word for word in (row.split, row.domain, row.label) if word)),
         "Clips": lambda row: count(row.clips),
-        "Near, dBFS": lambda row: _known(row.near_dbfs, ".1f"),
-        "Far, dBFS": lambda row: _known(row.far_dbfs, ".1f"),
-        "Near minus far, dB": lambda row: _known(row.near_minus_far_db, ".1f"),
-        "Coherence": lambda row: _known(row.coherence, ".2f"),
+        "Near, dBFS": lambda row: number(row.near_dbfs, ".1f", missing=UNKNOWN),
+        "Far, dBFS": lambda row: number(row.far_dbfs, ".1f", missing=UNKNOWN),
+        "Near minus far, dB": lambda row: number(row.near_minus_far_db, ".1f", missing=UNKNOWN),
+        "Coherence": lambda row: number(row.coherence, ".2f", missing=UNKNOWN),
         "Clipped": lambda row: count(row.clipped),
         "Silent": lambda row: count(row.silent),
         "Doubles": lambda row: count(row.duplicates),
         "Attributes": lambda row: count(row.attributes),
-    }
-    cells: dict[str, Callable[[HealthRow], Cell]] = {
-        "Machine": lambda row: text(row.machine),
-        "Clips of": lambda row: text(" ".join(word for word in (row.split, row.domain, row.label) if word)),
-        **numeric,
         "Channels": lambda row: text(row.channels),
         "Length": lambda row: length(row.seconds_min, row.seconds_max),
     }
     caption = f"Levels, coherence and faults of {suite}, by machine and sort of clip"
     note = "Data: check/health.csv; clip by clip: health/<machine>.csv"
-    return table(caption, rows, cells, numeric=numeric, note=note)
-
-
-def _known(value: float | None, form: str) -> Cell:
-    """A mono clip has no far level, and digital silence none at all."""
-    return Cell(DASH) if value is None else number(value, form)
+    return table(caption, rows, cells, note=note)

@@ -63,9 +63,8 @@ def _figures_told(suite: SuiteTables, first: RankingRow) -> str:
     key = (first.protocol, first.entry, first.machine)
     for row in suite.machines:
         if (row.protocol, row.entry, row.machine) == key:
-            figures = [(METRICS[metric], getattr(row, metric)) for metric in METRICS if metric != "harmonic_mean"]
-            told = [f"{title} {'undefined' if value is None else f'{value:.3f}'}" for title, value in figures]
-            return f" · {' · '.join(told)}"
+            shown = {title: number(getattr(row, metric), ".3f").text for metric, title in METRICS.items()}
+            return "".join(f" · {title} {figure}" for title, figure in shown.items() if title != "Harmonic mean")
     return ""
 
 
@@ -83,17 +82,10 @@ def _wrong_table(
         "Domain": lambda row: text(row.domain),
         "Place": lambda row: count(row.rank),
         "Anomaly score": lambda row: number(row.score, ".5g"),
-        "Called": lambda row: text(_called(row, threshold)),
+        "Called": lambda row: text("" if threshold is None else "anomaly" if row.score > threshold else "normal"),
     }
     what = "clips that are most wrong" if first.anomaly is not None else "clips with the highest scores"
     return protocol_table(
         *(f"{first.machine}: {what}, {entry_title(first.entry)}", suite.name, [row for _, row in wrong], cells),
-        numeric={"Place", "Anomaly score"},
         note="Place 1 is the most anomalous of the machine's test clips. Called: at the threshold. Data: ranking.csv",
     )
-
-
-def _called(row: RankingRow, threshold: float | None) -> str:
-    if threshold is None:
-        return ""
-    return "anomaly" if row.score > threshold else "normal"

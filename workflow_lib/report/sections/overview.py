@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import ModelRow, OfficialRow
 from workflow_lib.plan.model_name import ModelName
-from workflow_lib.report.page.cells import Cell, count, entry_label, text
+from workflow_lib.report.page.cells import Cell, count, entry_label, number, text
 from workflow_lib.report.page.content import Block, Card, Cards, Definitions, Notice, Prose, Section, Table, table
 from workflow_lib.report.page.glossary import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
 from workflow_lib.report.sections.entry_order import by_omega, protocols_of
@@ -25,36 +26,31 @@ def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tupl
 
 
 def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
-    lines = [line for suite in suites for line in (*_random_lines(suite), *_flagged_line(suite))]
-    if not lines:
-        return []
+    lines = [line for suite in suites for line in (_random_line(suite), _flagged_line(suite)) if line]
     told = "Every row that depends on such a model carries the label “untrained”."
-    return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))]
+    return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))] if lines else []
 
 
-def _random_lines(suite: SuiteTables) -> list[str]:
-    """One line for all models of a suite with random weights: the first screen has more to say."""
-    random = [row for row in suite.models if row.trained == "no"]
-    if not random:
-        return []
-    models: dict[str, int] = Counter(ModelName.parse(row.model).model for row in random)
-    names = list(map(_counted, sorted(models.items())))
+def _random_line(suite: SuiteTables) -> str:
+    """One line for all models of a suite with random weights, as the first screen has more to say; "" for none."""
+    models = Counter(ModelName.parse(row.model).model for row in suite.models if row.trained == "no")
+    names = ", ".join(map(_counted, sorted(models.items())))
     used = suite.random_branches
     reported = {row.name for row in (*suite.official, *suite.ranking) if row.kind == "branch"}
     branches = ", ".join(sorted(used & reported)) or "none that is reported"
     systems = sorted({w.system for w in suite.weights if w.branch in used})
     blends = f"; systems that blend them: {', '.join(systems)}" if systems else ""
-    verb, them = ("has", "it") if len(random) == 1 else ("have", "them")
-    told = f"{', '.join(names)} {verb} random weights. Branches that use {them}: {branches}{blends}."
-    return [f"On {suite.name}, {told}"]
+    verb, them = ("has", "it") if models.total() == 1 else ("have", "them")
+    told = f"{names} {verb} random weights. Branches that use {them}: {branches}{blends}."
+    return f"On {suite.name}, {told}" if names else ""
 
 
-def _flagged_line(suite: SuiteTables) -> list[str]:
-    """Names that the tables call untrained although no model of models.csv explains it."""
+def _flagged_line(suite: SuiteTables) -> str:
+    """Names that the tables call untrained although no model of models.csv explains it; "" without any."""
     explained = {("branch", branch) for branch in suite.random_branches}
     explained |= {("system", w.system) for w in suite.weights if w.branch in suite.random_branches}
     names = sorted(f"{kind} {name}" for kind, name in suite.untrained - explained)
-    return [f"On {suite.name}, also untrained: {', '.join(names)}."] if names else []
+    return f"On {suite.name}, also untrained: {', '.join(names)}." if names else ""
 
 
 def _overview_table(suites: Sequence[SuiteTables]) -> Table:
@@ -66,26 +62,24 @@ def _overview_table(suites: Sequence[SuiteTables]) -> Table:
         "Machines": lambda suite: text(f"{len(machines_of(suite))}: {', '.join(machines_of(suite))}"),
         "Models": lambda suite: text(models_told(suite.models)),
     }
-    return table("What was run", suites, cells, numeric={"Training clips", "Test clips"})
+    return table("What was run", suites, cells)
 
 
 def models_told(models: Iterable[ModelRow]) -> str:
     """'published: eat; adapted: dualmic (16 models)': with which models a suite was scored, by where they are from."""
-    found: dict[str, dict[str, int]] = {}
-    for row in models:
-        names = found.setdefault(_origin(row), {})
-        family = ModelName.parse(row.model).model
-        names[family] = names.get(family, 0) + 1
-    return "; ".join(f"{origin}: {', '.join(map(_counted, names.items()))}" for origin, names in sorted(found.items()))
+    told = []
+    for origin, rows in sorted(grouped(models, _origin).items()):
+        families = Counter(ModelName.parse(row.model).model for row in rows)
+        told.append(f"{origin}: {', '.join(map(_counted, families.items()))}")
+    return "; ".join(told)
 
 
 def _origin(row: ModelRow) -> str:
     """Adapted here, trained here, published, or any of these on random weights."""
-    known = {"adapted": "adapted", "autoencoder": "trained here", "frozen": "published", "external": "made elsewhere"}
-    origin = known.get(row.kind, row.kind or "of unknown kind")
     if row.trained == "no":
         return "adapted from untrained" if row.kind == "adapted" else "untrained"
-    return origin
+    known = {"autoencoder": "trained here", "frozen": "published", "external": "made elsewhere"}
+    return known.get(row.kind, row.kind or "of unknown kind")
 
 
 def _cards(suite: SuiteTables, key: str) -> list[Card]:
@@ -103,7 +97,7 @@ def _card(suite: SuiteTables, target: str, rows: Sequence[OfficialRow]) -> Card:
     best = rows[0]
     return Card(
         scope=f"{suite.name} · {best.protocol}",
-        figure="Ω undefined" if best.omega is None else f"Ω {best.omega:.4f}",
+        figure=f"Ω {number(best.omega).text}",
         label=f"{entry_label(best.entry)} ({best.kind})",
         tag=suite.tag(best.kind, best.name),
         detail="no entry has an Ω" if best.omega is None else f"largest of {len(rows)}{_weakest(suite, best)}",
@@ -116,10 +110,7 @@ def _weakest(suite: SuiteTables, best: OfficialRow) -> str:
     metrics = [metric for metric in METRICS if metric != "harmonic_mean"]
     figures = [(getattr(row, metric), row.machine, METRICS[metric]) for row in rows for metric in metrics]
     known = [figure for figure in figures if figure[0] is not None]
-    if not known:
-        return ""
-    value, machine, title = min(known)
-    return f"; weakest figure: {title} of {machine}, {value:.4f}"
+    return "; weakest figure: {2} of {1}, {0:.4f}".format(*min(known)) if known else ""
 
 
 def glossary() -> Section:

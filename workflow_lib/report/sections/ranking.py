@@ -5,14 +5,13 @@ from functools import partial
 
 from workflow_lib.errors import and_more
 from workflow_lib.evaluation.evidence_rows import Entry, MachineRow, OfficialRow
-from workflow_lib.report.page.cells import Cell, count, entry_label, entry_title, number, text
+from workflow_lib.report.page.cells import Cell, count, entry_label, entry_title, interval, number, text
 from workflow_lib.report.page.content import Block, Notice, Table, protocol_table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.report.sections.captions import comparison_chart, heat_map_chart
 from workflow_lib.report.sections.entry_order import by_omega
 from workflow_lib.report.sections.uncertainty import (
     difference_blocks,
-    interval_cell,
     interval_head,
     interval_note,
     intervals_of,
@@ -40,13 +39,12 @@ def ranking_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
 def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
     """Systems and branches of one protocol in the given order; UserError for rows of two protocols."""
     intervals = intervals_of(suite, one_protocol(row.protocol for row in rows))
-    interval = interval_head(intervals.values())
     known = [row.omega for row in rows if row.omega is not None]
     cells: dict[str, Callable[[OfficialRow], Cell]] = {
-        "Place": lambda row: count(_place(row.omega, known)),
+        "Place": lambda row: count(None if row.omega is None else 1 + sum(omega > row.omega for omega in known)),
         "System or branch": lambda row: text(row.name, suite.tag(row.kind, row.name)),
         "Ω": lambda row: number(row.omega),
-        interval: lambda row: interval_cell(intervals.get(row.entry)),
+        interval_head(intervals.values()): lambda row: interval(intervals.get(row.entry), ".4f"),
         "Kind": lambda row: text(row.kind),
         "Seed": lambda row: text(row.seed),
         "Machines": lambda row: count(row.machines),
@@ -54,16 +52,10 @@ def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
     about = f"The place is by Ω within this table only. {interval_note(intervals.values())} "
     return protocol_table(
         *("Ranking by Ω", suite.name, rows, cells),
-        numeric={"Place", "Machines", "Ω", interval},
         head=1,
         ordered_by="Ω",
         note=f"{about}Data: official.csv, uncertainty.csv",
     )
-
-
-def _place(omega: float | None, known: Sequence[float]) -> int | None:
-    """The place of a score, the same for equal ones; None for an undefined one."""
-    return None if omega is None else 1 + sum(other > omega for other in known)
 
 
 def _best_branch_remark(rows: Sequence[OfficialRow]) -> list[Block]:
@@ -111,7 +103,6 @@ def machine_table(suite: SuiteTables, rows: Sequence[MachineRow]) -> Table:
     return protocol_table(
         *(f"{entry_title(rows[0].entry)} by machine", suite.name, rows),
         {"Machine": lambda row: text(row.machine, tag), **figures},
-        numeric=figures,
         note="0.5 is guessing, 1 is perfect. Data: machines.csv",
     )
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ClipsRow, ModelRow, NoteRow
+from workflow_lib.report.charts.plots import short
 from workflow_lib.report.page.cells import DASH, UNTRAINED, Cell, count, length, text
 from workflow_lib.report.page.content import Block, Prose, Section, Table, table
 from workflow_lib.report.sections.training import training_blocks
@@ -36,24 +37,19 @@ def _sort_of(row: ClipsRow) -> str:
     return " ".join(word for word in (row.split, row.domain, row.label) if word)
 
 
-def _sort_order(row: ClipsRow) -> tuple[bool, bool, str, bool]:
-    """Training first, then source before target before unknown, normal before anomaly."""
-    return (row.split != "train", row.domain == "", row.domain, row.label != "normal")
-
-
 def _clips_table(suite: SuiteTables) -> Table:
     machines = grouped(suite.clips, lambda row: row.machine)
-    sorts = dict.fromkeys(_sort_of(row) for row in sorted(suite.clips, key=_sort_order))
-    counts = {sort: partial(_clips_of_sort, sort) for sort in sorts}
+    # Training first, then source before target before unknown, normal before anomaly.
+    order = sorted(suite.clips, key=lambda r: (r.split != "train", r.domain == "", r.domain, r.label != "normal"))
     cells: dict[str, Callable[[list[ClipsRow]], Cell]] = {
         "Machine": lambda rows: text(rows[0].machine),
-        **counts,
+        **{sort: partial(_clips_of_sort, sort) for sort in map(_sort_of, order)},
         "Channels": lambda rows: text(_either(row.channels for row in rows)),
         "Rate": lambda rows: text(_either((row.sample_rate for row in rows), 1000, " kHz")),
         "Length": _length,
     }
     caption = f"Clips of {suite.name}, by machine"
-    return table(caption, machines.values(), cells, numeric=counts, note="Data: clips.csv")
+    return table(caption, machines.values(), cells, note="Data: clips.csv")
 
 
 def _clips_of_sort(sort: str, rows: Sequence[ClipsRow]) -> Cell:
@@ -66,9 +62,8 @@ def _either(values: Iterable[int | None], scale: int = 1, unit: str = "") -> str
 
 
 def _length(rows: Sequence[ClipsRow]) -> Cell:
-    shortest = [row.seconds_min for row in rows if row.seconds_min is not None]
-    longest = [row.seconds_max for row in rows if row.seconds_max is not None]
-    return length(min(shortest), max(longest)) if shortest and longest else Cell(DASH)
+    seconds = [end for row in rows for end in (row.seconds_min, row.seconds_max) if end is not None]
+    return length(min(seconds), max(seconds)) if seconds else Cell(DASH)
 
 
 def _models_table(suite: SuiteTables) -> Table:
@@ -79,14 +74,10 @@ def _models_table(suite: SuiteTables) -> Table:
         "Licence of weights": lambda row: text(row.licence),
         "Description": lambda row: text(row.description),
         "Used by branches": lambda row: text(", ".join(row.branches)),
-        "Weights (SHA-256)": lambda row: _digest(row.weights_digest),
+        # The first twelve characters tell weights apart; the cell's value has all of them.
+        "Weights (SHA-256)": lambda row: Cell(short(row.weights_digest, 13) or DASH, row.weights_digest),
     }
     return table(f"Models of {suite.name}", suite.models, cells, note="Data: models.csv")
-
-
-def _digest(digest: str) -> Cell:
-    """The first twelve characters tell weights apart; the cell's value has all of them."""
-    return Cell(digest if len(digest) <= 12 else f"{digest[:12]}…", digest) if digest else Cell(DASH)
 
 
 def _notes(suite: SuiteTables) -> Block:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_lib.report.page.cells import DASH, Cell, count, text
+from workflow_lib.report.page.cells import UNKNOWN, Cell, count, measured, text
 from workflow_lib.report.page.content import Prose, Section, table
 
 KEY = "runtime"  # anchor of the section: the one part of the page that the same tables do not decide
@@ -70,28 +70,25 @@ def runtime_section(folder: Path | None) -> list[Section]:
     stages = stages_of(Path(folder)) if folder else []
     if not stages:
         return []
-    numeric: dict[str, Callable[[Stage], Cell]] = {
+    cells: dict[str, Callable[[Stage], Cell]] = {
+        "Suite": lambda stage: text(stage.suite),
+        "Stage": lambda stage: text(STAGES.get(stage.stage, stage.stage)),
         "Jobs": lambda stage: count(len(stage.seconds)),
         "Time of all jobs": lambda stage: _duration(sum(stage.seconds)),
         "Longest job": lambda stage: _duration(max(stage.seconds, default=0.0)),
         "Most memory": lambda stage: _most(stage.memory_mb),
     }
-    cells: dict[str, Callable[[Stage], Cell]] = {
-        "Suite": lambda stage: text(stage.suite),
-        "Stage": lambda stage: text(STAGES.get(stage.stage, stage.stage)),
-        **numeric,
-    }
     note = "Data: benchmarks/. Memory: resident, of one job."
-    times = table("Run time per stage", stages, cells, numeric=numeric, head=1, note=note)
+    times = table("Run time per stage", stages, cells, head=1, note=note)
     return [Section(KEY, "Run time", (Prose(_READING), times))]
 
 
 def _most(memory_mb: Sequence[float]) -> Cell:
-    return Cell(f"{max(memory_mb):.0f} MB", repr(max(memory_mb))) if memory_mb else Cell(DASH)
+    return measured(f"{max(memory_mb):.0f} MB", max(memory_mb)) if memory_mb else UNKNOWN
 
 
 def _duration(seconds: float) -> Cell:
     """'3.2 s', '4 min 05 s', '2 h 07 min'."""
     minutes, rest = divmod(round(seconds), 60)
     shown = f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-    return Cell(f"{seconds:.1f} s" if seconds < 60 else shown, repr(seconds))
+    return measured(f"{seconds:.1f} s" if seconds < 60 else shown, seconds)

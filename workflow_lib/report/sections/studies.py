@@ -7,7 +7,7 @@ from pathlib import Path
 from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import StudyRow
-from workflow_lib.report.page.cells import DASH, UNTRAINED, Cell, count, number, text
+from workflow_lib.report.page.cells import UNKNOWN, UNTRAINED, Cell, count, interval, number, spread, text
 from workflow_lib.report.page.content import Block, Chart, Prose, Section, Table, table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.scoring.result import one_protocol
@@ -68,7 +68,6 @@ def _table(rows: Sequence[StudyRow]) -> Table:
         f"{rows[0].title}, suite {rows[0].suite}" + (f", protocol {rows[0].protocol}" if rows[0].protocol else ""),
         grouped(rows, lambda row: row.row).values(),
         {title: cell for title, cell in cells.items() if title not in left_out},
-        numeric=() if words else {*figures, "Seeds"},
         protocol=rows[0].protocol or None,
         note=f"Data: studies/{rows[0].study}/, as CSV and LaTeX.",
     )
@@ -81,7 +80,7 @@ def _head(row: StudyRow) -> str:
 
 def _cell(head: str, shown: Callable[[StudyRow], Cell], line: Sequence[StudyRow]) -> Cell:
     """A figure in a line of the table; a dash where the line does not have it."""
-    return next((shown(row) for row in line if _head(row) == head), Cell(DASH))
+    return next((shown(row) for row in line if _head(row) == head), UNKNOWN)
 
 
 def _form(row: StudyRow) -> str:
@@ -89,21 +88,17 @@ def _form(row: StudyRow) -> str:
 
 
 def _ours(row: StudyRow) -> Cell:
-    if row.value is None or isinstance(row.value, str):
-        return text(row.value or "")
-    spread = "" if row.sd is None else f" ± {row.sd:.4f}"
-    return Cell(f"{row.value:{_form(row)}}{spread}", repr(row.value))
+    return text(str(row.value or "")) if row.metric == "text" else spread(row.number, row.sd, _form(row), UNKNOWN)
 
 
 def _interval(row: StudyRow) -> Cell:
-    known = row.low is not None and row.high is not None
-    return Cell(f"[{row.low:{_form(row)}}, {row.high:{_form(row)}}]", repr(row.low)) if known else Cell(DASH)
+    return interval(row, _form(row), UNKNOWN)
 
 
 def _paper(row: StudyRow) -> Cell:
-    if row.published is None or isinstance(row.published, str):
-        return text(row.published or "")
-    return number(row.published, _form(row))
+    if row.metric == "text":
+        return text(str(row.published or ""))
+    return number(row.published_number, _form(row), missing=UNKNOWN)
 
 
 def _drawn(rows: Sequence[StudyRow], drawing: Path) -> list[Chart]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from workflow_lib.evaluation.evidence_rows import Entry
 from workflow_lib.report.page import glossary
-from workflow_lib.report.page.cells import entry_title
+from workflow_lib.report.page.cells import entry_title, number
 from workflow_lib.report.page.content import Block, Details, Prose, Section
 from workflow_lib.report.sections.clip_gallery import ClipGallery
 from workflow_lib.report.sections.decisions import decision_blocks
 from workflow_lib.report.sections.entry_order import Rankings, entries_of, leading_entry, protocols_of, rankings_of
+from workflow_lib.report.sections.health import health_section
 from workflow_lib.report.sections.machines import machine_parts
 from workflow_lib.report.sections.ranking import machine_blocks, ranking_blocks
 from workflow_lib.report.sections.recordings_and_models import material_section
@@ -29,11 +30,15 @@ class _SuiteContext:
     wrong_clips: int
 
 
-def suite_section(suite: SuiteTables, key: str, clips: Path | None, wrong_clips: int) -> Section:
-    """Everything about one suite; `clips` is the folder of its illustrated clips, None where it has no recordings."""
+def suite_section(suite: SuiteTables, key: str, clips: Path | None, health: Path | None, wrong_clips: int) -> Section:
+    """Everything about one suite; folders of its illustrated clips and health tables, None where it has no recordings.
+
+    key: its anchor; wrong_clips: how many of each kind and machine are shown.
+    """
     part = _SuiteContext(suite, rankings_of(suite), ClipGallery(clips, key), wrong_clips)
     protocols = [_protocol_section(part, key, protocol) for protocol in protocols_of(suite)]
-    return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, material_section(suite, key)))
+    last = [material_section(suite, key), *([health_section(suite.name, Path(health), key)] if health else [])]
+    return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, *last))
 
 
 def is_evaluated(suite: SuiteTables) -> bool:
@@ -90,10 +95,6 @@ def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: boo
         blocks += score_charts(suite, protocol, entry, rankings)
     blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
     blocks += choice_blocks(suite, protocol, entry)
-    summary = f"{entry_title(entry)} · {protocol}{_omega_of(suite, protocol, entry)}"
+    omegas = [row.omega for row in suite.official if (row.protocol, row.entry) == (protocol, entry)]
+    summary = " · ".join([entry_title(entry), protocol, *(f"Ω {number(omega).text}" for omega in omegas)])
     return Details(summary, tuple(blocks), suite.tag(entry.kind, entry.name), opened)
-
-
-def _omega_of(suite: SuiteTables, protocol: str, entry: Entry) -> str:
-    found = [row.omega for row in suite.official if row.protocol == protocol and row.entry == entry]
-    return f" · Ω {'undefined' if found[0] is None else f'{found[0]:.4f}'}" if found else ""

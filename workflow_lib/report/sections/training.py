@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from workflow_lib.report.page.cells import DASH, Cell, count, number, text
+from workflow_lib.report.page.cells import UNKNOWN, Cell, count, number, text
 from workflow_lib.report.page.content import Block, Details, Prose, Table, table
 from workflow_lib.report.page.glossary import UNTRAINED_BASE
 from workflow_lib.report.sections.adapted_models import Run, caveat, runs_of
@@ -34,7 +34,10 @@ def training_blocks(suite: SuiteTables) -> list[Block]:
 
 
 def _training_table(suite: SuiteTables, runs: Sequence[Run]) -> Table:
-    numeric: dict[str, Callable[[Run], Cell]] = {
+    cells: dict[str, Callable[[Run], Cell]] = {
+        "Model": lambda run: text(run.model, UNTRAINED_BASE if run.untrained else ""),
+        "Seed": lambda run: text(run.seed),
+        "Held out": lambda run: text("" if run.held_out is None else ", ".join(run.held_out) or "none"),
         "Steps": lambda run: count(len(run.steps)),
         "Epochs": lambda run: count(run.steps[-1].epoch),
         "First loss": lambda run: number(run.first_loss),
@@ -46,21 +49,15 @@ def _training_table(suite: SuiteTables, runs: Sequence[Run]) -> Table:
         "Chance": lambda run: _withheld(run, "chance"),
         "Clips per second": lambda run: number(run.steps[-1].clips_per_s, ".1f"),
     }
-    cells: dict[str, Callable[[Run], Cell]] = {
-        "Model": lambda run: text(run.model, UNTRAINED_BASE if run.untrained else ""),
-        "Seed": lambda run: text(run.seed),
-        "Held out": lambda run: text("" if run.held_out is None else ", ".join(run.held_out) or "none"),
-        **numeric,
-    }
     note = (
         "First and last loss: mean over the first and the last tenth of the steps. Accuracies: on the withheld "
         "clips after the last epoch; chance is that of the attribute head. Clips per second: in the last epoch. "
         "Data: training.csv, validation.csv"
     )
     caption = f"Training of adapted models, suite {suite.name}{caveat(runs)}"
-    return table(caption, runs, cells, numeric=numeric, note=note)
+    return table(caption, runs, cells, note=note)
 
 
 def _withheld(run: Run, figure: str) -> Cell:
     """A figure on the withheld clips after the last epoch; a dash where nothing was withheld."""
-    return number(getattr(run.validation[-1], figure), ".3f") if run.validation else Cell(DASH)
+    return number(getattr(run.validation[-1], figure), ".3f") if run.validation else UNKNOWN

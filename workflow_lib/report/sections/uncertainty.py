@@ -6,7 +6,18 @@ from statistics import fmean, stdev
 
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
-from workflow_lib.report.page.cells import UNDEFINED, UNTRAINED, Cell, count, entry_label, number, text
+from workflow_lib.report.page.cells import (
+    UNDEFINED,
+    UNTRAINED,
+    Cell,
+    count,
+    entry_label,
+    interval,
+    measured,
+    number,
+    spread,
+    text,
+)
 from workflow_lib.report.page.content import Block, Details, Table, protocol_table, table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.report.suite_tables import SuiteTables
@@ -23,13 +34,6 @@ def interval_head(rows: Iterable[UncertaintyRow | DifferenceRow]) -> str:
     """'95 % interval', with the level that the table says."""
     levels = sorted({row.level for row in rows})
     return f"{' or '.join(f'{100 * level:g}' for level in levels)} % interval" if levels else "Interval"
-
-
-def interval_cell(row: UncertaintyRow | DifferenceRow | None, form: str = ".4f") -> Cell:
-    """Both ends; sorts by the lower one."""
-    if row is None or row.low is None or row.high is None:
-        return UNDEFINED
-    return Cell(f"[{row.low:{form}}, {row.high:{form}}]", repr(row.low))
 
 
 def interval_note(rows: Iterable[UncertaintyRow | DifferenceRow]) -> str:
@@ -49,26 +53,23 @@ def difference_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
 
 
 def _difference_table(suite: SuiteTables, rows: Sequence[DifferenceRow]) -> Table:
-    numeric: dict[str, Callable[[DifferenceRow], Cell]] = {
-        "Difference in Ω": lambda row: number(row.difference, "+.4f"),
-        interval_head(rows): lambda row: interval_cell(row, "+.4f"),
-        "Same sign": _same_sign,
-    }
     cells: dict[str, Callable[[DifferenceRow], Cell]] = {
         "System": lambda row: text(entry_label(row.a), UNTRAINED if row.untrained else ""),
         "compared with": lambda row: text(entry_label(row.b) + (" (branch)" if row.b.kind == "branch" else "")),
-        **numeric,
+        "Difference in Ω": lambda row: number(row.difference, "+.4f"),
+        interval_head(rows): lambda row: interval(row, "+.4f"),
+        "Same sign": _same_sign,
     }
     note = (
         "Both are scored on the same resampled clips. Above 0 the first one is ahead; an interval that holds 0 "
         "leaves open which one is. Same sign: share of the replicates whose difference has the sign shown. "
         f"{interval_note(rows)} Data: differences.csv"
     )
-    return protocol_table("Differences between systems", suite.name, rows, cells, numeric=numeric, note=note)
+    return protocol_table("Differences between systems", suite.name, rows, cells, note=note)
 
 
 def _same_sign(row: DifferenceRow) -> Cell:
-    return UNDEFINED if row.same_sign is None else Cell(f"{100 * row.same_sign:.1f} %", repr(row.same_sign))
+    return UNDEFINED if row.same_sign is None else measured(f"{100 * row.same_sign:.1f} %", row.same_sign)
 
 
 def seed_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
@@ -83,24 +84,14 @@ def seed_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
 
 def _seeds_table(suite: SuiteTables, rows: Sequence[SeedsRow]) -> Table:
     best_first = sorted(rows, key=lambda row: (row.omega_mean is None, -(row.omega_mean or 0), row.kind, row.name))
-    numeric: dict[str, Callable[[SeedsRow], Cell]] = {
-        f"Ω: {_SPREAD}": lambda row: spread_cell(row.omega_mean, row.omega_sd),
-        "Seeds": lambda row: count(row.seeds),
-    }
     cells: dict[str, Callable[[SeedsRow], Cell]] = {
         "System or branch": lambda row: text(row.name, UNTRAINED if row.untrained else ""),
-        **numeric,
+        f"Ω: {_SPREAD}": lambda row: spread(row.omega_mean, row.omega_sd),
+        "Seeds": lambda row: count(row.seeds),
         "Kind": lambda row: text(row.kind),
     }
     note = "An entry with one seed has no spread; one without an adapted model draws none. Data: seeds.csv"
-    return protocol_table("Ω over seeds", suite.name, best_first, cells, numeric=numeric, note=note)
-
-
-def spread_cell(mean: float | None, deviation: float | None) -> Cell:
-    """'0.6141 ± 0.0004'; a single seed has no deviation."""
-    if mean is None:
-        return UNDEFINED
-    return Cell(f"{mean:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}"), repr(mean))
+    return protocol_table("Ω over seeds", suite.name, best_first, cells, note=note)
 
 
 def _machine_seeds(suite: SuiteTables, seeds: SeedsRow) -> Table:
@@ -116,7 +107,6 @@ def _machine_seeds(suite: SuiteTables, seeds: SeedsRow) -> Table:
         f"protocol {seeds.protocol}",
         grouped(rows, lambda row: row.machine).values(),
         {"Machine": lambda rows: text(rows[0].machine, tag), **figures},
-        numeric=figures,
         protocol=seeds.protocol,
         note="Data: machines.csv",
     )
@@ -127,4 +117,4 @@ def _over_seeds(metric: str, rows: Sequence[MachineRow]) -> Cell:
     values = [getattr(row, metric) for row in rows]
     if None in values:
         return UNDEFINED
-    return spread_cell(fmean(values), stdev(values) if len(values) > 1 else None)
+    return spread(fmean(values), stdev(values) if len(values) > 1 else None)

@@ -30,7 +30,6 @@ def _top_table(suite: SuiteTables, rows: Sequence[RankingRow]) -> Table:
     extent = f"All {total} clips" if total <= TOP_CLIPS else f"The first {TOP_CLIPS} of {total} clips"
     return protocol_table(
         *(f"{first.machine}: most anomalous clips by {entry_title(first.entry)}", suite.name, rows[:TOP_CLIPS], cells),
-        numeric={"Place", "Anomaly score"},
         head=1,
         note=f"{extent}; ranking.csv has all of them.",
     )

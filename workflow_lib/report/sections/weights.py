@@ -1,11 +1,11 @@
 """The fusion weights and the calibration of every fold of a system, and the candidates that nested folds chose."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ChoiceRow, Entry, WeightRow
-from workflow_lib.report.page.cells import DASH, Cell, entry_title, number, text
+from workflow_lib.report.page.cells import UNKNOWN, Cell, entry_title, number, text
 from workflow_lib.report.page.content import Block, Details, Table, protocol_table, table
 from workflow_lib.report.sections.captions import calibration_chart
 from workflow_lib.report.suite_tables import SuiteTables
@@ -38,8 +38,10 @@ def choice_blocks(suite: SuiteTables, protocol: str, entry: Entry) -> list[Block
         "Held out": lambda rows: text(rows[0].held_out or "none", suite.tag(entry.kind, entry.name)),
         "Branch": lambda rows: text(rows[0].branch),
         "Chosen": lambda rows: text(", ".join(row.candidate for row in rows if row.chosen)),
-        "Ω where chosen": lambda rows: _known(next((row.selection_omega for row in rows if row.chosen), None)),
-        "Others": lambda rows: text(", ".join(map(_other, (row for row in rows if not row.chosen)))),
+        "Ω where chosen": lambda rows: _omega(next((row for row in rows if row.chosen), None)),
+        "Others": lambda rows: text(
+            ", ".join(f"{row.candidate} ({number(row.selection_omega).text})" for row in rows if not row.chosen)
+        ),
     }
     caption = f"{entry_title(entry)}: chosen candidates, suite {suite.name}, protocol {protocol}"
     note = (
@@ -47,39 +49,32 @@ def choice_blocks(suite: SuiteTables, protocol: str, entry: Entry) -> list[Block
         "out. Data: choices.csv"
     )
     folds = grouped(found, lambda row: (row.held_out, row.branch)).values()
-    return [table(caption, folds, cells, numeric={"Ω where chosen"}, protocol=protocol, note=note)]
+    return [table(caption, folds, cells, protocol=protocol, note=note)]
 
 
-def _other(row: ChoiceRow) -> str:
-    omega = row.selection_omega
-    return f"{row.candidate} ({'undefined' if omega is None else f'{omega:.4f}'})"
-
-
-def _known(omega: float | None) -> Cell:
-    return Cell(DASH) if omega is None else number(omega)
+def _omega(row: WeightRow | ChoiceRow | None) -> Cell:
+    return number(row.selection_omega if row else None, missing=UNKNOWN)
 
 
 def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
     first, fixed = rows[0], rows[0].system in suite.fixed_weights
-    folds = grouped(rows, lambda row: row.held_out)
-    omega = "Ω where calibrated" if fixed else "Ω where chosen"
-    numeric: dict[str, Callable[[WeightRow], Cell]] = {
-        **{branch: partial(_weight, folds, branch) for branch in dict.fromkeys(row.branch for row in rows)},
-        omega: lambda row: _known(row.selection_omega),
+    cells: dict[str, Callable[[list[WeightRow]], Cell]] = {
+        "Held out": lambda fold: text(fold[0].held_out or "none", suite.tag("system", first.system)),
+        **{branch: partial(_weight, branch) for branch in dict.fromkeys(row.branch for row in rows)},
+        "Ω where calibrated" if fixed else "Ω where chosen": lambda fold: _omega(fold[0]),
     }
-    return protocol_table(
-        *(f"{entry_title(Entry('system', first.system, first.seed))}: fusion weights", suite.name),
-        [fold[0] for fold in folds.values()],
-        {"Held out": lambda row: text(row.held_out or "none", suite.tag("system", first.system)), **numeric},
-        numeric=numeric,
+    title = f"{entry_title(Entry('system', first.system, first.seed))}: fusion weights"
+    return table(
+        f"{title}, suite {suite.name}, protocol {first.protocol}",
+        grouped(rows, lambda row: row.held_out).values(),
+        cells,
+        protocol=first.protocol,
         note=f"{_FIXED_NOTE if fixed else _CHOSEN_NOTE} Data: weights.csv",
     )
 
 
-def _weight(folds: Mapping[str, Sequence[WeightRow]], branch: str, row: WeightRow) -> Cell:
-    """The weight of a branch in the fold of a row."""
-    weights = [number(other.weight, ".2f", tint=True) for other in folds[row.held_out] if other.branch == branch]
-    return weights[-1] if weights else Cell(DASH)
+def _weight(branch: str, fold: Sequence[WeightRow]) -> Cell:
+    return next((number(row.weight, ".2f", tint=True) for row in fold if row.branch == branch), UNKNOWN)
 
 
 def _calibration_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
@@ -92,6 +87,5 @@ def _calibration_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
     }
     return protocol_table(
         *(f"{title}: calibration", suite.name, sorted(rows, key=lambda row: row.branch), cells),
-        numeric={"Median", "IQR"},
         note="Both come from the scores of the machines that were not held out. Data: weights.csv",
     )
