@@ -43,9 +43,11 @@ def test_silence_is_the_logarithm_of_the_offset():
 
 @MODELS
 @LENGTHS
-def test_tokens_are_the_references(model, length, expected):
+def test_tokens_and_their_final_norm_are_the_references(model, length, expected):
     encoder = load(model, length=length)
-    tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [10, 1])
+    tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [10, 1, 12])
+    if model == FINETUNED:
+        assert_close(encoder.norm(tokens[12]), expected_tokens(expected, "ft1001_10s_norm"), TOKENS_ATOL)
     for block in (1, 10):
         assert_close(tokens[block], expected_tokens(expected, f"{KEY[model]}_10s_block{block:02d}"), TOKENS_ATOL)
 
@@ -56,12 +58,6 @@ def test_tokens_of_a_long_clip_are_the_references(length, expected):
     tokens = encoder.tokens(encoder.frontend(golden_clip("16s")), [12])[12]
     assert tokens.shape == (1, 5 * (62 + 38), 36)
     assert_close(tokens, expected_tokens(expected, "ft1001_16s_block12"), TOKENS_ATOL)
-
-
-def test_the_final_norm_is_loaded(expected):
-    encoder = load(FINETUNED)
-    tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [12])[12]
-    assert_close(encoder.norm(tokens), expected_tokens(expected, "ft1001_10s_norm"), TOKENS_ATOL)
 
 
 @MODELS
