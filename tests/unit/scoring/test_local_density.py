@@ -96,9 +96,7 @@ def test_cosine_keeps_tiny_angles_and_ignores_lengths():
     bank = np.array([[1.0, 0.0], [np.cos(2 * angle), np.sin(2 * angle)]])
     query = np.array([[np.cos(angle), -np.sin(angle)]])
     assert local_density_score(query, bank, 1, "cosine", eps=1e-30)[0] == pytest.approx(0.25, rel=1e-6)
-
-
-def test_a_zero_vector_has_the_cosine_distance_of_a_right_angle():
+    # A zero vector has the distance of a right angle.
     score = local_density_score([[0.0, 0.0]], [[3.0, 0.0], [0.0, 2.0]], 1, "cosine", eps=1e-30)
     assert score[0] == pytest.approx(1.0)
     assert local_density_score([[0.0, 0.0]], [[0.0, 0.0], [0.0, 2.0]], 1, "cosine")[0] == 0.0
@@ -296,9 +294,7 @@ def test_views_are_concatenated_in_their_order():
     assert view_matrix(statistics, ["near"]).tolist() == [[1, 2, 3, 4]]
     assert view_matrix(statistics, ["near-far", "near"]).tolist() == [[0.5, 1.5, 2, -3, 1, 2, 3, 4]]
     assert view_matrix(statistics, ["far"]).tolist() == [[0.5, 0.5, 1, 7]]
-
-
-def test_the_difference_of_float32_statistics_is_not_rounded():
+    # The difference of float32 statistics is not rounded.
     near, far = np.float32([[1.0]]), np.float32([[1e-8]])
     difference = view_matrix({"near": (near, near), "far": (far, far)}, ["near-far"])
     assert difference.dtype == np.float64 and difference[0, 0] == 1.0 - np.float64(far[0, 0])
