@@ -108,13 +108,6 @@ def test_tokens_and_statistics_are_the_authors_after_every_block(golden, encoder
             np.testing.assert_allclose(tokens[block][0, ::5], golden[f"{key}/tokens"], rtol=0, atol=TOKEN_ATOL)
 
 
-def test_norms_use_the_published_epsilon(encoders):
-    # 1e-5 would change tokens by less than the tolerance.
-    norms = [module for module in encoders["native"].modules() if isinstance(module, torch.nn.LayerNorm)]
-    assert len(norms) == 25
-    assert {norm.eps for norm in norms} == {1e-6}
-
-
 def test_native_length_hears_the_end_of_a_long_clip_and_the_reference_does_not(golden, encoders):
     wave = waveform(golden, "clip16")
     cut = wave.clone()
@@ -150,11 +143,15 @@ def test_deviations_divide_by_the_number_of_tokens_and_survive_a_large_mean():
 # --- file layouts ---
 
 
-def test_weights_are_float32_and_the_teacher_is_not_among_them(encoders, state):
+def test_weights_are_float32_without_the_teacher_and_norms_use_the_published_epsilon(encoders, state):
     loaded = encoders["native"].state_dict()
     assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
     assert len(loaded) == 150
     assert torch.equal(loaded["blocks.9.mlp.fc2.weight"], state["blocks.9.mlp.fc2.weight"].float())
+    # 1e-5 would change tokens by less than the tolerance.
+    norms = [module for module in encoders["native"].modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert len(norms) == 25
+    assert {norm.eps for norm in norms} == {1e-6}
 
 
 def test_sizes_that_contradict_the_file_are_refused(state, tmp_path):

@@ -34,9 +34,7 @@ def test_frontend_is_the_references(expected):
     assert_close(load(FINETUNED).frontend(golden_clip("10s"))[0], expected["lognorm_10s_ft1001"], FEATURES_ATOL)
     features = load(PRETRAINED).frontend(golden_clip("6s"))[0]
     assert_close(features * 4.2 - 7.1, expected["logmel_6s"], FEATURES_ATOL)
-
-
-def test_silence_is_the_logarithm_of_the_offset():
+    # Silence is the logarithm of the offset.
     features = load().frontend(torch.zeros(1, 16000))
     assert_close(features, torch.full((1, 80, 101), (math.log(2**-23) + 7.1) / 4.2), 1e-5)
 
