@@ -15,15 +15,13 @@ from workflow_lib.scoring.score_file import read_scores, write_scores
 
 PAIR = list(BRANCHES[1:3])
 THEMSELVES = {branch: [branch] for branch in PAIR}  # every branch is its only candidate
+MODELS = dict.fromkeys(PAIR, "tiny")
 CHOOSING, HELD_OUT = MACHINES[:2], MACHINES[2]
 
 
 @pytest.fixture(scope="module")
 def tables():
     return real_tables(PAIR, MACHINES[:3])
-
-
-MODELS = dict.fromkeys(PAIR, "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -37,11 +37,8 @@ def test_gamma_equals_the_official_threshold(machine, score):
     assert threshold.value == pytest.approx(float(golden[f"threshold_{score}"]), rel=1e-9)
 
 
-def test_gamma_finds_the_quantile_of_gamma_scores():
+def test_both_methods_find_the_quantile_and_a_decision_is_strictly_above():
     assert decision_threshold(drawn()).value == pytest.approx(gamma.ppf(0.9, 3, 2, 1), rel=0.05)
-
-
-def test_quantile_is_that_of_the_scores_and_a_decision_strictly_above():
     threshold = decision_threshold([1, 2, 3, 4, 5], "quantile", 0.75)
     assert threshold.value == 4 and decision_threshold([7.0], "quantile").value == 7
     assert threshold.decide([3.9, 4.0, np.nextafter(4, 5)]).tolist() == [0, 0, 1]
