@@ -144,7 +144,9 @@ def time_steps(training: Training, batches: Iterator[np.ndarray], options: argpa
         torch.cuda.reset_peak_memory_stats()
     steps = measure.seconds_of(lambda: next_step(training, next(batches)), options.steps, device)
     stages = stage_seconds(training, next(batches), device)
-    head_input = head_input_seconds(context, device)
+    clip = context.store.batch([0])  # the heads' input is fitted on passes of one clip without graph
+    with torch.no_grad():
+        (head_input,) = measure.seconds_of(lambda: library_step.channel_statistics(context, clip.to(device)), 1, device)
     product = max(product, measure.plain_product(device, options.precision))
     gpu = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB of the GPU" if device == "cuda" else ""
     floor = floor_operations(options.batch, context.store.frames(0), options.embed_dim, context.settings)
@@ -204,16 +206,6 @@ def stage_seconds(training: Training, batch: np.ndarray, device: str) -> Counter
     lap("optimiser")
     handle.remove()
     return spent
-
-
-def head_input_seconds(context: library_step.StepContext, device: str) -> float:
-    """Seconds of one clip's pass without graph, which the heads' input is fitted on."""
-    with torch.no_grad():
-        features = context.store.batch([0])
-        (seconds,) = measure.seconds_of(
-            lambda: library_step.channel_statistics(context, features.to(device)), 1, device
-        )
-    return seconds
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import measure
@@ -21,14 +21,6 @@ from slurm_cluster import Slurm
 
 SITE = {"gpu": {"request": "none"}, "partitions": {"cpu": {}}}
 LOOK_S = 1.0
-
-
-@dataclass
-class Span:
-    """Seconds since the epoch; `end` is the last time it was seen running."""
-
-    start: float
-    end: float
 
 
 def main() -> None:
@@ -75,27 +67,27 @@ def run_slurm(folder: Path, place: Path, config: Path) -> float:
                 stderr=subprocess.STDOUT,
                 env=slurm.environment,
             )
-            spans: dict[str, Span] = {}
+            spans: dict[str, list[float]] = {}  # when each job was first and last seen running
             while process.poll() is None:
                 now = time.time()
                 for number in slurm.jobs(folder, "RUNNING", "COMPLETING"):
-                    spans.setdefault(number, Span(now, now)).end = now
+                    spans.setdefault(number, [now, now])[1] = now
                 time.sleep(LOOK_S)
         wall = time.time() - began
     finally:
         slurm.stop()
-    idle = wall - covered(list(spans.values()))
+    idle = wall - covered(spans.values())
     text = f"{wall:.0f} s, {len(spans)} jobs, {idle:.0f} s ({idle / wall:.0%}) without a running job"
     report("slurm", folder, process.returncode, text)
     return wall
 
 
-def covered(spans: list[Span]) -> float:
+def covered(spans: Iterable[list[float]]) -> float:
     """Seconds in which at least one job ran."""
     total, reached = 0.0, 0.0
-    for span in sorted(spans, key=lambda span: span.start):
-        total += max(0.0, span.end - max(span.start, reached))
-        reached = max(reached, span.end)
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
     return total
 
 

@@ -30,6 +30,10 @@ def five_branches(seed=13711):
     return tables
 
 
+def rows_of(table, rows):
+    return ScoreTable(*(column[rows] for column in vars(table).values()))
+
+
 def branch_results(tables, protocol="complete_dev"):
     """Each branch of machine -> branch -> ScoreTable as a result."""
     branches = next(iter(tables.values()))

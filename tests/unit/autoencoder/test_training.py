@@ -45,16 +45,6 @@ def fan_training():
     return TrainingPasses(collect_vectors(fan_frames(), fan_targets()), BATCH_SIZE, SEED)
 
 
-def fan_after_golden_training():
-    """The golden run's weights, with the random stream where its last epoch left it."""
-    training = fan_training()
-    training.network = Autoencoder.load(FOLDER / "fan" / "weights.safetensors")
-    for _ in range(EPOCHS):
-        training.orders.shuffled(training.train_index)
-        training.orders.draw()
-    return training
-
-
 def train(frames, targets, **settings):
     return train_autoencoder(frames, targets, **{"epochs": 2, "batch_size": 16, "seed": 1, **settings})
 
@@ -136,18 +126,17 @@ def test_a_whole_training_equals_the_baselines_bit_for_bit_where_processor_and_t
         assert torch.equal(tensor, golden[name]), name
 
 
-def test_covariances_from_the_golden_weights_equal_the_baselines():
-    training = fan_after_golden_training()
+def test_covariances_and_samples_for_the_thresholds_from_the_golden_weights_equal_the_baselines():
+    training = fan_training()
+    training.network = Autoencoder.load(FOLDER / "fan" / "weights.safetensors")
+    for _ in range(EPOCHS):  # brings the random stream to where the golden run's last epoch left it
+        training.orders.shuffled(training.train_index)
+        training.orders.draw()
     found = training.covariances()
     assert found.notes == ()
     for domain, covariance in (("source", found.source), ("target", found.target)):
         expected = getattr(training.network, f"cov_{domain}").detach()
         assert float((covariance - expected).abs().max() / expected.abs().max()) < 1e-6
-
-
-def test_samples_for_the_thresholds_from_the_golden_weights_equal_the_baselines():
-    training = fan_after_golden_training()
-    training.orders.shuffled(training.train_index)  # the order of the covariance pass
     precisions = FAN["inv_cov_source"], FAN["inv_cov_target"]
     sample = mahalanobis_scores(training.batch_means(), None, *precisions, "official")
     np.testing.assert_allclose(sample, FAN["ypred_mahala"], rtol=2e-5)
@@ -249,18 +238,14 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_random_state_al
 
 
 def test_a_last_batch_of_one_vector_is_left_out_of_training_but_not_of_the_sample():
+    """Progress is reported after every epoch."""
     frames = random_frames(55)  # 51 vectors: 6 validate, 45 train: two batches of 22 and one of 1
-    trained = train(frames, [False], batch_size=22)
+    told = []
+    trained = train(frames, [False], batch_size=22, progress=told.append)
+    assert tuple(told) == trained.log and len(told) == 2
     assert trained.network.encoder[1].num_batches_tracked == 2 * 2
     assert len(trained.mse_sample) == 2 + 1
     assert len(trained.mahalanobis_sample) == 3 + 1
-
-
-def test_progress_is_told_after_every_epoch():
-    told = []
-    trained = train(random_frames(60), [False], epochs=3, progress=told.append)
-    assert tuple(told) == trained.log
-    assert len(told) == 3
 
 
 @pytest.mark.parametrize(("there", "missing"), [("source", "target"), ("target", "source")])

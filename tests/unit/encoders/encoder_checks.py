@@ -164,6 +164,10 @@ def one_line_error(load: Callable[[], object]) -> str:
     return str(caught.value)
 
 
+# Damage of a tensor -> what the message says before its name.
+FAULTS = {"missing": "missing: ", "extra": "unexpected: ", "shape": "wrong shape: ", "nan": "NaN values in "}
+
+
 def damage_tensors(state: dict[str, Tensor], damage: str, name: str) -> dict[str, Tensor]:
     """Return the state with one tensor missing, extra, mis-shaped, turned into a number, or not finite."""
     tensor = state[name]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import encoder_checks as checks
 import numpy as np
 import pytest
 import torch
-from encoder_checks import EAT, eat_layout, one_line_error, read_state, write_hugging_face_eat
+from encoder_checks import EAT, one_line_error
 from torchaudio.compliance import kaldi
 
 from workflow_lib.encoders import load_encoder
@@ -13,6 +14,7 @@ from workflow_lib.encoders.base import pool_tokens
 from workflow_lib.encoders.eat import Eat, sincos_table
 from workflow_lib.encoders.kaldi import KaldiFbank
 
+no_grad, pytestmark = checks.no_grad, pytest.mark.usefixtures("no_grad")
 PT = EAT.file
 CLIPS = ("clip06", "clip10", "clip16")
 LENGTHS = ("reference", "native")
@@ -33,7 +35,7 @@ def encoders():
 
 @pytest.fixture(scope="module")
 def state():
-    return read_state(PT)
+    return checks.read_state(PT)
 
 
 def waveform(golden, clip):
@@ -92,31 +94,18 @@ def test_waveforms_that_are_no_clips_are_refused(encoders, wave, fault):
 @pytest.mark.parametrize("clip", CLIPS)
 def test_tokens_and_statistics_are_the_authors_after_every_block(golden, encoders, clip, length):
     encoder = encoders[length]
-    with torch.inference_mode():
-        features = encoder.frontend(waveform(golden, clip))
-        tokens = encoder.tokens(features, range(1, 13))
-        statistics = encoder.statistics(features, range(1, 13))
+    features = encoder.frontend(waveform(golden, clip))
+    if length == "reference":  # patches with their positions
+        embedded = golden[f"reference/{clip}/embed"]
+        np.testing.assert_allclose(encoder.embed(features)[0, ::5], embedded, rtol=0, atol=TOKEN_ATOL)
+    tokens = encoder.tokens(features, range(1, 13))
+    statistics = encoder.statistics(features, range(1, 13))
     for block in range(1, 13):
         key = f"{length}/{clip}/block{block:02d}"
         for found, moment in zip(statistics[block], ("mean", "std"), strict=True):
             np.testing.assert_allclose(found[0], golden[f"{key}/{moment}"], rtol=0, atol=STATISTICS_ATOL)
         if f"{key}/tokens" in golden:
             np.testing.assert_allclose(tokens[block][0, ::5], golden[f"{key}/tokens"], rtol=0, atol=TOKEN_ATOL)
-
-
-@pytest.mark.parametrize("clip", CLIPS)
-def test_patches_with_positions_are_the_authors(golden, encoders, clip):
-    encoder = encoders["reference"]
-    with torch.inference_mode():
-        embedded = encoder.embed(encoder.frontend(waveform(golden, clip)))
-    np.testing.assert_allclose(embedded[0, ::5], golden[f"reference/{clip}/embed"], rtol=0, atol=TOKEN_ATOL)
-
-
-def test_norms_use_the_published_epsilon(encoders):
-    # 1e-5 would change tokens by less than the tolerance.
-    norms = [module for module in encoders["native"].modules() if isinstance(module, torch.nn.LayerNorm)]
-    assert len(norms) == 25
-    assert {norm.eps for norm in norms} == {1e-6}
 
 
 def test_native_length_hears_the_end_of_a_long_clip_and_the_reference_does_not(golden, encoders):
@@ -126,8 +115,7 @@ def test_native_length_hears_the_end_of_a_long_clip_and_the_reference_does_not(g
     # The waveform's mean is removed first and would tell of the end as well.
     wave, cut = wave - wave.mean(), cut - cut.mean()
     for length, limit in (("native", 1e-2), ("reference", 1e-3)):
-        with torch.inference_mode():
-            means = [encoders[length].statistics(encoders[length].frontend(w), [10])[10][0] for w in (wave, cut)]
+        means = [encoders[length].statistics(encoders[length].frontend(w), [10])[10][0] for w in (wave, cut)]
         assert ((means[0] - means[1]).abs().max() > limit) == (length == "native")
 
 
@@ -135,11 +123,10 @@ def test_a_clip_longer_than_the_position_table_is_encoded_in_chunks(golden, stat
     table = "modality_encoders.IMAGE.fixed_positional_encoder.positions"
     torch.save({"model": state | {table: state[table][:, :512]}}, tmp_path / "oldest_release.pt")
     encoder = load_encoder("eat", tmp_path / "oldest_release.pt", num_heads=6)
-    with torch.inference_mode():
-        features = encoder.frontend(waveform(golden, "clip16"))
-        found = encoder.tokens(features, [10])[10]
-        first, second = (encoder.tokens(part, [10])[10] for part in features.split([1024, 576], dim=2))
-        mean, _ = encoder.statistics(features, [10])[10]
+    features = encoder.frontend(waveform(golden, "clip16"))
+    found = encoder.tokens(features, [10])[10]
+    first, second = (encoder.tokens(part, [10])[10] for part in features.split([1024, 576], dim=2))
+    mean, _ = encoder.statistics(features, [10])[10]
     assert found.shape == (1, 800, 96)
     torch.testing.assert_close(found, torch.cat((first, second), dim=1), rtol=0, atol=1e-6)
     torch.testing.assert_close(mean, found.mean(dim=1), rtol=0, atol=1e-6)
@@ -156,11 +143,15 @@ def test_deviations_divide_by_the_number_of_tokens_and_survive_a_large_mean():
 # --- file layouts ---
 
 
-def test_weights_are_float32_and_the_teacher_is_not_among_them(encoders, state):
+def test_weights_are_float32_without_the_teacher_and_norms_use_the_published_epsilon(encoders, state):
     loaded = encoders["native"].state_dict()
     assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
     assert len(loaded) == 150
     assert torch.equal(loaded["blocks.9.mlp.fc2.weight"], state["blocks.9.mlp.fc2.weight"].float())
+    # 1e-5 would change tokens by less than the tolerance.
+    norms = [module for module in encoders["native"].modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert len(norms) == 25
+    assert {norm.eps for norm in norms} == {1e-6}
 
 
 def test_sizes_that_contradict_the_file_are_refused(state, tmp_path):
@@ -171,8 +162,6 @@ def test_sizes_that_contradict_the_file_are_refused(state, tmp_path):
 
 
 TABLE = "model.fixed_positional_encoder.positions"
-
-
 WRONG_TENSORS = {
     "a missing block": (
         {f"model.blocks.11.{part}.{kind}": None for part in ("norm1", "norm2") for kind in ("weight", "bias")},
@@ -190,8 +179,10 @@ WRONG_TENSORS = {
 @pytest.mark.parametrize("fault", WRONG_TENSORS)
 def test_wrong_tensors_are_named_in_one_line(tmp_path, fault):
     changes, message = WRONG_TENSORS[fault]
-    tensors = {name: tensor for name, tensor in {**eat_layout("hf_pretrain"), **changes}.items() if tensor is not None}
-    write_hugging_face_eat(tmp_path, tensors)
+    tensors = {
+        name: tensor for name, tensor in {**checks.eat_layout("hf_pretrain"), **changes}.items() if tensor is not None
+    }
+    checks.write_hugging_face_eat(tmp_path, tensors)
     assert message in one_line_error(lambda: load_encoder("eat", tmp_path))
 
 

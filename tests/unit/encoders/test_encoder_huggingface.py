@@ -3,9 +3,10 @@
 import json
 import logging
 
+import encoder_checks as checks
 import pytest
 import torch
-from encoder_checks import FILE_DAMAGES, damage_file, damage_tensors, golden_clip, one_line_error
+from encoder_checks import golden_clip, one_line_error
 from safetensors.torch import load_file, save_file
 from transformers import (
     ASTConfig,
@@ -22,7 +23,7 @@ from workflow_lib.encoders import load_encoder
 
 SIZES = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96}
 ATOL = 1e-5
-DAMAGES = ["missing", "extra", "shape", "nan"]
+no_grad, pytestmark = checks.no_grad, pytest.mark.usefixtures("no_grad")
 LAYER = "audio_spectrogram_transformer.encoder.layer.1.output.dense.bias"  # the name in the published file
 
 
@@ -57,9 +58,8 @@ def test_ast_at_reference_length_is_transformers_own(ast, clip):
     theirs = ASTFeatureExtractor()(waveform[0].numpy(), sampling_rate=16000, return_tensors="pt")["input_values"]
     features = encoder.frontend(waveform)
     torch.testing.assert_close(features, theirs, rtol=0, atol=ATOL)
-    with torch.inference_mode():
-        expected = model(theirs, output_hidden_states=True).hidden_states
-        found = encoder.tokens(features, [1, 2, 3])
+    expected = model(theirs, output_hidden_states=True).hidden_states
+    found = encoder.tokens(features, [1, 2, 3])
     for block in (1, 2, 3):
         torch.testing.assert_close(found[block], expected[block][:, 2:], rtol=0, atol=ATOL)
     assert (encoder.trained, encoder.training, encoder.depth, encoder.embed_dim) == (True, False, 3, 48)
@@ -67,15 +67,14 @@ def test_ast_at_reference_length_is_transformers_own(ast, clip):
 
 def test_ast_at_native_length_takes_each_clip_as_long_as_it_is(ast):
     encoder = load_encoder("huggingface", ast[1])
-    with torch.inference_mode():
-        for clip, frames, columns in (("6s", 606, 60), ("16s", 1606, 160)):
-            features = encoder.frontend(golden_clip(clip))
-            assert features.shape == (1, frames, 128)
-            assert encoder.tokens(features, [1])[1].shape == (1, 12 * columns, 48)
-        # The first run of columns of a long clip is a clip of its own; the second starts again at position 0.
-        tokens = encoder.tokens(features, [2])[2]
-        for part, frames in ((tokens[:, : 12 * 101], slice(0, 1016)), (tokens[:, 12 * 101 :], slice(1010, 1606))):
-            torch.testing.assert_close(part, encoder.tokens(features[:, frames], [2])[2], rtol=0, atol=ATOL)
+    for clip, frames, columns in (("6s", 606, 60), ("16s", 1606, 160)):
+        features = encoder.frontend(golden_clip(clip))
+        assert features.shape == (1, frames, 128)
+        assert encoder.tokens(features, [1])[1].shape == (1, 12 * columns, 48)
+    # The first run of columns of a long clip is a clip of its own; the second starts again at position 0.
+    tokens = encoder.tokens(features, [2])[2]
+    for part, frames in ((tokens[:, : 12 * 101], slice(0, 1016)), (tokens[:, 12 * 101 :], slice(1010, 1606))):
+        torch.testing.assert_close(part, encoder.tokens(features[:, frames], [2])[2], rtol=0, atol=ATOL)
 
 
 @pytest.mark.parametrize("kind", [(Wav2Vec2Config, Wav2Vec2Model), (WavLMConfig, WavLMModel)])
@@ -88,28 +87,26 @@ def test_models_of_the_waveform_are_transformers_own(tmp_path, kind):
     theirs = Wav2Vec2FeatureExtractor()(waveform[0].numpy(), sampling_rate=16000, return_tensors="pt")["input_values"]
     ran = []
     encoder.model.encoder.layers[2].register_forward_hook(lambda *_: ran.append(3))
-    with torch.inference_mode():
-        expected = model(theirs, output_hidden_states=True).hidden_states
-        found = encoder.tokens(encoder.frontend(waveform), [1, 2])
+    expected = model(theirs, output_hidden_states=True).hidden_states
+    found = encoder.tokens(encoder.frontend(waveform), [1, 2])
     assert not ran
     for block in (1, 2):
         scale = float(expected[block].abs().max())
         torch.testing.assert_close(found[block], expected[block], rtol=0, atol=ATOL * scale)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", checks.FAULTS)
 def test_tensors_that_are_not_the_models_are_named(copy, damage):
     weights = copy / "model.safetensors"
-    save_file(damage_tensors(load_file(weights), damage, LAYER), weights, metadata={"format": "pt"})
+    save_file(checks.damage_tensors(load_file(weights), damage, LAYER), weights, metadata={"format": "pt"})
     message = one_line_error(lambda: load_encoder("huggingface", copy))
-    assert str(copy) in message
-    assert {"missing": "missing:", "extra": "unexpected:", "shape": "wrong shape:", "nan": "NaN"}[damage] in message
+    assert str(copy) in message and checks.FAULTS[damage] in message
     assert "1." in message and "bias" in message
 
 
-@pytest.mark.parametrize("damage", FILE_DAMAGES)
+@pytest.mark.parametrize("damage", checks.FILE_DAMAGES)
 def test_damaged_files_give_one_line(copy, damage):
-    damage_file(copy / "model.safetensors", copy / "part", damage).replace(copy / "model.safetensors")
+    checks.damage_file(copy / "model.safetensors", copy / "part", damage).replace(copy / "model.safetensors")
     assert str(copy) in one_line_error(lambda: load_encoder("huggingface", copy))
 
 

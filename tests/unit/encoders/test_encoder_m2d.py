@@ -34,18 +34,18 @@ def test_frontend_is_the_references(expected):
     assert_close(load(FINETUNED).frontend(golden_clip("10s"))[0], expected["lognorm_10s_ft1001"], FEATURES_ATOL)
     features = load(PRETRAINED).frontend(golden_clip("6s"))[0]
     assert_close(features * 4.2 - 7.1, expected["logmel_6s"], FEATURES_ATOL)
-
-
-def test_silence_is_the_logarithm_of_the_offset():
+    # Silence is the logarithm of the offset.
     features = load().frontend(torch.zeros(1, 16000))
     assert_close(features, torch.full((1, 80, 101), (math.log(2**-23) + 7.1) / 4.2), 1e-5)
 
 
 @MODELS
 @LENGTHS
-def test_tokens_are_the_references(model, length, expected):
+def test_tokens_and_their_final_norm_are_the_references(model, length, expected):
     encoder = load(model, length=length)
-    tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [10, 1])
+    tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [10, 1, 12])
+    if model == FINETUNED:
+        assert_close(encoder.norm(tokens[12]), expected_tokens(expected, "ft1001_10s_norm"), TOKENS_ATOL)
     for block in (1, 10):
         assert_close(tokens[block], expected_tokens(expected, f"{KEY[model]}_10s_block{block:02d}"), TOKENS_ATOL)
 
@@ -56,12 +56,6 @@ def test_tokens_of_a_long_clip_are_the_references(length, expected):
     tokens = encoder.tokens(encoder.frontend(golden_clip("16s")), [12])[12]
     assert tokens.shape == (1, 5 * (62 + 38), 36)
     assert_close(tokens, expected_tokens(expected, "ft1001_16s_block12"), TOKENS_ATOL)
-
-
-def test_the_final_norm_is_loaded(expected):
-    encoder = load(FINETUNED)
-    tokens = encoder.tokens(encoder.frontend(golden_clip("10s")), [12])[12]
-    assert_close(encoder.norm(tokens), expected_tokens(expected, "ft1001_10s_norm"), TOKENS_ATOL)
 
 
 @MODELS

@@ -17,7 +17,6 @@ SIZES = {"embed_dim": 32, "depth": 2, "num_heads": 2}
 RANDOM = {**dict.fromkeys(("eat", "ced", "m2d", "huggingface"), SIZES), "m2d of 1001": {**SIZES, "chunk_frames": 1001}}
 EAT_LAYOUTS = ("hf_pretrain", "hf_finetune", "fairseq_finetune")
 PICKLES = [name for name, published in PUBLISHED.items() if published.file.suffix != ".safetensors"]
-FAULTS = {"missing": "missing: ", "extra": "unexpected: ", "shape": "wrong shape: ", "nan": "NaN values in "}
 
 
 @pytest.fixture(scope="module", params=[*PUBLISHED, *EAT_LAYOUTS])
@@ -142,7 +141,7 @@ def test_a_wrapped_state_in_half_precision_is_read(name, tmp_path):
     assert {tensor.dtype for tensor in encoder.state_dict().values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("damage", FAULTS)
+@pytest.mark.parametrize("damage", checks.FAULTS)
 @pytest.mark.parametrize("which", range(4), ids=["bias", "table", "norm", "patch"])
 def test_a_wrong_tensor_is_named(published, damage, which, tmp_path):
     name = published.tensors[which]
@@ -150,7 +149,7 @@ def test_a_wrong_tensor_is_named(published, damage, which, tmp_path):
     file = checks.write_state(tmp_path / f"damaged{published.file.suffix}", state)
     message = one_line_error(lambda: published.load(file))
     assert str(file) in message
-    assert f"{FAULTS[damage]}{name}{'_2' if damage == 'extra' else ''}" in message
+    assert f"{checks.FAULTS[damage]}{name}{'_2' if damage == 'extra' else ''}" in message
 
 
 @pytest.mark.parametrize("damage", checks.FILE_DAMAGES)

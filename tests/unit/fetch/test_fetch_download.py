@@ -27,7 +27,6 @@ MD5 = f"md5:{hashlib.md5(BODY).hexdigest()}"
 ATTEMPTS = 3
 TAG = '"version-1"'
 PARTIAL = {"fan.zip.part", "fan.zip.part.json"}
-BROKEN_OFF = [{"drop": 100_000}] + [{"status": 503}] * ATTEMPTS  # the beginning stays; the command gives up
 
 
 @pytest.fixture
@@ -53,6 +52,12 @@ def fault(site: Site, path: Path, *, leaves: set[str] | None = None, **more) -> 
         get(site, path, **more)
     assert {entry.name for entry in path.parent.glob("*")} == (leaves or set())
     return str(caught.value)
+
+
+def break_off(site: Site, path: Path, body: bytes, etag: str = TAG) -> None:
+    """A download that is given up after 100,000 bytes, which stay."""
+    site.put("/fan.zip", body, etag=etag, steps=[{"drop": 100_000}] + [{"status": 503}] * ATTEMPTS)
+    fault(site, path, checksum=None, leaves=PARTIAL)
 
 
 # ---- what works ------------------------------------------------------------------------------------------------------
@@ -125,8 +130,7 @@ def test_a_server_without_ranges_begins_again_and_is_given_up_in_the_end(site, p
 @pytest.mark.parametrize("honours_if_range", [True, False])
 def test_a_file_changed_on_the_server_is_not_spliced(site, path, monkeypatch, honours_if_range):
     """The new version comes whole: without a sum to tell, only the validator can."""
-    site.put("/fan.zip", OTHER, etag='"version-0"', steps=BROKEN_OFF)
-    fault(site, path, checksum=None, leaves=PARTIAL)
+    break_off(site, path, OTHER, '"version-0"')
     assert (path.parent / "fan.zip.part").stat().st_size == 100_000
     site.put("/fan.zip", BODY, etag=TAG)
     if not honours_if_range:
@@ -139,8 +143,7 @@ def test_a_file_changed_on_the_server_is_not_spliced(site, path, monkeypatch, ho
 @pytest.mark.parametrize("damage", [b"damage", OTHER])
 def test_a_damaged_beginning_is_thrown_away_once(site, path, damage, caplog):
     """Other bytes, or more than the file has."""
-    site.put("/fan.zip", BODY, etag=TAG, steps=BROKEN_OFF)
-    fault(site, path, leaves=PARTIAL)
+    break_off(site, path, BODY)
     with (path.parent / "fan.zip.part").open("r+b") as file:
         file.write(damage if damage != OTHER else OTHER + damage)
     get_whole(site, path)
@@ -148,8 +151,7 @@ def test_a_damaged_beginning_is_thrown_away_once(site, path, damage, caplog):
 
 
 def test_the_beginning_of_another_address_is_not_resumed(site, path):
-    site.put("/fan.zip", OTHER, etag=TAG, steps=BROKEN_OFF)
-    fault(site, path, checksum=None, leaves=PARTIAL)
+    break_off(site, path, OTHER)
     facts = path.parent / "fan.zip.part.json"
     facts.write_text(facts.read_text().replace("/fan.zip", "/other.zip"))
     site.put("/fan.zip", BODY, etag=TAG)
@@ -157,14 +159,11 @@ def test_the_beginning_of_another_address_is_not_resumed(site, path):
     assert "Range" not in site.requests[-1][1]
 
 
-def test_a_wrong_sum_removes_the_file_and_says_so(site, path):
+@pytest.mark.parametrize("body", [BODY[:-7], BODY + b"1234567"])
+def test_a_wrong_size_is_seen_before_it_comes_or_when_it_has_come_and_a_wrong_sum_removes_the_file(site, path, body):
     site.put("/fan.zip", OTHER, etag=TAG)
     line = fault(site, path)
     assert MD5.removeprefix("md5:") in line and "removed" in line
-
-
-@pytest.mark.parametrize("body", [BODY[:-7], BODY + b"1234567"])
-def test_a_wrong_size_is_seen_before_it_comes_or_when_it_has_come(site, path, body):
     site.put("/fan.zip", body)
     assert f"{len(body)} bytes, published are 300000" in fault(site, path)
     site.put("/fan.zip", body, length=False)

@@ -48,17 +48,12 @@ def test_the_forms_that_the_api_has_had(site):
         assert answer(site, {"files": files}) == [RemoteFile(7, "fan.zip", 12, f"md5:{MD5}", today["links"]["self"])]
 
 
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [("size", (-1, "12", None)), ("key", ("../fan.zip", ".ssh", "")), ("checksum", ("crc32:00", None))],
-)
-def test_a_field_that_makes_no_sense(site, field, values):
-    for value in values:
-        word = "name" if field == "key" else field
-        assert f"no proper {word}" in fault(site, {"files": [entry(site, **{field: value})]})
-
-
-def test_an_answer_that_is_no_record(site, monkeypatch):
+def test_an_answer_that_is_no_record_or_has_a_field_that_makes_no_sense(site, monkeypatch):
+    wrong = {"size": (-1, "12", None), "key": ("../fan.zip", ".ssh", ""), "checksum": ("crc32:00", None)}
+    for field, values in wrong.items():
+        for value in values:
+            text = fault(site, {"files": [entry(site, **{field: value})]})
+            assert f"no proper {'name' if field == 'key' else field}" in text
     for content in (b"<html>", b"[]", b"{}", b'{"files": []}', b'{"files": 3}', b"\xff", b"null"):
         fault(site, content)
     text = fault(site, {"files": [entry(site, links={"self": "https://example.org/fan.zip"})]})

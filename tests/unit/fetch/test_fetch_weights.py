@@ -301,16 +301,11 @@ def test_a_proxy_of_the_environment_is_used(site, monkeypatch):
     assert {path for path, _ in site.requests} == {address}
 
 
-def test_offline_is_respected_and_said(site, monkeypatch):
+def test_offline_is_respected_and_said_and_the_cache_of_hugging_face_is_looked_into_first(site, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     lines = fault(WANTED["eat"], WANTED["m2d"], section=ACCEPTED)
     assert [line.split(":")[0] for line in lines] == ["models.eat.checkpoint", "models.m2d.checkpoint"]
     assert all("HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids connections" in line for line in lines)
-    assert not site.requests
-
-
-def test_the_cache_of_hugging_face_is_looked_into_first(site, tmp_path, monkeypatch):
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     fill_hub_cache(tmp_path / "hub", CED.huggingface, CED.file, tensors("cached"))
     fetch_weights([WANTED["ced"]], SECTION)
     path = Path(WANTED["ced"]["checkpoint"])

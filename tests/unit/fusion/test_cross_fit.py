@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import real_scores
 from one_line import one_line_error
-from real_scores import GOLDEN, MACHINES
+from real_scores import GOLDEN, MACHINES, rows_of
 
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.cross_fit import RobustSigmoid, cross_fit, fit_fusion, simplex_grid
@@ -82,10 +82,7 @@ def test_a_fused_score_does_not_depend_on_the_other_clips(real_tables):
     fusion = fit_fusion({m: real_tables[m] for m in MACHINES[:3]}, BRANCHES)
     together = fusion.apply(real_tables["fan"])
     for clip in (0, 77, 199):
-        one = {
-            branch: ScoreTable(*(getattr(table, column)[clip : clip + 1] for column in vars(table)))
-            for branch, table in real_tables["fan"].items()
-        }
+        one = {b: rows_of(table, slice(clip, clip + 1)) for b, table in real_tables["fan"].items()}
         assert fusion.apply(one).score.tobytes() == together.score[clip : clip + 1].tobytes()
 
 
@@ -176,19 +173,16 @@ def test_grid_holds_every_weight_once_in_order(n_branches, step):
     assert (grid == counts / n_steps).all()  # 0.3 and not 0.30000000000000004
 
 
-def test_sigmoid_has_the_published_form_and_never_overflows():
+def test_sigmoid_has_the_published_form_never_overflows_and_without_spread_is_a_step():
     scores = np.array([1.0, 2.0, 4.0, 8.0])
     sigmoid = RobustSigmoid.fit(scores)
     assert (sigmoid.median, sigmoid.iqr) == (3.0, 5.0 - 1.75)
     np.testing.assert_allclose(sigmoid(scores), 1 / (1 + np.exp(-(scores - 3.0) / 3.25)), rtol=1e-14)
     with np.errstate(all="raise", under="ignore"):
         assert RobustSigmoid(0.0, 1e-300)([-1e300, 0.0, 1e300]).tolist() == [0.0, 0.5, 1.0]
-
-
-def test_sigmoid_without_spread_is_a_step():
-    sigmoid = RobustSigmoid.fit([5.0, 5.0, 5.0, 5.0, 9.0])
-    assert sigmoid.iqr == 0
-    assert sigmoid([4.0, 5.0, 5.1]).tolist() == [0.0, 0.5, 1.0]
+    step = RobustSigmoid.fit([5.0, 5.0, 5.0, 5.0, 9.0])
+    assert step.iqr == 0
+    assert step([4.0, 5.0, 5.1]).tolist() == [0.0, 0.5, 1.0]
 
 
 def test_a_branch_without_spread_can_be_fused(caplog):

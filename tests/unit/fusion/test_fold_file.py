@@ -15,15 +15,13 @@ from workflow_lib.scoring.score_file import read_scores, write_scores
 
 PAIR = list(BRANCHES[1:3])
 THEMSELVES = {branch: [branch] for branch in PAIR}  # every branch is its only candidate
+MODELS = dict.fromkeys(PAIR, "tiny")
 CHOOSING, HELD_OUT = MACHINES[:2], MACHINES[2]
 
 
 @pytest.fixture(scope="module")
 def tables():
     return real_tables(PAIR, MACHINES[:3])
-
-
-MODELS = dict.fromkeys(PAIR, "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +98,7 @@ def test_a_nested_fold_of_several_branches_judges_by_what_the_others_chose(folde
     assert read_scores(tmp_path / "again/fused/pair/noseed.csv").score.tolist() == fused
 
 
-def test_a_job_reads_the_folders_that_it_is_given_and_no_other(folders, tmp_path):
+def test_a_job_reads_no_other_folder_and_names_a_system_that_cannot_be_fitted(folders, tmp_path):
     """So that what a fold comes from is what the DAG says."""
     scores = ScoreFolders(folders[machine] for machine in CHOOSING)
     assert list(scores.tables(CHOOSING[0], MODELS, "")) == PAIR
@@ -109,9 +107,6 @@ def test_a_job_reads_the_folders_that_it_is_given_and_no_other(folders, tmp_path
     two = [tmp_path / f"dualmic@without-{name}-seed7" / "fan" for name in ("fan", "fan+valve")]
     with pytest.raises(ValueError, match="scores of one machine by one model"):
         ScoreFolders(map(str, two))
-
-
-def test_a_system_that_cannot_be_fitted_is_named(folders, tmp_path):
     with one_line_error("^pair: the grid step is 0.3"):
         run_jobs(folders, tmp_path, step=0.3)
 

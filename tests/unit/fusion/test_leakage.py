@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from real_scores import BRANCHES, MACHINES, real_tables
+from real_scores import BRANCHES, MACHINES, real_tables, rows_of
 
 from workflow_lib.evaluation.ablation import leave_one_branch_out
 from workflow_lib.fusion.candidate_choice import choose_candidates, chosen_tables
@@ -23,14 +23,7 @@ Tables = Mapping[str, Mapping[str, ScoreTable]]
 Folds = Callable[[Tables], Mapping[str, Fold]]
 HELD_OUT = MACHINES[3]
 CANDIDATES = {"reconstruction": BRANCHES[:2], "embedding": BRANCHES[2:]}  # what nested_lomo chooses among
-EVIDENCE = (
-    "fusion.fold_file",
-    "fusion.linear_program",
-    "evaluation",
-    "evaluation.ablation",
-    "scoring.job",
-    "studies.job",
-)
+EVIDENCE = ("fusion.fold_file", "fusion.linear_program", "evaluation.ablation", "scoring.job", "studies.job")
 
 
 def folds_of(search: str, tables: Tables, branches: Sequence[str] = BRANCHES) -> dict[str, Fold]:
@@ -99,10 +92,6 @@ def check_clips_are_independent(folds: Folds, tables: Tables, machine: str) -> N
 
 
 # ---- changes of the held-out machine ---------------------------------------------------------------------------------
-
-
-def rows_of(table: ScoreTable, rows: np.ndarray) -> ScoreTable:
-    return ScoreTable(*(getattr(table, column)[rows] for column in vars(table)))
 
 
 def labels_permuted(tables: Mapping[str, ScoreTable]) -> dict[str, ScoreTable]:

@@ -7,6 +7,7 @@ import pulp
 import pytest
 from one_line import one_line_error
 from real_scores import BRANCHES, MACHINES, real_tables
+from scipy.optimize import linprog
 
 import workflow_lib.fusion.linear_program as program
 from workflow_lib.fusion.cross_fit import cross_fit, fit_fusion
@@ -27,22 +28,15 @@ def drawn_cells(seed, n_cells=4, n_branches=3, sizes=(7, 5), decimals=None):
 
 
 def plain_program(cells, margin):
-    """The program as its formula stands, one slack and one row per pair: least loss and weights."""
-    lp = pulp.LpProblem("plain", pulp.LpMinimize)
-    weights = [pulp.LpVariable(f"w{b}", 0) for b in range(len(cells[0].normal))]
-    lp += pulp.lpSum(weights) == 1
-    losses = []
-    for c, cell in enumerate(cells):
-        pairs = [(i, j) for i in range(cell.anomalous.shape[1]) for j in range(cell.normal.shape[1])]
-        for i, j in pairs:
-            slack = pulp.LpVariable(f"xi_{c}_{i}_{j}", 0)
-            gaps = cell.anomalous[:, i] - cell.normal[:, j]
-            lp += slack >= margin - pulp.lpDot(gaps.tolist(), weights)
-            losses.append(slack * (1 / len(pairs) / len(cells)))
-    lp.setObjective(pulp.lpSum(losses))
-    lp.solve(pulp.PULP_CBC_CMD(msg=False, threads=1))
-    assert pulp.LpStatus[lp.status] == "Optimal"
-    return pulp.value(lp.objective), np.array([weight.value() for weight in weights])
+    """The program as its formula stands, one slack and one row per pair, by another solver: least loss and weights."""
+    n_branches = len(cells[0].normal)
+    gaps = [(cell.anomalous[:, :, None] - cell.normal[:, None, :]).reshape(n_branches, -1) for cell in cells]
+    cost = np.concatenate([np.zeros(n_branches), *(np.full(g.shape[1], 1 / g.shape[1] / len(cells)) for g in gaps)])
+    rows = np.hstack([np.hstack(gaps).T, np.eye(len(cost) - n_branches)])  # gap . weights + slack >= margin
+    on_simplex = np.arange(len(cost))[None] < n_branches
+    found = linprog(cost, -rows, np.full(len(rows), -margin), on_simplex, [1])
+    assert found.success
+    return found.fun, found.x[:n_branches]
 
 
 def ranking_loss(cells, weights, margin=MARGIN):

@@ -96,9 +96,7 @@ def test_cosine_keeps_tiny_angles_and_ignores_lengths():
     bank = np.array([[1.0, 0.0], [np.cos(2 * angle), np.sin(2 * angle)]])
     query = np.array([[np.cos(angle), -np.sin(angle)]])
     assert local_density_score(query, bank, 1, "cosine", eps=1e-30)[0] == pytest.approx(0.25, rel=1e-6)
-
-
-def test_a_zero_vector_has_the_cosine_distance_of_a_right_angle():
+    # A zero vector has the distance of a right angle.
     score = local_density_score([[0.0, 0.0]], [[3.0, 0.0], [0.0, 2.0]], 1, "cosine", eps=1e-30)
     assert score[0] == pytest.approx(1.0)
     assert local_density_score([[0.0, 0.0]], [[0.0, 0.0], [0.0, 2.0]], 1, "cosine")[0] == 0.0
@@ -195,14 +193,16 @@ def test_whitened_normals_have_zero_mean_and_the_identity_as_covariance():
 
 @pytest.mark.parametrize("whiten", [True, False])
 @pytest.mark.parametrize("standardise", [True, False])
-def test_conditioner_equals_scikit_learn_up_to_the_signs(whiten, standardise):
+def test_conditioner_equals_scikit_learn_up_to_the_signs_which_are_fixed(whiten, standardise):
     training, query = normals(200, 20).astype(np.float64), normals(15, 20, seed=4).astype(np.float64)
     scaler = StandardScaler(with_mean=standardise, with_std=standardise).fit(training)
     reference = PCA(9, whiten=whiten, svd_solver="full").fit(scaler.transform(training))
     expected = reference.transform(scaler.transform(query))
     conditioner = Conditioner(9, whiten, standardise).fit(training)
     np.testing.assert_allclose(np.abs(conditioner.transform(query)), np.abs(expected), rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(np.abs(conditioner.components_), np.abs(reference.components_), rtol=1e-8, atol=1e-10)
+    axes = conditioner.components_
+    np.testing.assert_allclose(np.abs(axes), np.abs(reference.components_), rtol=1e-8, atol=1e-10)
+    assert (axes[np.arange(9), np.abs(axes).argmax(axis=1)] > 0).all()
 
 
 def test_the_fit_has_the_same_bytes_with_any_number_of_threads():
@@ -212,12 +212,6 @@ def test_the_fit_has_the_same_bytes_with_any_number_of_threads():
         with threadpool_limits(n_threads, user_api="blas"):
             fits.append(Conditioner(200).fit(training).transform(training[:3]).tobytes())
     assert fits[0] == fits[1]
-
-
-def test_signs_of_the_components_are_fixed():
-    training = normals(80, 10)
-    axes = Conditioner(6).fit(training).components_
-    assert (axes[np.arange(6), np.abs(axes).argmax(axis=1)] > 0).all()
 
 
 def test_without_components_it_is_the_identity_or_standardises():
@@ -300,9 +294,7 @@ def test_views_are_concatenated_in_their_order():
     assert view_matrix(statistics, ["near"]).tolist() == [[1, 2, 3, 4]]
     assert view_matrix(statistics, ["near-far", "near"]).tolist() == [[0.5, 1.5, 2, -3, 1, 2, 3, 4]]
     assert view_matrix(statistics, ["far"]).tolist() == [[0.5, 0.5, 1, 7]]
-
-
-def test_the_difference_of_float32_statistics_is_not_rounded():
+    # The difference of float32 statistics is not rounded.
     near, far = np.float32([[1.0]]), np.float32([[1e-8]])
     difference = view_matrix({"near": (near, near), "far": (far, far)}, ["near-far"])
     assert difference.dtype == np.float64 and difference[0, 0] == 1.0 - np.float64(far[0, 0])

@@ -107,15 +107,12 @@ def test_mean_and_sample_standard_deviation_with_the_number_of_seeds():
     assert str(found) == "0.6167 ± 0.0208 (3 seeds)"
 
 
-def test_one_seed_has_no_spread():
+def test_one_seed_has_no_spread_and_an_undefined_figure_no_mean():
     found = over_seeds([0.61])
     assert (found.mean, found.seeds) == (0.61, 1) and math.isnan(found.sd)
     assert str(found) == "0.6100 (1 seed)"
     with one_line_error("at least one seed"):
         over_seeds([])
-
-
-def test_an_undefined_figure_leaves_the_mean_undefined():
     found = over_seeds([0.6, math.nan])
     assert math.isnan(found.mean) and math.isnan(found.sd) and found.seeds == 2
 

@@ -23,8 +23,7 @@ BRANCH = {
 
 def clip(name, split, domain, label) -> Clip:
     values = {"machine": "fan", "split": split, "clip": name, "domain": domain, "label": label}
-    fields = {name: values.get(name) for name in Clip.__dataclass_fields__}
-    return Clip(**fields)
+    return Clip(**(dict.fromkeys(Clip.__dataclass_fields__) | values))
 
 
 def clips(n_source=12, n_target=3):

@@ -37,11 +37,8 @@ def test_gamma_equals_the_official_threshold(machine, score):
     assert threshold.value == pytest.approx(float(golden[f"threshold_{score}"]), rel=1e-9)
 
 
-def test_gamma_finds_the_quantile_of_gamma_scores():
+def test_both_methods_find_the_quantile_and_a_decision_is_strictly_above():
     assert decision_threshold(drawn()).value == pytest.approx(gamma.ppf(0.9, 3, 2, 1), rel=0.05)
-
-
-def test_quantile_is_that_of_the_scores_and_a_decision_strictly_above():
     threshold = decision_threshold([1, 2, 3, 4, 5], "quantile", 0.75)
     assert threshold.value == 4 and decision_threshold([7.0], "quantile").value == 7
     assert threshold.decide([3.9, 4.0, np.nextafter(4, 5)]).tolist() == [0, 0, 1]
@@ -93,15 +90,11 @@ def test_a_quantile_that_flags_no_normal_clip_is_kept_and_said(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["gamma", "quantile"])
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
-def test_scores_that_are_no_finite_numbers_are_refused(method, wrong):
-    with one_line_error("2 of 22 normal scores are no finite numbers"):
-        decision_threshold([wrong, wrong, *range(20)], method)
-
-
-def test_no_normal_scores_give_no_threshold():
-    for method in ("gamma", "quantile"):
-        assert decision_threshold([], method).note == "no normal scores"
+def test_scores_that_are_no_finite_numbers_are_refused_and_none_give_no_threshold(method):
+    for wrong in (math.nan, math.inf):
+        with one_line_error("2 of 22 normal scores are no finite numbers"):
+            decision_threshold([wrong, wrong, *range(20)], method)
+    assert decision_threshold([], method).note == "no normal scores"
 
 
 @pytest.mark.parametrize(("method", "quantile", "fault"), [("mean", 0.9, "'mean' is unknown"), ("gamma", 1.0, "1.0")])
@@ -114,10 +107,13 @@ def test_unknown_settings_are_refused(method, quantile, fault):
 
 
 def normal_file(path, score):
-    path.parent.mkdir(parents=True, exist_ok=True)
     names = [f"section_00_source_train_normal_{i:04d}.wav" for i in range(len(score))]
     write_scores(path, ScoreTable(names, ["source"] * len(score), [0] * len(score), list(score)))
     return str(path)
+
+
+def normal_files(folder, **scores):
+    return {branch: normal_file(folder / f"{branch}.csv", of_branch) for branch, of_branch in scores.items()}
 
 
 def evaluated(name, tables, seed=""):
@@ -132,19 +128,18 @@ def written_rows(folder, evaluations, settings, config):
         return list(csv.DictReader(file))
 
 
-def stored_fold(path, b="b"):
-    """As a job reads it; `b`: the candidate that stands for the branch b."""
+def fused_threshold(folder, files, b="b"):
+    """By a fold as a job reads it; `files`: branch -> normal scores, `b`: the candidate that stands for branch b."""
     calibration = {"a": RobustSigmoid(3.0, 2.0), "b": RobustSigmoid(0.5, 0.25)}
     fusion = Fusion(("a", "b"), {"a": 0.25, "b": 0.75}, calibration, 0.7, 0.25, ("fan",))
-    write_fold(path, StoredFold(fusion, {"a": Choice("a", {}), "b": Choice(b, {})}), suite="s")
-    return read_fold(path)
+    write_fold(folder / "fold.json", StoredFold(fusion, {"a": Choice("a", {}), "b": Choice(b, {})}), suite="s")
+    return machine_threshold(files, read_fold(folder / "fold.json"), "fan", QUANTILE)
 
 
 def test_a_systems_threshold_uses_the_calibration_and_weights_of_its_fold(tmp_path):
     rng = np.random.default_rng(1)
     a, b = rng.normal(3, 2, 200), rng.normal(0.5, 0.2, 200)
-    paths = {"a": normal_file(tmp_path / "a.csv", a), "b": normal_file(tmp_path / "b.csv", b)}
-    threshold = machine_threshold(paths, stored_fold(tmp_path / "fold.json"), "fan", QUANTILE)
+    threshold = fused_threshold(tmp_path, normal_files(tmp_path, a=a, b=b))
     fused = 0.25 / (1 + np.exp(-(a - 3) / 2)) + 0.75 / (1 + np.exp(-(b - 0.5) / 0.25))
     assert threshold.value == pytest.approx(np.quantile(fused, 0.9), abs=1e-12)
     assert threshold.normal_clips == 200
@@ -152,23 +147,21 @@ def test_a_systems_threshold_uses_the_calibration_and_weights_of_its_fold(tmp_pa
 
 def test_a_nested_fold_uses_the_normal_scores_of_the_chosen_candidate(tmp_path):
     rng = np.random.default_rng(2)
-    a, b = normal_file(tmp_path / "a.csv", rng.normal(3, 2, 50)), normal_file(tmp_path / "b.csv", rng.normal(size=50))
-    other = normal_file(tmp_path / "other.csv", [])
-    plain = machine_threshold({"a": a, "b": b}, stored_fold(tmp_path / "fold.json"), "fan", QUANTILE)
-    chosen = stored_fold(tmp_path / "nested.json", b="b.k-2_2")
-    assert machine_threshold({"a": a, "b": other, "b.k-2_2": b}, chosen, "fan", QUANTILE) == plain
+    files = normal_files(tmp_path, a=rng.normal(3, 2, 50), b=rng.normal(size=50), other=[])
+    plain = fused_threshold(tmp_path, files)
+    nested = {"a": files["a"], "b": files["other"], "b.k-2_2": files["b"]}
+    assert fused_threshold(tmp_path, nested, b="b.k-2_2") == plain
 
 
 def test_a_branch_without_normal_scores_is_named(tmp_path):
-    paths = {"a": normal_file(tmp_path / "a.csv", [1.0]), "b": normal_file(tmp_path / "b.csv", [])}
-    threshold = machine_threshold(paths, stored_fold(tmp_path / "fold.json"), "fan", QUANTILE)
+    threshold = fused_threshold(tmp_path, normal_files(tmp_path, a=[1.0], b=[]))
     assert (threshold.note, threshold.normal_clips) == ("no normal scores of branch b", 0)
 
 
 def test_normal_clips_that_only_one_branch_scores_are_an_error(tmp_path):
-    paths = {"a": normal_file(tmp_path / "a.csv", [1.0, 2.0]), "b": normal_file(tmp_path / "b.csv", [1.0])}
+    files = normal_files(tmp_path, a=[1.0, 2.0], b=[1.0])
     with one_line_error("normal scores of fan: branches a and b must score the same clips"):
-        machine_threshold(paths, stored_fold(tmp_path / "fold.json"), "fan", QUANTILE)
+        fused_threshold(tmp_path, files)
 
 
 def test_the_table_has_a_row_for_each_machine_and_says_what_failed(tmp_path):
