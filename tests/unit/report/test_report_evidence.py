@@ -221,7 +221,8 @@ def recorded(tmp_path) -> tuple[Example, Path, list[Path]]:
     return example, tables, write_recordings(example, tmp_path / "recordings", seconds=0.5)
 
 
-def illustrate(tables: Path, manifests: list[Path], folder: Path, reading=READING, **changes) -> Path:
+def illustrate(recorded, folder: Path, reading=READING, **changes) -> Path:
+    _, tables, manifests = recorded
     illustrate_clips("demo", tables, manifests, reading, folder, **{"wrong_clips": 2, "audio": True, **changes})
     return folder
 
@@ -229,23 +230,21 @@ def illustrate(tables: Path, manifests: list[Path], folder: Path, reading=READIN
 @pytest.fixture
 def illustrated(recorded, tmp_path) -> Path:
     """The clips that the page of `recorded` shows, two of each kind."""
-    _, tables, manifests = recorded
-    return illustrate(tables, manifests, tmp_path / "clips")
+    return illustrate(recorded, tmp_path / "clips")
 
 
 def test_only_the_recordings_that_are_shown_are_read(recorded, tmp_path):
-    _, tables, manifests = recorded
+    tables = recorded[1]
     shown = set(shown_clips(read_suite("demo", tables), 2))
     for path in (tmp_path / "recordings").glob("*/test/*.wav"):
         if ("fan", path.name) not in shown:
             path.unlink()
-    folder = illustrate(tables, manifests, tmp_path / "clips")
+    folder = illustrate(recorded, tmp_path / "clips")
     assert {(clip.machine, clip.clip) for clip in read_illustrations(folder)} == shown
 
 
 def test_the_same_recordings_give_the_same_files(recorded, tmp_path):
-    _, tables, manifests = recorded
-    folders = [illustrate(tables, manifests, tmp_path / name) for name in ("one", "two")]
+    folders = [illustrate(recorded, tmp_path / name) for name in ("one", "two")]
     files = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders]
     assert files[0] == files[1]
     assert {path.suffix for path in files[0]} == {".json", ".png", ".mp3"}
@@ -275,16 +274,14 @@ def test_a_tone_stands_in_its_row_of_the_spectrogram():
 
 
 def test_without_audio_there_are_pictures_only(recorded, tmp_path):
-    example, tables, manifests = recorded
-    folder = illustrate(tables, manifests, tmp_path / "clips", audio=False)
+    folder = illustrate(recorded, tmp_path / "clips", audio=False)
     assert not list(folder.rglob("*.mp3"))
-    page = page_of(tmp_path, example, clips={"demo": folder}, wrong_clips=2)
+    page = page_of(tmp_path, recorded[0], clips={"demo": folder}, wrong_clips=2)
     assert "<audio" not in page and "<img" in page
 
 
 def test_a_mono_recording_has_no_far(recorded, tmp_path):
-    _, tables, manifests = recorded
-    folder = illustrate(tables, manifests, tmp_path / "mono", {**READING, "channels": 1}, wrong_clips=1)
+    folder = illustrate(recorded, tmp_path / "mono", {**READING, "channels": 1}, wrong_clips=1)
     assert all(list(clip.sounds) == ["near"] for clip in read_illustrations(folder))
 
 
@@ -303,10 +300,9 @@ def test_each_clip_is_on_the_page_once_and_linked_from_wherever_it_is_named(reco
 
 
 def test_clips_of_another_choice_are_refused(recorded, tmp_path):
-    example, tables, manifests = recorded
-    folder = illustrate(tables, manifests, tmp_path / "clips", wrong_clips=1)
+    folder = illustrate(recorded, tmp_path / "clips", wrong_clips=1)
     with pytest.raises(UserError, match="is not illustrated: remove the folder and make it again"):
-        page_of(tmp_path, example, clips={"demo": folder}, wrong_clips=3)
+        page_of(tmp_path, recorded[0], clips={"demo": folder}, wrong_clips=3)
 
 
 def test_a_broken_index_of_clips_is_named(recorded, illustrated, tmp_path):
@@ -318,18 +314,17 @@ def test_a_broken_index_of_clips_is_named(recorded, illustrated, tmp_path):
 
 
 def test_a_ranked_clip_without_a_recording_is_named(recorded, tmp_path):
-    _, tables, manifests = recorded
+    manifests = recorded[2]
     lines = manifests[0].read_text(encoding="utf-8").splitlines(keepends=True)
     manifests[0].write_text("".join(lines[:1]), encoding="utf-8")
     with pytest.raises(UserError, match="ranked, but not among the recordings: section_00"):
-        illustrate(tables, manifests, tmp_path / "clips")
+        illustrate(recorded, tmp_path / "clips")
 
 
 def test_no_wrong_clips_are_shown_where_none_are_asked_for(recorded, tmp_path):
-    example, tables, manifests = recorded
-    folder = illustrate(tables, manifests, tmp_path / "clips", wrong_clips=0)
+    folder = illustrate(recorded, tmp_path / "clips", wrong_clips=0)
     assert read_illustrations(folder) == []
-    assert "most wrong" not in page_of(tmp_path, example, clips={"demo": folder}, wrong_clips=0)
+    assert "most wrong" not in page_of(tmp_path, recorded[0], clips={"demo": folder}, wrong_clips=0)
 
 
 # --- studies -------------------------------------------------------------------------------------------------------
