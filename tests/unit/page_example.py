@@ -14,7 +14,7 @@ from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.report import ReportInputs, build_report
 from workflow_lib.report.sections.clip_pictures import illustrate_clips
 from workflow_lib.studies.figures import draw
-from workflow_lib.studies.study_row import file_stem
+from workflow_lib.studies.unmeasured_row import file_stem
 
 READING = {"sample_rate": 16000, "channels": 2, "resample": False}
 LONG = "machine_" * 15 + "hidden"  # 126 letters: as long as a name may be

@@ -43,7 +43,7 @@ class Inference:
         self.encoder, self.blocks, self.batch_size = encoder.to(self.device).eval(), blocks, batch_size
         if compute["compile"]:
             # On the instance, so that the encoder's own methods call the compiled one.
-            self.encoder.encode = torch.compile(self.encoder.encode)  # type: ignore[method-assign]
+            self.encoder.encode = torch.compile(self.encoder.encode)  # type: ignore[method-assign]  # on purpose
 
     @property
     def precision(self) -> str:

@@ -41,9 +41,8 @@ class PreNormEncoder(Encoder):
         norm = partial(nn.LayerNorm, eps=_EPS)
         with torch.device("meta"):
             self.patch_embed = nn.ModuleDict({"proj": PatchProjection(embed_dim, PATCH)})
-            # timm annotates a class where it takes any factory.
             self.blocks = nn.ModuleList(
-                Block(embed_dim, num_heads, mlp_ratio=4.0, qkv_bias=True, norm_layer=norm)  # type: ignore[arg-type]
+                Block(embed_dim, num_heads, mlp_ratio=4.0, qkv_bias=True, norm_layer=norm)  # type: ignore[arg-type]  # a factory
                 for _ in range(depth)
             )
             self.norm = norm(embed_dim)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from workflow_lib.csv_rows import cells, write_rows
-from workflow_lib.evaluation.evidence import Evidence
 from workflow_lib.evaluation.evidence_rows import TABLES, TrainingRow, ValidationRow
 from workflow_lib.evaluation.figures import choice_rows, metric_rows, ranking_rows, weight_rows
+from workflow_lib.evaluation.inputs import Evidence
 from workflow_lib.evaluation.labelled_entries import read_entries
 from workflow_lib.evaluation.provenance import clip_rows, log_rows, model_rows, note_rows, scored_clip_rows
 from workflow_lib.evaluation.uncertainty import seed_rows, uncertainty_rows

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.dataset.manifest import Clip, read_manifest
-from workflow_lib.evaluation.evidence import Evidence
 from workflow_lib.evaluation.evidence_rows import (
     FIXED_WEIGHTS,
     ClipsRow,
@@ -18,6 +17,7 @@ from workflow_lib.evaluation.evidence_rows import (
     TrainingRow,
     ValidationRow,
 )
+from workflow_lib.evaluation.inputs import Evidence
 from workflow_lib.evaluation.labelled_entries import Labels
 from workflow_lib.fetch.licence import licence_of
 from workflow_lib.plan.model_name import ModelName

@@ -9,6 +9,7 @@ from tabulate import tabulate
 from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.dataset.health_table import Finding
 from workflow_lib.evaluation.evidence_rows import ModelRow, NoteRow, OfficialRow, RankingRow, UncertaintyRow
+from workflow_lib.plan.model_name import ModelName
 from workflow_lib.protocols import PROTOCOLS
 
 MOST_LINES = 9  # the path of Snakemake's log is the tenth
@@ -31,7 +32,7 @@ def summary_lines(jobs: Iterable[Any]) -> list[str]:
     first += [line for suite, folder in tables.items() for line in _highest(suite, folder)]
     room = MOST_LINES - len(last)
     if len(first) > room:
-        first[room - 1 :] = [f"... and {len(first) - room + 1} more lines like these in the report"]
+        first[room - 1 :] = [f"... the report has {len(first) - room + 1} more of these"]
     return [*first, *last]
 
 
@@ -65,7 +66,7 @@ def _warnings(tables: Mapping[str, Path], health: Mapping[str, Path]) -> Iterato
     if odd:
         yield f"Findings on the recordings of {', '.join(dict.fromkeys(odd))}: snakemake check"
     models = [row for folder in tables.values() for row in _rows(folder, ModelRow, "models")]
-    if untrained := dict.fromkeys(row.model.partition("@")[0] for row in models if row.trained == "no"):
+    if untrained := dict.fromkeys(ModelName.parse(row.model).model for row in models if row.trained == "no"):
         yield f"Warning: random weights in {', '.join(untrained)}: their scores show the machinery, not the method"
     noted = {folder / "notes.csv": len(_rows(folder, NoteRow, "notes")) for folder in tables.values()}
     if sum(noted.values()):

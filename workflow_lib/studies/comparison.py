@@ -7,7 +7,7 @@ from typing import Any
 from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.scoring.result import one_protocol
 from workflow_lib.studies.lookup import Estimate, EvidenceLookup
-from workflow_lib.studies.study_row import first_row
+from workflow_lib.studies.unmeasured_row import first_row
 
 
 def comparison_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:

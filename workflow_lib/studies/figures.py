@@ -11,7 +11,7 @@ from workflow_lib.report.charts.plots import heat_map as cells_of
 from workflow_lib.report.charts.title import headed
 from workflow_lib.scoring.result import one_protocol
 from workflow_lib.studies.latex import header
-from workflow_lib.studies.study_row import METRICS, file_stem
+from workflow_lib.studies.unmeasured_row import METRICS, file_stem
 
 
 def draw(rows: Sequence[StudyRow]) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.studies.comparison import filled
 from workflow_lib.studies.lookup import EvidenceLookup
-from workflow_lib.studies.study_row import first_row
+from workflow_lib.studies.unmeasured_row import first_row
 
 SHOWN = ("source_auc", "target_auc", "pauc")
 

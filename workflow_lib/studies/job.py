@@ -13,7 +13,7 @@ from workflow_lib.studies.latex import latex_table
 from workflow_lib.studies.lookup import EvidenceLookup
 from workflow_lib.studies.removal import removal_rows
 from workflow_lib.studies.roles import role_rows
-from workflow_lib.studies.study_row import file_stem
+from workflow_lib.studies.unmeasured_row import file_stem
 
 BUILDERS: dict[str, Callable[[Mapping[str, Any], EvidenceLookup], list[StudyRow]]] = {
     "roles": role_rows,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from workflow_lib.evaluation.evidence_rows import StudyRow, ends_of
-from workflow_lib.studies.study_row import METRICS
+from workflow_lib.studies.unmeasured_row import METRICS
 
 # What LaTeX would take as a command, and signs that pdflatex does not know; one pass, so that nothing is escaped twice.
 _SPECIAL = {

@@ -10,7 +10,7 @@ from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.studies.comparison import filled, measured
 from workflow_lib.studies.lookup import Estimate, EvidenceLookup, defined, estimate
-from workflow_lib.studies.study_row import first_row
+from workflow_lib.studies.unmeasured_row import first_row
 
 
 def removal_rows(settings: Mapping[str, Any], tables: EvidenceLookup) -> list[StudyRow]:

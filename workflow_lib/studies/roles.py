@@ -6,7 +6,7 @@ from typing import Any
 
 from workflow_lib.evaluation.evidence_rows import StudyRow
 from workflow_lib.studies.lookup import EvidenceLookup
-from workflow_lib.studies.study_row import first_row
+from workflow_lib.studies.unmeasured_row import first_row
 
 ASPECTS = ("evidence", "microphones", "conditioning", "score")
 ENCODERS = {"eat": "EAT", "ced": "CED", "m2d": "M2D"}

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from workflow_lib.config import submission_form as form
 from workflow_lib.dataset.clip_name import one_line
 from workflow_lib.errors import nearest
-from workflow_lib.submission.meta_check import meta_faults
+from workflow_lib.submission.field_faults import meta_faults
 from workflow_lib.submission.outputs import disagreements, output_faults
 from workflow_lib.submission.reading import Package, read_package
 

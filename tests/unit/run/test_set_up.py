@@ -29,7 +29,7 @@ def set_up(folder, versions: dict[str, str], **environment: str) -> subprocess.C
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-SERVING = "set-up: Python 3.11, 3.12 and 3.13 serve (later ones lack a wheel: immutables);"
+SERVING = "set-up: Python 3.11, 3.12 and 3.13 are supported (later ones lack a wheel: immutables);"
 
 
 @pytest.mark.parametrize(

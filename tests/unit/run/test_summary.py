@@ -43,7 +43,7 @@ def test_the_best_entry_of_each_protocol_stands_with_its_interval(tmp_path):
         entry("complete_dev", "branch", "ae_mahalanobis", "", None, None, None),
     ]
     official = [OfficialRow(*astuple(row)[:6], 7, row.omega) for row in scores]
-    models = [model("eat@full", "no"), model("eat", "no"), model("ae", "yes")]
+    models = [model("eat@full-seed1", "no"), model("eat", "no"), model("ae", "yes")]
     tables = write(tmp_path / "dev", *scores, *official, *models)
     findings = [Finding("dev", "fan", finding, "a.wav", "") for finding in ("silent", "clipped")]
     health = write(tmp_path / "health", *findings)
@@ -73,6 +73,6 @@ def test_many_machines_stay_within_the_lines(tmp_path):
     tables = write(tmp_path / "mine", *notes, *(ranked(f"m{number}", 1) for number in range(30)))
     lines = summary_lines([job("tabulate_suite", tables, suite="mine"), job("write_report", tmp_path / "page")])
     assert len(lines) == MOST_LINES
-    assert lines[-3] == "... and 24 more lines like these in the report"
+    assert lines[-3] == "... the report has 24 more of these"
     assert lines[-2] == f"Notes on what was reduced or left out: 2 in {tables / 'notes.csv'}"
     assert summary_lines([job("index_machine", tmp_path / "fan.csv", suite="dev", machine="fan")]) == []

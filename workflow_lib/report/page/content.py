@@ -65,7 +65,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Recordings:
+class Players:
     """Clips side by side."""
 
     clips: tuple[Recording, ...]
@@ -133,7 +133,7 @@ class Section:
     code: str = ""  # the name in config and tables, where it differs from the title
 
 
-Block = Table | Chart | Recordings | Prose | Notice | Cards | Definitions | Details | Section
+Block = Table | Chart | Players | Prose | Notice | Cards | Definitions | Details | Section
 
 
 def charts_of(blocks: Iterable[Block]) -> Iterable[Chart]:

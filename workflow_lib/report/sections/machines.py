@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from workflow_lib.evaluation.evidence_rows import Entry, RankingRow, ThresholdRow
 from workflow_lib.report.page.cells import Cell, count, entry_title, number, text
-from workflow_lib.report.page.content import Block, Details, Prose, Recordings, Table, protocol_table
+from workflow_lib.report.page.content import Block, Details, Players, Prose, Table, protocol_table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.report.sections.captions import machine_chart
 from workflow_lib.report.sections.clip_gallery import ClipGallery
@@ -46,7 +46,7 @@ def _part(
         chosen = wrong_clips(rows, wrong)
         blocks.append(_wrong_table(suite, chosen, value, gallery, tag))
         if clips := gallery.take(chosen):
-            blocks.append(Recordings(clips))
+            blocks.append(Players(clips))
     return Details(f"{first.machine}{_figures_told(suite, first)}", tuple(blocks), tag)
 
 

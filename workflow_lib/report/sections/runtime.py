@@ -36,7 +36,7 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageTimes:
     """All jobs of one stage of a suite: seconds of each, and memory in MB where it was measured."""
 
     suite: str
@@ -45,7 +45,7 @@ class Stage:
     memory_mb: tuple[float, ...]
 
 
-def stages_of(folder: Path) -> list[Stage]:
+def stages_of(folder: Path) -> list[StageTimes]:
     """Stages with their jobs from <folder>/<suite>/<stage>/**.tsv, in the order of the flow; none without a folder."""
     jobs: dict[tuple[str, str], list[dict[str, str]]] = {}
     for path in sorted(folder.rglob("*.tsv")):
@@ -54,7 +54,8 @@ def stages_of(folder: Path) -> list[Stage]:
             with path.open(encoding="utf-8", newline="") as file:
                 jobs.setdefault((suite, inner[0]), []).extend(csv.DictReader(file, delimiter="\t"))
     stages = [
-        Stage(suite, stage, _numbers(lines, "s"), _numbers(lines, "max_rss")) for (suite, stage), lines in jobs.items()
+        StageTimes(suite, stage, _numbers(lines, "s"), _numbers(lines, "max_rss"))
+        for (suite, stage), lines in jobs.items()
     ]
     order = list(STAGES)
     return sorted(stages, key=lambda s: (s.suite, order.index(s.stage) if s.stage in order else len(order), s.stage))
@@ -70,7 +71,7 @@ def runtime_section(folder: Path | None) -> list[Section]:
     stages = stages_of(Path(folder)) if folder else []
     if not stages:
         return []
-    cells: dict[str, Callable[[Stage], Cell]] = {
+    cells: dict[str, Callable[[StageTimes], Cell]] = {
         "Suite": lambda stage: text(stage.suite),
         "Stage": lambda stage: text(STAGES.get(stage.stage, stage.stage)),
         "Jobs": lambda stage: count(len(stage.seconds)),
