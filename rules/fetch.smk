@@ -21,7 +21,7 @@ rule list_archives:
         suite=lambda w: plan.recordings.fetching(w.suite),
         code=lambda w: code_digest("list_archives"),
     message:
-        "List what is published of {wildcards.suite} and look for room"
+        "List what is published of {wildcards.suite} and check free disk space"
     script:
         "../scripts/list_archives.py"
 
@@ -62,7 +62,7 @@ rule fetch_data:
         suites={name: plan.recordings.fetching(name) for name in plan.run_suites if plan.suites[name].fetch},
         code=lambda w: code_digest("fetch_data"),
     message:
-        "See what is there of the published recordings"
+        "Check the published recordings"
     script:
         "../scripts/fetch_data.py"
 
@@ -78,6 +78,6 @@ rule fetch_weights:
         fetch=plan.config["fetch"],
         code=lambda w: code_digest("fetch_weights"),
     message:
-        "See which weights are there and get the others"
+        "Download missing weights"
     script:
         "../scripts/fetch_weights.py"

@@ -49,7 +49,7 @@ rule submission:
         remarks=[line for suite in evaluation_suites(plan) for line in left_out(plan, suite)],
         code=lambda w: code_digest("print_submission"),
     message:
-        "What is ready to be submitted"
+        "List the finished submissions"
     script:
         "../scripts/print_submission.py"
 

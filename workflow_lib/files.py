@@ -53,8 +53,7 @@ def repeated_keys(loader: Any, root: yaml.Node | None) -> Iterator[str]:
         for (name, first), *others in keys.values():
             if others:
                 *lines, last = [first, *(line for _, line in others)]
-                times = "twice" if len(others) == 1 else f"{len(others) + 1} times"
-                yield f"{name} stands {times}, in lines {', '.join(map(str, lines))} and {last}: keep one"
+                yield f"duplicate key {name} (lines {', '.join(map(str, lines))} and {last}): keep one"
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

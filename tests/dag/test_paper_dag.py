@@ -152,7 +152,7 @@ def test_no_ancestor_of_an_adapted_fold_reads_the_held_out_machine(workflow):
 
 
 def test_no_score_of_the_held_out_machine_enters_its_weights(workflow):
-    """Nothing scored of the fan is an ancestor of its fold; other folds' adapted models may have heard its normals.
+    """Nothing scored of the fan is an ancestor of its fold; other folds' adapted models may be trained on its normals.
 
     That is how `cross_fitted` is defined: each selection machine is scored by the model that held that machine out.
     """
@@ -229,8 +229,8 @@ def test_every_fold_of_every_system_keeps_its_held_out_machine_out(whole):
     """Leakage rule 2 over the whole DAG: what enters weights and calibration, and what judges the held-out machine.
 
     fixed_lomo (calibration of fixed weights), cross_fitted: no score and no embedding of the held-out machine is an
-    ancestor of its fold; by definition the models of other folds may have heard its normal clips. nested_lomo: no file
-    of it is an input of any ancestor.
+    ancestor of its fold; by definition the models of other folds may be trained on its normal clips. nested_lomo: no
+    file of it is an input of any ancestor.
     """
     normals = {"index_machine", "train_adapter"}
     for protocol, allowed in (("fixed_lomo", normals), ("cross_fitted", normals), ("nested_lomo", set())):
@@ -246,16 +246,16 @@ def test_every_fold_of_every_system_keeps_its_held_out_machine_out(whole):
             assert len(trainings) == 1 and not inputs_of_machine(machine, trainings)
 
 
-@pytest.mark.parametrize(("protocol", "heard"), [("cross_fitted", 6), ("nested_lomo", 5)])
-def test_each_choosing_machine_is_scored_by_a_model_that_did_not_hear_it(whole, protocol, heard):
-    """The "fixed outer LOMO" behind cross_fitted: a score of a machine that its model heard would look too good.
+@pytest.mark.parametrize(("protocol", "trained_on"), [("cross_fitted", 6), ("nested_lomo", 5)])
+def test_each_choosing_machine_is_scored_by_a_model_not_trained_on_it(whole, protocol, trained_on):
+    """The "fixed outer LOMO" behind cross_fitted: a score of a machine its model is trained on would look too good.
 
-    In nested_lomo the model has heard neither that machine nor the one that is held out.
+    In nested_lomo the model is trained on neither that machine nor the one that is held out.
     """
     for held_out, fit in folds(whole, "fit_folds", protocol):
         for path in adapted_scores(fit):
             trainings = [job for job in whole.ancestors([path]) if job["rule"] == "train_adapter"]
-            assert len(trainings) == 1 and len([p for p in trainings[0]["input"] if "/manifest/" in p]) == heard
+            assert len(trainings) == 1 and len([p for p in trainings[0]["input"] if "/manifest/" in p]) == trained_on
             assert not inputs_of_machine(Path(path).name, trainings), (held_out, path)
             assert protocol == "cross_fitted" or not inputs_of_machine(held_out, trainings)
 

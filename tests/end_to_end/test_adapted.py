@@ -101,13 +101,13 @@ def test_a_nested_fold_is_chosen_on_other_scores_than_a_cross_fitted_one(adapted
 
 
 def nested(workflow: Workflow, branch: str, held_out: str, machine: str):
-    """Score table of a machine by the model that heard neither."""
+    """Score table of a machine by the model trained on neither."""
     model = f"tuned@without-{'+'.join(sorted({held_out, machine}))}-seed7"
     return read_scores(workflow.results / "small/scores" / model / machine / f"{branch}.csv")
 
 
 def test_a_nested_fold_chooses_the_candidate_that_was_best_on_the_selection_machines(adapted):
-    """From the score tables again: models that heard neither the held-out machine nor the one scored."""
+    """From the score tables again: models trained on neither the held-out machine nor the one scored."""
     for held_out in MACHINES:
         others = [machine for machine in MACHINES if machine != held_out]
         omega = {n: official_score([nested(adapted, n, held_out, m).metrics() for m in others]) for n in NAMES}

@@ -1,4 +1,4 @@
-"""The adaptation of the full demo, four machines and two seeds: it learns what it has not heard."""
+"""The adaptation of the full demo, four machines and two seeds: it generalises to machines not used for training."""
 
 from conftest import ROOT, Workflow
 

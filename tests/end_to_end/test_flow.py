@@ -38,7 +38,7 @@ def test_the_report_says_on_its_first_screen_that_a_model_is_untrained(small_run
 
 
 def test_every_number_carries_its_protocol(small_run):
-    """A branch alone chooses nothing, but stands under each protocol: what the systems are compared with."""
+    """A branch alone chooses nothing, but is reported for each protocol: what the systems are compared with."""
     rows = small_run.rows("small/tables/official.csv")
     entries = [*(("branch", name) for name in BRANCHES), ("system", "pair")]
     assert {(row["kind"], row["name"], row["protocol"]) for row in rows} == {

@@ -1,4 +1,4 @@
-"""A run that is killed is taken up by the same command and gives the same bytes."""
+"""A run that is killed continues with the same command and gives the same bytes."""
 
 import os
 import random

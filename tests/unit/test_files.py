@@ -15,18 +15,18 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
-        ("a: 1\nb: 2\na: 3\n", ["a stands twice, in lines 1 and 3: keep one"]),
-        ("a:\n  b:\n    c: 1\n    d: 2\n    c: 3\n", ["a.b.c stands twice, in lines 3 and 5: keep one"]),
-        ("- x\n- a: 1\n  a: 2\n", ["[1].a stands twice, in lines 2 and 3: keep one"]),
-        ("a: 1\n'a': 2\n\"a\": 3\n", ["a stands 3 times, in lines 1, 2 and 3: keep one"]),
-        ("{a: {b: 1, b: 2}}\n", ["a.b stands twice, in lines 1 and 1: keep one"]),
-        ("5: x\n0x5: y\n", ["5 stands twice, in lines 1 and 2: keep one"]),
-        ("yes: x\ntrue: y\n", ["yes stands twice, in lines 1 and 2: keep one"]),
-        ("a: &x {b: 1, b: 2}\nc: *x\nd: [*x]\n", ["a.b stands twice, in lines 1 and 1: keep one"]),
-        ("a: &x {b: 1}\nc: {<<: *x, d: 1, d: 2}\n", ["c.d stands twice, in lines 2 and 2: keep one"]),
+        ("a: 1\nb: 2\na: 3\n", ["duplicate key a (lines 1 and 3): keep one"]),
+        ("a:\n  b:\n    c: 1\n    d: 2\n    c: 3\n", ["duplicate key a.b.c (lines 3 and 5): keep one"]),
+        ("- x\n- a: 1\n  a: 2\n", ["duplicate key [1].a (lines 2 and 3): keep one"]),
+        ("a: 1\n'a': 2\n\"a\": 3\n", ["duplicate key a (lines 1, 2 and 3): keep one"]),
+        ("{a: {b: 1, b: 2}}\n", ["duplicate key a.b (lines 1 and 1): keep one"]),
+        ("5: x\n0x5: y\n", ["duplicate key 5 (lines 1 and 2): keep one"]),
+        ("yes: x\ntrue: y\n", ["duplicate key yes (lines 1 and 2): keep one"]),
+        ("a: &x {b: 1, b: 2}\nc: *x\nd: [*x]\n", ["duplicate key a.b (lines 1 and 1): keep one"]),
+        ("a: &x {b: 1}\nc: {<<: *x, d: 1, d: 2}\n", ["duplicate key c.d (lines 2 and 2): keep one"]),
         (
             "a: 1\na: 2\nb: {c: 1, c: 2}\n",
-            ["a stands twice, in lines 1 and 2: keep one", "b.c stands twice, in lines 3 and 3: keep"],
+            ["duplicate key a (lines 1 and 2): keep one", "duplicate key b.c (lines 3 and 3): keep"],
         ),
     ],
 )
@@ -71,7 +71,7 @@ def test_the_files_behind_the_configuration_are_read_again_for_their_keys(tmp_pa
         (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as caught:
         load_plan(config, ROOT / "config.yaml", [tmp_path / name for name in files])
-    assert str(caught.value) == f"{tmp_path / 'one.yaml'}: run stands twice, in lines 1 and 2: keep one"
+    assert str(caught.value) == f"{tmp_path / 'one.yaml'}: duplicate key run (lines 1 and 2): keep one"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The rows of the logs of adapted models; a log itself has neither `suite` nor `model`, which its place tells."""
+"""The rows of the logs of adapted models; a log itself has no columns `suite` and `model`: its path has both."""
 
 from dataclasses import dataclass
 from typing import Annotated

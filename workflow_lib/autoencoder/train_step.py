@@ -81,7 +81,7 @@ class TrainingStep:
         return losses
 
     def release(self) -> None:
-        """Give the network parameters of its own again, and its norm layers the number of batches."""
+        """Copy the parameters out of the shared array, and set the number of batches in the norm layers."""
         layers: list[nn.Linear | Norm] = [*self.linear, *self.norms]
         for layer in layers:
             layer.weight.data, layer.bias.data = layer.weight.data.clone(), layer.bias.data.clone()

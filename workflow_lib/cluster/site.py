@@ -1,6 +1,6 @@
 """Settings of a cluster, `profiles/slurm/site.yaml`: account, form of GPU requests, partitions.
 
-Read while the DAG is built, whatever executor runs it, so only the standard library, yaml and jsonschema lie below it.
+Read while the DAG is built, whatever executor runs it, so it imports only the standard library, yaml and jsonschema.
 The executor reads `partitions` of the same file (`slurm-partition-config` of the profile).
 """
 

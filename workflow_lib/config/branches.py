@@ -43,7 +43,7 @@ def _view_faults(place: str, branch: Mapping[str, Any], model: Mapping[str, Any]
     if "head" in branch["view"]:
         if model["kind"] != "adapted":
             return [f"{place}.view: {branch['model']} has no head: use near, far or near-far, or an adapted model"]
-        return [] if branch["view"] == ["head"] else [f"{place}.view: head stands alone: write [head]"]
+        return [] if branch["view"] == ["head"] else [f"{place}.view: head must be the only view: write [head]"]
     if "block" in branch and branch["block"] in model["blocks"]:
         return []
     store = f"models.{branch['model']}.blocks"

@@ -31,7 +31,7 @@ def _loaders() -> dict[str, ast.FunctionDef]:
         try:
             definitions = ast.parse(path.read_text(encoding="utf-8")).body
         except (SyntaxError, ValueError) as fault:
-            raise UserError(f"{path}: this is no Python ({fault}): mend it, or take it out of the folder") from fault
+            raise UserError(f"{path}: this is no Python ({fault}): correct it, or take it out of the folder") from fault
         for node in definitions:
             if isinstance(node, ast.FunctionDef) and node.name == f"load_{path.stem}":
                 found[path.stem] = node

@@ -65,7 +65,7 @@ def _column_faults(place: str, study: Mapping[str, Any]) -> Iterator[str]:
     """Rows that share a column share a protocol; a row that differences are taken to is one of them."""
     protocols = list(dict.fromkeys(protocol_of(study, row) for row in study["rows"]))
     if "" in protocols:
-        yield f"{place}: no number stands without its protocol: write protocol in each row" + (
+        yield f"{place}: protocol is missing: write protocol in each row" + (
             ", or once for all" if study["kind"] == "comparison" else ""
         )
     elif study["kind"] == "comparison" and len(protocols) > 1:

@@ -1,4 +1,4 @@
-"""Health of recordings: level, coherence, clipping, silence and a fingerprint of every clip, before any model hears it.
+"""Health of recordings: level, coherence, clipping, silence and a fingerprint of every clip, before any model uses it.
 
 Each clip is read once, and only a few are in memory at a time.
 """

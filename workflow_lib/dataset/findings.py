@@ -79,9 +79,9 @@ def _findings(clips: Sequence[ClipHealth]) -> list[Found]:
 
 def _duplicates(clips: Iterable[ClipHealth]) -> list[tuple[ClipHealth, ClipHealth]]:
     """(clip, its first double in the other split); silent clips, which all sound the same, are no duplicates."""
-    heard = (clip for clip in clips if clip.silent.split() != ["near", "far"][: clip.channels])
+    audible = (clip for clip in clips if clip.silent.split() != ["near", "far"][: clip.channels])
     pairs = []
-    for same in grouped(heard, lambda clip: clip.digest).values():
+    for same in grouped(audible, lambda clip: clip.digest).values():
         first = {clip.split: clip for clip in reversed(same)}
         if len(first) == len(SPLITS):
             pairs += [(clip, next(other for s, other in first.items() if s != clip.split)) for clip in same]
@@ -90,9 +90,9 @@ def _duplicates(clips: Iterable[ClipHealth]) -> list[tuple[ClipHealth, ClipHealt
 
 def _oddities(clips: Sequence[ClipHealth]) -> Iterator[tuple[str, str, str]]:
     """(finding, clip, detail) of odd clips: whatever the others are, and compared with the others of the machine."""
-    heard = [clip for clip in clips if not clip.silent]
+    audible = [clip for clip in clips if not clip.silent]
     length = median(clip.seconds for clip in clips)
-    level, usual = _median(heard, "near_dbfs"), _median(heard, "near_minus_far_db")
+    level, usual = _median(audible, "near_dbfs"), _median(audible, "near_minus_far_db")
     for clip in clips:
         if clip.silent:
             yield "silent", clip.clip, clip.silent.replace(" ", " and ")
@@ -102,7 +102,7 @@ def _oddities(clips: Sequence[ClipHealth]) -> Iterator[tuple[str, str, str]]:
             yield "near and far are the same", clip.clip, "one microphone was recorded twice"
         if clip.seconds < length / 2:
             yield "short", clip.clip, f"{clip.seconds:g} s where {length:g} s are usual"
-    for clip in heard:
+    for clip in audible:
         near, difference = clip.near_dbfs, clip.near_minus_far_db
         if near is not None and level is not None and abs(near - level) > ODD_LEVEL_DB:
             yield "odd level", clip.clip, f"near {near:.1f} dBFS where {level:.1f} dBFS is usual"

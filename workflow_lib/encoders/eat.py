@@ -206,7 +206,7 @@ def _sizes(checkpoint: Checkpoint, layout: _Layout, given: Mapping[str, int | No
         for name, size in sizes.items():
             if name in found and size not in (None, found[name]):
                 raise UserError(
-                    f"{checkpoint.path}: {name} is {found[name]}, but {source} says {size}: mend one of them"
+                    f"{checkpoint.path}: {name} is {found[name]}, but {source} says {size}: correct one of them"
                 )
     return found
 

@@ -1,4 +1,4 @@
-"""Audio models of the transformers library as encoders: AST, and those that take the waveform (wav2vec 2.0 and kin).
+"""Audio models of the transformers library as encoders: AST, and models that take the waveform (such as wav2vec 2.0).
 
 The checkpoint is a local folder (config.json, model.safetensors, preprocessor_config.json): see `transformers_folder`.
 """
@@ -148,7 +148,7 @@ def load_huggingface(
     for name, size in {"embed_dim": embed_dim, "depth": depth, "num_heads": num_heads}.items():
         if size not in (None, getattr(encoder, name)):
             stated = f"{name} is {getattr(encoder, name)}, but the caller says {size}"
-            raise UserError(f"{checkpoint}: {stated}: mend one of them")
+            raise UserError(f"{checkpoint}: {stated}: correct one of them")
     encoder.trained = True
     return encoder.eval()
 

@@ -113,5 +113,5 @@ def _stated_heads(checkpoint: Checkpoint, num_heads: int | None) -> int | None:
     if not isinstance(stated, int):
         return num_heads
     if num_heads not in (None, stated):
-        raise UserError(f"{checkpoint.path}: its config.json states {stated} heads, the caller {num_heads}: mend one")
+        raise UserError(f"{checkpoint.path}: its config.json says {stated} heads, the caller {num_heads}: correct one")
     return stated

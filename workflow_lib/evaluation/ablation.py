@@ -55,8 +55,8 @@ def leave_one_branch_out(
     if isinstance(branches, str) or len(set(branches)) < 2:
         raise UserError(f"leaving one branch out needs at least two branches, not {branches!r}")
     if protocol not in PROTOCOLS_OF_TABLES:
-        told = f"{' or '.join(PROTOCOLS_OF_TABLES)}, not {protocol!r}"
-        raise UserError(f"leaving one branch out of score tables is possible under {told}: name one of them")
+        text = f"{' or '.join(PROTOCOLS_OF_TABLES)}, not {protocol!r}"
+        raise UserError(f"leaving one branch out of score tables is possible under {text}: name one of them")
     if protocol == "complete_dev" and held_out_tables is not None:
         raise UserError("complete_dev holds no machine out: leave out the held-out tables, or name cross_fitted")
     kept = {name: tuple(branches)} | {f"{name} without {b}": tuple(x for x in branches if x != b) for b in branches}

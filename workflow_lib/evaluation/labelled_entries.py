@@ -66,8 +66,8 @@ def _known_labels(scored: Scored) -> Labels:
 
 def _agreed(known: str, new: str, path: str, clip: str) -> str:
     if known and new and known != new:
-        told = f"{clip} is {new} here, but {known} in another table of this machine: correct the one that is wrong"
-        raise UserError(f"{path}: {told}")
+        text = f"{clip} is {new} here, but {known} in another table of this machine: correct the one that is wrong"
+        raise UserError(f"{path}: {text}")
     return known or new
 
 

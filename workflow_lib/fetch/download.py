@@ -114,7 +114,7 @@ class _PartialFile:
         return os.fstat(self.file.fileno()).st_size
 
     def restart(self, validator: str | None) -> None:
-        """Begin a version of the file; the bytes of another go first, lest they are taken for this one's."""
+        """Start a version of the file from its first byte; bytes of another version are removed."""
         self.progress(-self.position)
         self.file.truncate(0)
         self.validator, self.resumed = validator, False

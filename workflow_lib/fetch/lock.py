@@ -1,4 +1,4 @@
-"""What was seen of published files when they were first met: `fetch.lock.json` beside the data, to be kept and shared.
+"""Sizes and checksums of published files when first seen: `fetch.lock.json` beside the data, to be kept and shared.
 
 That of a suite holds what the records list; that of the weights the sums of the files themselves.
 """
@@ -36,7 +36,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Seen:
-    """One weight file as first met; `source` is the address that it came from, or ON_DISK."""
+    """One weight file as first seen; `source` is the address that it came from, or ON_DISK."""
 
     sha256: str
     size: int

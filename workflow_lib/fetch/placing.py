@@ -1,6 +1,6 @@
 """From an unpacked archive to the machine folder: each split appears whole, with a note in it that says of what.
 
-`<root>/<machine>/<split>/.fetched.json` comes and goes with its folder: none is taken for more than it is.
+`<root>/<machine>/<split>/.fetched.json` is moved and removed together with its folder, so it never describes another.
 Imported while the DAG is built: standard library only.
 """
 
@@ -43,7 +43,7 @@ def read_note(folder: Path) -> Note | None:
 
 
 def conflict(folder: Path, checksum: str) -> str | None:
-    """Why a split folder that is there cannot be replaced, or None; what users have is theirs."""
+    """Why a split folder that is there cannot be replaced, or None; files of users are never replaced."""
     if not folder.is_dir():
         return None
     note = read_note(folder)

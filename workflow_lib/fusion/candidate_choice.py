@@ -27,7 +27,7 @@ class Choice:
 
 
 def choose_candidates(tables: Tables, candidates: Candidates) -> dict[str, Choice]:
-    """The candidate of each branch with the highest Omega on the machines given; one alone is taken unseen.
+    """Each branch's candidate of highest Omega on the given machines; a single candidate is chosen without scoring.
 
     tables: selection machine -> candidate -> score table, every clip labelled. Of equal candidates the first is taken:
     a later one must be better by more than 1e-12, as a point of the weight grid. UserError: no figure is defined.

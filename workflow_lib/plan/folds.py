@@ -1,6 +1,6 @@
 """Which machines are held out together: each alone, or in groups where a training for each machine is too many.
 
-Imported while the DAG is built, so only the standard library lies below it.
+Loaded while the DAG is built, so it imports only the standard library.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

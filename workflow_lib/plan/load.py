@@ -1,6 +1,6 @@
 """From the configuration to the plan of a run, with all faults of a kind at once, one line each.
 
-Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
+Loaded while the DAG is built, so it imports only the standard library, yaml and jsonschema.
 """
 
 from collections.abc import Iterable, Mapping

@@ -86,11 +86,11 @@ class Models:
         return ModelName(model, tuple(sorted(folds)), seed)
 
     def held_out_machines(self, name: str, suite: str) -> list[str]:
-        """Machines of a suite that an adapted model must not hear, by its name."""
+        """Machines of a suite that an adapted model must not be trained on, by its name."""
         return [machine for fold in ModelName.parse(name).held_out for machine in self.folds.held_out(suite, fold)]
 
     def training_machines(self, name: str, suite: str) -> list[str]:
-        """Machines whose normal clips an adapted model hears."""
+        """Machines whose normal clips an adapted model is trained on."""
         return self.folds.other_machines(suite, ModelName.parse(name).held_out)
 
     # ---- what the jobs of models read ------------------------------------------------------------------------------
@@ -107,11 +107,11 @@ class Models:
         return [fill(self.paths.adapter, suite=self.suites[wildcards.suite].training_suite, model=wildcards.model)]
 
     def adaptation_manifests(self, wildcards: Any) -> list[str]:
-        """Manifests of the machines that an adapted model hears; the held-out machines' are not among them."""
+        """Manifests of the machines that an adapted model is trained on; the held-out machines' are not among them."""
         machines = self.training_machines(wildcards.model, wildcards.suite)
         return [fill(self.paths.manifest, suite=wildcards.suite, machine=machine) for machine in machines]
 
     def adaptation_recordings(self, wildcards: Any) -> list[str]:
-        """Training folders of the machines that an adapted model hears."""
+        """Training folders of the machines that an adapted model is trained on."""
         suite, machines = self.suites[wildcards.suite], self.training_machines(wildcards.model, wildcards.suite)
         return [folder for machine in machines for folder in suite.recordings(machine, ("train",))]

@@ -1,6 +1,6 @@
 """What is to be made, decided from the configuration alone; each subject has a module of its own.
 
-Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
+Loaded while the DAG is built, so it imports only the standard library, yaml and jsonschema.
 """
 
 import re

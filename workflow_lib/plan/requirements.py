@@ -1,4 +1,4 @@
-"""What a run needs before it starts: recordings and published weights. Only the standard library lies below it."""
+"""What a run needs before it starts: recordings and published weights. It imports only the standard library."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Which studies a run makes and what their rows stand for; what the run does not have is said, not left out.
 
-Imported while the DAG is built, so only the standard library, yaml and jsonschema lie below it.
+Loaded while the DAG is built, so it imports only the standard library, yaml and jsonschema.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Studies:
     plan: Plan
 
     def names(self, suite: str) -> list[str]:
-        """Studies of a suite: those that are asked for, or by themselves all of which a row can be had."""
+        """Studies of a suite: those that the configuration names, or with `auto` all with an available row."""
         if not self.plan.suites[suite].labelled:
             return []
         chosen = self.plan.config["run"]["studies"]

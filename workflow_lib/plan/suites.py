@@ -143,7 +143,7 @@ def _discover(name: str, root: str | None, simulate: object, score_folders: Mapp
             return sorted(tables)
         if score_folders:
             places = ", ".join(f"branches.{branch}.scores: {folder}" for branch, folder in score_folders.items())
-            raise UserError(f"{where}: no <machine>.csv found: mend {places}, or write root for recordings")
+            raise UserError(f"{where}: no <machine>.csv found: correct {places}, or write root for recordings")
         raise UserError(f"{where}.root: missing: write the folder that holds the machines' folders")
     try:
         return discover_machines(root)

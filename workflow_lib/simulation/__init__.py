@@ -1,4 +1,4 @@
-"""The demo suite: machines with physical models and graded faults, heard by a near and a far microphone in one room.
+"""The demo suite: machines with physical models and graded faults, recorded by a near and a far microphone in one room.
 
 Importing this package costs nothing but the standard library, so the names are at hand while a DAG is built.
 """

@@ -54,10 +54,10 @@ def header(rows: Sequence[StudyRow]) -> str:
     """What stands above our numbers: the suite where it is not the paper's, and whether models were untrained."""
     shown = [row for row in rows if row.value is not None]
     untrained = [row.untrained for row in shown]
-    told = [shown[0].suite] if shown else []
+    parts = [shown[0].suite] if shown else []
     if any(untrained):
-        told.append("untrained" if all(untrained) else "* untrained")
-    return f"ours ({', '.join(told)})" if told else "ours"
+        parts.append("untrained" if all(untrained) else "* untrained")
+    return f"ours ({', '.join(parts)})" if parts else "ours"
 
 
 def _columns(rows: Sequence[StudyRow]) -> list[tuple[str, list[str]]]:

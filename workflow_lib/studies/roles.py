@@ -18,10 +18,10 @@ def role_rows(settings: Mapping[str, Any], _tables: EvidenceLookup) -> list[Stud
     rows = []
     for number, row in enumerate(settings["rows"], 1):
         first = first_row(settings, number, {**row, "published": None}, metric="text")
-        told = branch_role(row["branch"], row["model"], row["encoder"])
+        parts = branch_role(row["branch"], row["model"], row["encoder"])
         for aspect in ASPECTS:
             published, untrained = row["published"].get(aspect), row["untrained"]
-            rows.append(replace(first, detail=aspect, value=told[aspect], published=published, untrained=untrained))
+            rows.append(replace(first, detail=aspect, value=parts[aspect], published=published, untrained=untrained))
     return rows
 
 

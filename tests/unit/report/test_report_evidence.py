@@ -30,7 +30,7 @@ from workflow_lib.report.charts.roc import roc, rocs_of
 from workflow_lib.report.sections.clip_gallery import read_illustrations
 from workflow_lib.report.sections.clip_pictures import illustrate_clips, small_sound, spectrogram_db
 from workflow_lib.report.sections.entry_order import rankings_of, shown_clips, wrong_clips
-from workflow_lib.report.sections.overview import models_told
+from workflow_lib.report.sections.overview import models_text
 from workflow_lib.report.sections.provenance import package_versions
 from workflow_lib.report.sections.runtime import stages_of
 from workflow_lib.report.sections.studies import studies_section
@@ -437,7 +437,7 @@ def test_the_first_screen_says_where_the_models_are_from():
             ("other@full-seed7", "adapted", "no"),
         )
     ]
-    assert models_told(rows) == (
+    assert models_text(rows) == (
         "adapted: dualmic (2 models); adapted from untrained: other; published: eat; trained here: ae; untrained: ced"
     )
 

@@ -452,7 +452,7 @@ REMOVED = {"kind": "leave_one_branch_out", "protocol": "cross_fitted"}
 FAULTY = [
     (study("comparisn"), "studies.mine.kind: 'comparisn' is not possible: write one of: comp"),
     (study(rows=TWO), "studies.mine: its rows mix the protocols complete_dev, fixed_lomo in one"),
-    (study(), "studies.mine: no number stands without its protocol: write protocol in each row"),
+    (study(), "studies.mine: protocol is missing: write protocol in each row"),
     (study(protocol="complete_dev", against="c"), "studies.mine.against: no row has the label 'c': write one of: a"),
     (study(rows=[{"label": "a", "branch": "cad"}], **DEV), "mine.rows[0].branch: there is no branch 'cad': write ced"),
     (study(rows=[{"label": "a"}], **DEV), "rows[0]: write either branch or system"),

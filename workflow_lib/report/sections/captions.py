@@ -38,7 +38,7 @@ def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialR
     """Ω of all entries of one protocol, in the order of `rows`."""
     intervals = intervals_of(suite, protocol)
     bars = [_bar(suite, row, intervals.get(row.entry)) for row in rows]
-    told = "; ".join(f"{bar.label} {_bar_told(bar)}" for bar in bars)
+    text = "; ".join(f"{bar.label} {_bar_text(bar)}" for bar in bars)
     untrained = " (untrained)" if all(bar.untrained for bar in bars) else ""
     title = f"Ω of systems and branches{untrained}, suite {suite.name}, protocol {protocol}"
     marks = [
@@ -52,7 +52,7 @@ def comparison_chart(suite: SuiteTables, protocol: str, rows: Sequence[OfficialR
         name=f"{suite.name}-{protocol}-omega",
         title=title,
         caption=f"{title}. {lines}Filled: system; hollow: branch; grey: untrained.",
-        description=f"Dot chart of {title}: {told}.",
+        description=f"Dot chart of {title}: {text}.",
         drawing=headed(comparison(bars), title, marks),
         protocol=protocol,
     )
@@ -64,7 +64,7 @@ def _bar(suite: SuiteTables, row: OfficialRow, interval: UncertaintyRow | None) 
     return Bar(label, row.omega, row.kind == "system", untrained, ends_of(interval) if interval else None)
 
 
-def _bar_told(bar: Bar) -> str:
+def _bar_text(bar: Bar) -> str:
     known = bar.omega is not None and bar.interval is not None
     return number(bar.omega).text + (" from {:.4f} to {:.4f}".format(*bar.interval or ()) if known else "")
 
@@ -193,7 +193,7 @@ def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Chart:
     groups = {}
     for name, members in grouped(runs, lambda run: run.group).items():
         groups[name + (f" ({UNTRAINED_BASE})" if any(run.untrained for run in members) else "")] = members
-    told = "; ".join(f"{name}: {_group_told(members)}" for name, members in groups.items())
+    text = "; ".join(f"{name}: {_group_text(members)}" for name, members in groups.items())
     panels = [
         Panel(name, tuple(map(_curve, members)), tuple(run.validation[-1].chance for run in members if run.validation))
         for name, members in groups.items()
@@ -204,7 +204,7 @@ def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Chart:
         name=f"{suite.name}-training",
         title=title,
         caption=_training_caption(suite, runs),
-        description=f"Line chart of the training of adapted models, suite {suite.name}. {told}.",
+        description=f"Line chart of the training of adapted models, suite {suite.name}. {text}.",
         drawing=headed(training_curves(panels), title, grey),
     )
 
@@ -212,7 +212,7 @@ def training_chart(suite: SuiteTables, runs: Sequence[Run]) -> Chart:
 def _training_caption(suite: SuiteTables, runs: Sequence[Run]) -> str:
     window = smoothing_window(max(len(run.steps) for run in runs))
     drawn = f"a moving mean over {window} steps for" if window > 1 else "a line for"
-    told = [
+    parts = [
         f"Training of adapted models, suite {suite.name}: loss by optimiser step, {drawn} each model.",
         *_if(any(run.held_out == () for run in runs), "Thick: the model that saw all machines (full)."),
         "Shaded: from the lowest to the highest single step of any model of the panel, cut off above its edge.",
@@ -220,23 +220,23 @@ def _training_caption(suite: SuiteTables, runs: Sequence[Run]) -> str:
         *_if(any(run.validation for run in runs), "Right: share of withheld clips whose class the model names."),
         *_if(any(run.untrained for run in runs), f"Grey lines: {UNTRAINED_BASE}, adapted on top of random weights."),
     ]
-    return " ".join(told)
+    return " ".join(parts)
 
 
 def _if(condition: bool, words: Shown) -> list[Shown]:
     return [words] if condition else []
 
 
-def _group_told(runs: Sequence[Run]) -> str:
+def _group_text(runs: Sequence[Run]) -> str:
     """What the curves of a group show, in words; the numbers of each model are in the table."""
     first, last = ([getattr(run, loss) for run in runs] for loss in ("first_loss", "last_loss"))
     models = "1 model" if len(runs) == 1 else f"{len(runs)} models"
-    told = f"{models}, median loss from {median(first):.4g} to {median(last):.4g}"
+    text = f"{models}, median loss from {median(first):.4g} to {median(last):.4g}"
     known = [run.validation[-1] for run in runs if run.validation]
     if not known:
-        return told
+        return text
     right, chance = median(row.accuracy_attribute for row in known), median(row.chance for row in known)
-    return f"{told}, median attribute accuracy on withheld clips {right:.3f}, chance {chance:.3f}"
+    return f"{text}, median attribute accuracy on withheld clips {right:.3f}, chance {chance:.3f}"
 
 
 def _curve(run: Run) -> Curve:

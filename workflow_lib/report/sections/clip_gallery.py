@@ -58,8 +58,8 @@ class ClipGallery:
     def _key(self, row: RankingRow) -> tuple[str, str]:
         key = (row.machine, row.clip)
         if key not in self._clips:
-            told = "is not illustrated: remove the folder and make it again"
-            raise UserError(f"{self._folder}: {row.clip} of {row.machine} {told}")
+            advice = "is not illustrated: remove the folder and make it again"
+            raise UserError(f"{self._folder}: {row.clip} of {row.machine} {advice}")
         return key
 
     def _recording(self, folder: Path, why: str, row: RankingRow) -> Recording:
@@ -83,8 +83,8 @@ def read_illustrations(folder: Path) -> list[Illustration]:
     try:
         return [Illustration(**clip) for clip in json.loads(path.read_text(encoding="utf-8"))["clips"]]
     except (OSError, ValueError, TypeError, KeyError) as fault:
-        told = f"cannot be read ({fault}): remove the folder {folder} and make it again"
-        raise UserError(f"{path}: {told}") from None
+        advice = f"cannot be read ({fault}): remove the folder {folder} and make it again"
+        raise UserError(f"{path}: {advice}") from None
 
 
 def _data_uri(path: Path) -> str:

@@ -91,7 +91,7 @@ def small_sound(waveform: NDArray[np.float32], rate_hz: int) -> NDArray[np.float
 def spectrogram_db(waveform: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
     """Power in dB (channels, rows, frames) over linear frequency, 0 Hz first; a frame every 512 samples."""
     overlap = WINDOW_SAMPLES - HOP_SAMPLES
-    # Whole windows only: padding would draw dark edges that no microphone heard.
+    # Whole windows only: padding would draw dark edges that no microphone recorded.
     _, _, spectrum = stft(waveform, rate_hz, nperseg=WINDOW_SAMPLES, noverlap=overlap, boundary=None, padded=False)
     power = np.abs(spectrum[:, :-1]) ** 2
     rows = power.reshape(len(power), -1, BINS_PER_ROW, power.shape[-1]).mean(axis=2)

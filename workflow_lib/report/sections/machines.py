@@ -40,17 +40,17 @@ def _part(
     tag = suite.tag(first.kind, first.name)
     blocks: list[Block] = [
         machine_chart(suite, first.protocol, first.entry, rows, value),
-        Prose(_threshold_told(threshold)),
+        Prose(_threshold_text(threshold)),
     ]
     if wrong:
         chosen = wrong_clips(rows, wrong)
         blocks.append(_wrong_table(suite, chosen, value, gallery, tag))
         if clips := gallery.take(chosen):
             blocks.append(Players(clips))
-    return Details(f"{first.machine}{_figures_told(suite, first)}", tuple(blocks), tag)
+    return Details(f"{first.machine}{_figures_text(suite, first)}", tuple(blocks), tag)
 
 
-def _threshold_told(row: ThresholdRow | None) -> str:
+def _threshold_text(row: ThresholdRow | None) -> str:
     if row is None or row.threshold is None:
         reason = (row.note if row else "") or "thresholds.csv has none"
         return f"No decision threshold is drawn: {reason}."
@@ -58,7 +58,7 @@ def _threshold_told(row: ThresholdRow | None) -> str:
     return f"Decision threshold {row.threshold:.5g}, set on the scores of {clips} ({method_of(row)})."
 
 
-def _figures_told(suite: SuiteTables, first: RankingRow) -> str:
+def _figures_text(suite: SuiteTables, first: RankingRow) -> str:
     """' · Source AUC 0.61 · …' where the machine was evaluated."""
     key = (first.protocol, first.entry, first.machine)
     for row in suite.machines:

@@ -27,8 +27,8 @@ def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tupl
 
 def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
     lines = [line for suite in suites for line in (_random_line(suite), _flagged_line(suite)) if line]
-    told = "Every row that depends on such a model carries the label “untrained”."
-    return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, told))] if lines else []
+    remark = "Every row that depends on such a model carries the label “untrained”."
+    return [Notice("untrained", UNTRAINED_HEADLINE, (*lines, remark))] if lines else []
 
 
 def _random_line(suite: SuiteTables) -> str:
@@ -41,8 +41,8 @@ def _random_line(suite: SuiteTables) -> str:
     systems = sorted({w.system for w in suite.weights if w.branch in used})
     blends = f"; systems that blend them: {', '.join(systems)}" if systems else ""
     verb, them = ("has", "it") if models.total() == 1 else ("have", "them")
-    told = f"{names} {verb} random weights. Branches that use {them}: {branches}{blends}."
-    return f"On {suite.name}, {told}" if names else ""
+    line = f"{names} {verb} random weights. Branches that use {them}: {branches}{blends}."
+    return f"On {suite.name}, {line}" if names else ""
 
 
 def _flagged_line(suite: SuiteTables) -> str:
@@ -60,18 +60,18 @@ def _overview_table(suites: Sequence[SuiteTables]) -> Table:
         "Training clips": lambda suite: count(clips_of(suite, "train")),
         "Test clips": lambda suite: count(clips_of(suite, "test")),
         "Machines": lambda suite: text(f"{len(machines_of(suite))}: {', '.join(machines_of(suite))}"),
-        "Models": lambda suite: text(models_told(suite.models)),
+        "Models": lambda suite: text(models_text(suite.models)),
     }
     return table("What was run", suites, cells)
 
 
-def models_told(models: Iterable[ModelRow]) -> str:
+def models_text(models: Iterable[ModelRow]) -> str:
     """'published: eat; adapted: dualmic (16 models)': with which models a suite was scored, by where they are from."""
-    told = []
+    parts = []
     for origin, rows in sorted(grouped(models, _origin).items()):
         families = Counter(ModelName.parse(row.model).model for row in rows)
-        told.append(f"{origin}: {', '.join(map(_counted, families.items()))}")
-    return "; ".join(told)
+        parts.append(f"{origin}: {', '.join(map(_counted, families.items()))}")
+    return "; ".join(parts)
 
 
 def _origin(row: ModelRow) -> str:
@@ -86,8 +86,8 @@ def _cards(suite: SuiteTables, key: str) -> list[Card]:
     if not is_evaluated(suite):
         clips = clips_of(suite, "test")
         counted = "" if clips is None else f", {clips} test clips"
-        told = f"{len(machines_of(suite))} machines{counted}: see the most anomalous ones"
-        return [Card(suite.name, "Ranked", NOT_EVALUATED, detail=told, target=key)]
+        detail = f"{len(machines_of(suite))} machines{counted}: see the most anomalous ones"
+        return [Card(suite.name, "Ranked", NOT_EVALUATED, detail=detail, target=key)]
     found = ((name, by_omega(row for row in suite.official if row.protocol == name)) for name in protocols_of(suite))
     return [_card(suite, f"{key}-{protocol}", rows) for protocol, rows in found if rows]
 

@@ -64,9 +64,9 @@ def _best_branch_remark(rows: Sequence[OfficialRow]) -> list[Block]:
     systems = [row for row in rows if row.kind == "system" and row.omega is not None]
     if best.omega is None or best.kind == "system" or not systems or systems[0].omega == best.omega:
         return []
-    told = f"The branch {entry_label(best.entry)} ({best.omega:.4f}) stands above the best system, "
-    told += f"{entry_label(systems[0].entry)} ({systems[0].omega:.4f})."
-    return [Notice("note", "A single branch is ahead of every system", (told,))]
+    line = f"The branch {entry_label(best.entry)} ({best.omega:.4f}) stands above the best system, "
+    line += f"{entry_label(systems[0].entry)} ({systems[0].omega:.4f})."
+    return [Notice("note", "A single branch is ahead of every system", (line,))]
 
 
 def _undefined_notice(suite: SuiteTables, protocol: str) -> list[Block]:

@@ -52,8 +52,8 @@ def _status(suite: SuiteTables) -> str:
         return f"The test clips have no labels: {glossary.NOT_EVALUATED}. {first}"
     labelled = {row.machine for row in suite.ranking if row.anomaly is not None}
     unlabelled = sorted({row.machine for row in suite.ranking} - labelled)
-    told = f" Without labels, so {glossary.NOT_EVALUATED}: {', '.join(unlabelled)}." if unlabelled else ""
-    return f"The test clips have labels, so the scores can be checked against them.{told}"
+    remark = f" Without labels, so {glossary.NOT_EVALUATED}: {', '.join(unlabelled)}." if unlabelled else ""
+    return f"The test clips have labels, so the scores can be checked against them.{remark}"
 
 
 def _protocol_section(part: _SuiteContext, key: str, protocol: str) -> Section:
@@ -75,11 +75,11 @@ def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
     """Who chose what under a protocol, and what nobody chose."""
     blended = {row.system for row in suite.weights if row.protocol == protocol}
     fixed = {name for name in systems if name in suite.fixed_weights}
-    told = [(glossary.WEIGHTS_FIXED, fixed)]
+    lines = [(glossary.WEIGHTS_FIXED, fixed)]
     if not is_evaluated(suite):
-        told += [(glossary.TRANSFERRED, blended - fixed), (glossary.TRANSFERRED_CALIBRATION, blended & fixed)]
+        lines += [(glossary.TRANSFERRED, blended - fixed), (glossary.TRANSFERRED_CALIBRATION, blended & fixed)]
     opening = glossary.protocol_term(protocol).meaning if is_evaluated(suite) else glossary.NOTHING_CHOSEN
-    return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in told if names)])
+    return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in lines if names)])
 
 
 def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: bool) -> Details:

@@ -39,8 +39,8 @@ def interval_head(rows: Iterable[UncertaintyRow | DifferenceRow]) -> str:
 def interval_note(rows: Iterable[UncertaintyRow | DifferenceRow]) -> str:
     """How the intervals were made."""
     drawn = sorted({(row.replicates, row.bootstrap_seed) for row in rows})
-    told = " or ".join(f"{replicates} replicates from seed {seed}" for replicates, seed in drawn)
-    return f"Intervals: bootstrap over test clips within machine, domain and label, {told}." if drawn else ""
+    draws = " or ".join(f"{replicates} replicates from seed {seed}" for replicates, seed in drawn)
+    return f"Intervals: bootstrap over test clips within machine, domain and label, {draws}." if drawn else ""
 
 
 def difference_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
