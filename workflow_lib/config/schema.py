@@ -42,7 +42,7 @@ def _branch_faults(
     if "scores" in branch:
         others = ", ".join(sorted(shown(key) for key in branch if key != "scores"))
         if "model" in branch:
-            yield f"{place}.scores: cannot be combined with other keys: leave out {others}, or use a new branch name"
+            yield f"{place}.scores: excludes model: leave out {others}, or give this branch a name of its own"
         else:
             yield from schema_faults(branch, definition("external_branch"), place)
     elif "model" not in branch:

@@ -189,7 +189,7 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         ("branches.ced", None, "branches.ced: null is of the wrong type: write a mapping"),
         ("branches.mine", {"score": "x"}, "branches.mine: has neither model nor scores: write `model: <name>`, or"),
         ("branches.mine", {}, "branches.mine: has neither model nor scores"),
-        ("branches.ced.scores", "x", "scores: cannot be combined with other keys: leave out block, candidates, cond"),
+        ("branches.ced.scores", "x", "ced.scores: excludes model: leave out block, candidates, conditioning, model"),
         ("branches.ced.view", ["near", "near"], "branches.ced.view: ['near', 'near'] is not possible: name each once"),
         ("branches.ced.view", [], "branches.ced.view: [] is not possible: name at least one"),
         ("branches.ced.conditioning.components", 0, "conditioning.components: 0 is not possible: write 1 or more"),
