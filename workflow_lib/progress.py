@@ -26,7 +26,8 @@ class Progress:
             unit_scale=True,
             leave=False,
             dynamic_ncols=True,
-            disable=not (self.bytes and _terminal()),
+            # Not None: tqdm would ask a closed or replaced stream.
+            disable=not (self.bytes and sys.stderr is not None and sys.stderr.isatty()),
         )
 
     def __enter__(self) -> Self:
@@ -56,8 +57,3 @@ def duration(seconds: float) -> str:
     """A time in words: 12 s, 34 min, 5.6 h."""
     minutes = round(seconds / 60)
     return f"{seconds:.0f} s" if minutes < 2 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-def _terminal() -> bool:
-    # Not `disable=None` of tqdm: it would ask a closed or replaced stream.
-    return sys.stderr is not None and sys.stderr.isatty()

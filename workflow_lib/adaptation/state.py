@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from workflow_lib.files import replacing
+
 LOGGER = logging.getLogger(__name__)
 Rows = dict[str, Tensor]
 
@@ -22,9 +24,8 @@ def save_state(
         tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
     tensors |= {f"rows.{name}": value for name, value in rows.items()}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    beside = path.with_suffix(".new")
-    save_file(tensors, beside, metadata={"identity": identity, "epochs_done": str(epochs_done)})
-    beside.replace(path)
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={"identity": identity, "epochs_done": str(epochs_done)})
 
 
 def load_state(

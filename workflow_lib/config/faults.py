@@ -144,11 +144,12 @@ def _explain(error: Found, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _unknown_keys(value: Mapping[Any, Any], schema: Mapping[str, Any]) -> dict[str, str]:
-    """What to write instead of each key that the schema does not know."""
+    """What to write instead of each key that the schema does not know; not one that it forbids with a reason."""
     known = schema.get("properties", {})
     if schema.get("additionalProperties") is not False:
         return {}
-    return {shown(key): nearest(shown(key), known) for key in value if key not in known}
+    allowed = [key for key, rule in known.items() if "not" not in rule]
+    return {shown(key): nearest(shown(key), allowed) for key in value if key not in known}
 
 
 def _remedy(error: Found) -> str:

@@ -49,7 +49,8 @@ def slaney_filters(
     librosa's default filters, to be multiplied and rounded as a reference does. Slaney, "Auditory Toolbox", Interval
     Research technical report 1998-010: equal areas instead of equal peaks.
     """
-    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), mels + 2))
+    mel = np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), mels + 2)
+    edges_hz = np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)))
     bins_hz = np.fft.rfftfreq(2 * (bins - 1), 1.0 / sample_rate)
     distance_hz, width_hz = edges_hz[:, None] - bins_hz, np.diff(edges_hz)[:, None]
     rising, falling = -distance_hz[:-2] / width_hz[:-1], distance_hz[2:] / width_hz[1:]
@@ -59,7 +60,3 @@ def slaney_filters(
 def _hz_to_mel(hz: float) -> float:
     """Slaney's scale: linear up to 1 kHz (15 mel), 27 mel for each factor of 6.4 above."""
     return hz * 3.0 / 200.0 if hz < 1000.0 else 15.0 + np.log(hz / 1000.0) / (np.log(6.4) / 27.0)
-
-
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)))

@@ -105,7 +105,8 @@ def _bring(
     path = published.destination(checkpoint)
     before = seen.get(path.as_posix())
     expected = before.sha256 if before else published.sha256
-    # Beside the checkpoint: a folder that is there already would be taken for a whole one.
+    # Beside the checkpoint: a folder that is there already would be taken for a whole one. The name stays the same from
+    # run to run, unlike that of `files.replacing`: the next run resumes the download of one that was killed.
     staged = Path(checkpoint).parent / f".{published.name}.fetched"
     cached = cached_file(published)
     try:

@@ -13,6 +13,8 @@ from workflow_lib.fetch.sets import published_sets
 from workflow_lib.plan.paths import fill
 from workflow_lib.plan.plan import Plan
 
+PLAIN = {"detail": "", "published": None}  # of the one row of a study that lists none
+
 
 @dataclass(frozen=True)
 class Studies:
@@ -73,10 +75,10 @@ class Studies:
         if study["kind"] == "roles":
             return [self._role(suite, row) for row in study["rows"]]
         if study["kind"] == "leave_one_branch_out":
-            return [self._row(suite, study, {"label": "all branches", "detail": "", "system": study["system"]})]
+            return [self._row(suite, study, {"label": "all branches", "system": study["system"], **PLAIN})]
         if study["kind"] == "heat_map":
             entry = {key: study[key] for key in ("branch", "system") if key in study}
-            return [self._row(suite, study, {"label": study["title"], "detail": "", **entry})]
+            return [self._row(suite, study, {"label": study["title"], **entry, **PLAIN})]
         return [self._row(suite, study, row) for row in study["rows"]]
 
     def _row(self, suite: str, study: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class Studies:
             "stand_in": entry != paper_name,
             "protocol": protocol,
             "seed": seed,
-            "published": row.get("published"),
+            "published": row["published"],
             "absent": self._absence(suite, kind, entry, protocol, seed),
         }
 
@@ -102,8 +104,11 @@ class Studies:
         encoder = models.encoder(branch["model"]) if models.kind_of(entry) == "embedding" else {}
         return {
             "label": row["label"],
+            "detail": "",
+            "kind": "branch",
             "entry": entry,
             "stand_in": entry != row["branch"],
+            "protocol": "",
             "untrained": models.is_untrained(entry),
             "branch": branch,
             "model": self.plan.config["models"].get(branch.get("model"), {}),
@@ -160,7 +165,7 @@ class Studies:
             }
         return {
             "branches": [
-                {"label": row["label"], "branch": self.stand_in(row["branch"]), "published": row.get("published")}
+                {"label": row["label"], "branch": self.stand_in(row["branch"]), "published": row["published"]}
                 for row in study["rows"]
             ],
             "system": settings,

@@ -5,9 +5,17 @@ Snakemake itself finds `--profile slurm` in `./slurm`, the user's and the site's
 """
 
 import gc
+import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import yaml
+
+from workflow_lib.errors import UserError
+from workflow_lib.files import read_yaml
 
 
 def main() -> None:
@@ -23,7 +31,10 @@ def main() -> None:
     from snakemake.cli import main as snakemake
 
     sys.argv[1:] = ["--logger=stages", *with_profile_paths(sys.argv[1:], Path.cwd())]
-
+    try:
+        check_profiles(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))
     sys.exit(snakemake())
 
 
@@ -43,6 +54,19 @@ def with_profile_paths(arguments: Sequence[str], folder: Path) -> list[str]:
             found.append(argument)
         previous = argument
     return [*found, *arguments[end:]]
+
+
+def check_profiles(arguments: Sequence[str]) -> None:
+    """UserError for keys that stand twice in a profile, of which Snakemake keeps the last without a word."""
+    from snakemake.cli import get_profile_dir
+
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--profile", action="append", nargs="?")
+    named = parser.parse_known_args(arguments)[0].profile or [os.environ.get("SNAKEMAKE_PROFILE")]
+    for found in [get_profile_dir(name) for name in named if name]:
+        with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):  # Snakemake itself refuses it
+            if found:
+                read_yaml(found[1])
 
 
 def _place(name: str, folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Score tables in memory: one anomaly score per clip with its labels, and several branches side by side."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from workflow_lib.embedding.store import StoredClips
 from workflow_lib.errors import UserError, and_more
 from workflow_lib.metrics import MachineMetrics, machine_metrics
 
-COLUMNS = ("clip", "domain", "anomaly", "score")
 DOMAINS = ("source", "target", "")
 
 
@@ -81,6 +80,9 @@ class ScoreTable:
             # Both AUCs share all anomalies, the pAUC all clips.
             return MachineMetrics(undefined, undefined, metrics.pauc)
         return metrics
+
+
+COLUMNS = tuple(field.name for field in fields(ScoreTable))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """The clips of one simulated machine: their plan, their sound at both microphones, their files."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +17,6 @@ REFERENCE_SAMPLES = 2 * SAMPLE_RATE_HZ
 MACHINE_LEVEL = 0.028  # RMS of the machine at the near microphone, full scale 1: -31 dBFS, room for the peaks
 SENSOR_NOISE_LEVEL = 0.00015
 SECTION = "00"
-COUNT = (0, 10000, "a number of clips from 0 to 10000 (a clip name has four digits)")
-RANGES: dict[str, tuple[float, float, str]] = {  # argument -> lowest, highest, in words
-    "seed": (0, math.inf, "a whole number from 0"),
-    "seconds": (0.5, 600, "a length between 0.5 and 600 s"),
-    **dict.fromkeys(("train_source", "train_target", "test_per_cell"), COUNT),
-}
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ def simulate_machine(
     train_source: int,
     train_target: int,
     test_per_cell: int,
-    severity: tuple[float, float] = (0.3, 1.0),
+    severity: tuple[float, float],
 ) -> list[Path]:
     """Write `<folder>/train/*.wav` and `<folder>/test/*.wav` under challenge names; return them, train first, sorted.
 
@@ -111,18 +104,18 @@ def simulate_machine(
     the severity only, not on how many others are made. Raises UserError for a machine, count, length, severity, seed
     or folder that cannot be used.
     """
+    # Here, since what is refused changes no clip: another schema is no reason to simulate again (digest.py).
+    from workflow_lib.config.faults import schema_faults
+    from workflow_lib.config.schema import definition
+
     folder = Path(folder)
     counts = {"train_source": train_source, "train_target": train_target, "test_per_cell": test_per_cell}
-    given = {"seed": seed, "seconds": seconds, **counts}
-    complaints = [
-        f"{name} is {given[name]}: give {wanted}"
-        for name, (low, high, wanted) in RANGES.items()
-        if not low <= given[name] <= high
-    ]
-    if not 0 < severity[0] <= severity[1] <= 1:
-        complaints.append(f"severity is {severity}: give the lowest and the highest grade, 0 < lowest <= highest <= 1")
-    if complaints:
-        raise UserError("\n".join(f"simulate: {complaint}" for complaint in complaints))
+    given = {"seed": seed, "seconds": seconds, **counts, "severity": list(severity)}
+    faults = schema_faults(given, definition("simulate"), "simulate")
+    if not faults and severity[0] > severity[1]:
+        faults = [f"simulate.severity: {severity[0]:g} is above {severity[1]:g}: write the lowest first"]
+    if faults:
+        raise UserError("\n".join(faults))
     clips = plan_clips(load_machine(machine), **counts)
     paths = [folder / clip.split / clip.name for clip in clips]
     # Clips of another plan would silently become part of the suite; nothing is deleted.

@@ -18,21 +18,21 @@ METRICS = {
 def first_row(settings: Mapping[str, Any], number: int, row: Mapping[str, Any], metric: str = "omega") -> StudyRow:
     """The row of an entry before its number is known: whose it is, what is published, and why it is absent."""
     place_in_paper = f"{settings['paper']}: " if settings["paper"] else ""
-    stand_in = f"stand-in: {row['entry']}" if row.get("stand_in") else ""
+    stand_in = f"stand-in: {row['entry']}" if row["stand_in"] else ""
     return StudyRow(
         study=settings["name"],
         kind=settings["kind"],
         title=place_in_paper + settings["title"],
         row=number,
         label=row["label"],
-        detail=row.get("detail", ""),
+        detail=row["detail"],
         metric=metric,
         suite=settings["suite"],
-        protocol=row.get("protocol", ""),
-        entry_kind=row.get("kind", "branch"),
+        protocol=row["protocol"],
+        entry_kind=row["kind"],
         entry=row["entry"],
-        published=row.get("published"),
-        remark="; ".join(filter(None, (stand_in, row.get("absent", "")))),
+        published=row["published"],
+        remark="; ".join(filter(None, (stand_in, row["absent"]))),
     )
 
 

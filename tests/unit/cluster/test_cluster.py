@@ -6,6 +6,7 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
+from one_line import one_line_error
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from workflow_lib.cluster.refusals import refusal_lines
@@ -15,7 +16,7 @@ from workflow_lib.cluster.slurm import RUN_NAME, SlurmJob
 from workflow_lib.cluster.watch import Watch
 from workflow_lib.encoders import gpus
 from workflow_lib.errors import UserError
-from workflow_lib.run.command import with_profile_paths
+from workflow_lib.run.command import check_profiles, with_profile_paths
 
 SITE = {"gpu": {"request": "gpu"}, "partitions": {"cpu": {"max_runtime": 90, "max_mem_mb": 9000}}}
 
@@ -178,6 +179,18 @@ def test_a_profile_of_ones_own_in_the_folder_goes_first(tmp_path):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "config.yaml").touch()
     assert with_profile_paths(["--profile", "slurm"], tmp_path) == ["--profile", "slurm"]
+
+
+def test_a_profile_with_a_key_that_stands_twice_is_refused(tmp_path):
+    file = tmp_path / "config.yaml"
+    for text in ("cores: 1\n", "{", "- x\n"):  # the last two are for Snakemake to refuse
+        file.write_text(text)
+        check_profiles(["-n", "--profile", str(tmp_path)])
+    file.write_text("cores: 1\njobs: 2\ncores: 3\n")
+    check_profiles(["--profile"])
+    for arguments in (["--profile", str(tmp_path), "-n"], ["-n", f"--profile={file}"]):
+        with one_line_error(r"config\.yaml: cores stands twice, in lines 1 and 3: keep one"):
+            check_profiles(arguments)
 
 
 @pytest.mark.parametrize(("visible", "number"), [(None, 3), ("0,2", 2), ("", 0), ("-1", 0), ("GPU-8f3a", 1)])

@@ -200,6 +200,7 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         ("branches.ced.scorer.k", [8], "branches.ced.scorer.k: [8] is not possible: write 2 numbers"),
         ("branches.ced.scorer.eps", math.inf, "branches.ced.scorer.eps: inf is of the wrong type: write a finite"),
         ("branches.ae_mse.scorer.reading", "official", "branches.ae_mse.scorer.reading: only for `kind: mahalanobis`"),
+        ("branches.ae_mse.scorer.k", [8, 5], "branches.ae_mse.scorer.k: unknown key: write one of: kind"),
         ("systems.NearMah.step", math.nan, "systems.NearMah.step: nan is of the wrong type: write a finite number"),
         ("systems.NearMah.step", 1e-300, "systems.NearMah.step: 1e-300 is not possible: write 0.0001 to 1"),
         ("systems.NearMah.step", "5e-2", "'5e-2' is text for YAML: write 0.05 or 5.0e-2"),

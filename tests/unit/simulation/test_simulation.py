@@ -25,8 +25,9 @@ from workflow_lib.simulation.suite import PlannedClip, Studio, plan_clips, simul
 ROOT = Path(__file__).parents[3]
 KINDS = machine_kinds()
 FAULTS = [(kind, fault) for kind in KINDS for fault in load_machine(kind).faults]
-SMALL = {"seed": 3, "seconds": 1.0, "train_source": 4, "train_target": 2, "test_per_cell": 2}
+COUNTS = {"train_source": 4, "train_target": 2, "test_per_cell": 2}
 SEVERITY = (0.3, 1.0)
+SMALL = {"seed": 3, "seconds": 1.0, **COUNTS, "severity": SEVERITY}
 
 
 def digests(folder: Path, kind: str = "valve", **changes) -> dict[str, str]:
@@ -122,13 +123,13 @@ def test_a_clip_does_not_depend_on_how_many_others_are_made(kind, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"seed": -1}, "seed is -1"),
-        ({"seconds": 0.0}, "seconds is 0.0"),
-        ({"seconds": float("nan")}, "seconds is nan"),
-        ({"train_source": -1}, "train_source is -1"),
-        ({"test_per_cell": 10001}, "test_per_cell is 10001"),
-        ({"severity": (0.0, 1.0)}, "severity is"),
-        ({"severity": (0.9, 0.4)}, "severity is"),
+        ({"seed": -1}, "simulate.seed: -1 is not possible: write 0 to"),
+        ({"seconds": 0.0}, "seconds: 0.0 is not possible: write 0.5 to 600"),
+        ({"seconds": float("nan")}, "seconds: nan is of the wrong type: write a finite number"),
+        ({"train_source": -1}, "train_source: -1 is not possible: write 1 to 10000"),
+        ({"test_per_cell": 10001}, "test_per_cell: 10001 is not possible: write 1 to 10000"),
+        ({"severity": (0.0, 1.0)}, "0.0 is not possible: write a number above 0, at most 1"),
+        ({"severity": (0.9, 0.4)}, "severity: 0.9 is above 0.4: write the lowest first"),
     ],
 )
 def test_impossible_wishes_are_refused_before_anything_is_written(change, says, tmp_path):

@@ -1,7 +1,7 @@
 """Run time per stage, from the benchmark files that every job leaves: provenance, which differs from run to run."""
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,15 +77,13 @@ def runtime_section(folder: Path | None) -> list[Section]:
         "Jobs": lambda stage: count(len(stage.seconds)),
         "Time of all jobs": lambda stage: _duration(sum(stage.seconds)),
         "Longest job": lambda stage: _duration(max(stage.seconds, default=0.0)),
-        "Most memory": lambda stage: _most(stage.memory_mb),
+        "Most memory": lambda stage: (
+            measured(f"{max(stage.memory_mb):.0f} MB", max(stage.memory_mb)) if stage.memory_mb else UNKNOWN
+        ),
     }
     note = "Data: benchmarks/. Memory: resident, of one job."
     times = table("Run time per stage", stages, cells, head=1, note=note)
     return [Section(KEY, "Run time", (Prose(_READING), times))]
-
-
-def _most(memory_mb: Sequence[float]) -> Cell:
-    return measured(f"{max(memory_mb):.0f} MB", max(memory_mb)) if memory_mb else UNKNOWN
 
 
 def _duration(seconds: float) -> Cell:
