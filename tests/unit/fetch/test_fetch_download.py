@@ -196,15 +196,12 @@ def test_answers_that_bring_no_file_are_one_line(site, path, answers, words, req
     assert len(site.requests) == requests
 
 
-SOON = formatdate(time.time() + 800, usegmt=True)
-
-
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("after", "shortest", "longest"),
     [
         ("1", 1, 1),
-        pytest.param(SOON, 1, 800, id="a date"),
+        ("a date", 100, 800),
         ("soon", 2, 3),
         ("Tue, 09 Jun 2020 10:00:00 GMT", 2, 3),
         ("", 2, 3),
@@ -215,11 +212,11 @@ def test_a_busy_server_is_asked_again_after_the_wait_that_it_names(
 ):
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
+    after = formatdate(time.time() + 800, usegmt=True) if after == "a date" else after
     site.put("/fan.zip", BODY, steps=[{"status": status, "headers": {"Retry-After": after}}] * 2)
     get_whole(site, path, backoff_s=1.0)
     waits = [wait for wait in waits if wait > 0]  # 0: of the server in its thread
     assert waits and all(shortest <= wait <= longest for wait in waits)
-    assert after != SOON or waits[0] > 100
 
 
 def test_waits_grow_and_are_drawn_at_random():
