@@ -189,7 +189,7 @@ def test_a_profile_with_a_key_that_stands_twice_is_refused(tmp_path):
     file.write_text("cores: 1\njobs: 2\ncores: 3\n")
     check_profiles(["--profile"])
     for arguments in (["--profile", str(tmp_path), "-n"], ["-n", f"--profile={file}"]):
-        with one_line_error(r"config\.yaml: cores stands twice, in lines 1 and 3: keep one"):
+        with one_line_error(r"config\.yaml: duplicate key cores \(lines 1 and 3\): keep one"):
             check_profiles(arguments)
 
 
