@@ -14,7 +14,7 @@ from workflow_lib.config.faults import unknown_names
 
 MAX_CANDIDATES = 100  # of one branch: each is scored on every machine of every fold
 IN_CONDITIONING = ("standardise", "components", "whiten")
-AT_TOP = ("block", "view")  # every other key is the scorer's
+AT_TOP = ("block", "view", "statistics")  # every other key is the scorer's
 
 
 def with_candidates(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,5 +113,6 @@ def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
     from workflow_lib.adaptation.folder import load_heads
     from workflow_lib.adaptation.heads import head_embedding
 
-    near, far = (read_statistics(store, block)[channel] for channel in CHANNELS)
+    stored = read_statistics(store, block)
+    near, far = (tuple(stored[channel][moment] for moment in MOMENTS) for channel in CHANNELS)
     store.create_dataset("head/embedding", data=head_embedding(near, far, load_heads(adapter)).numpy(), dtype="f4")

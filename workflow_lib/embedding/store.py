@@ -1,7 +1,8 @@
 """HDF5 stores: a model's statistics or residuals of every clip of a machine, with clip names and provenance.
 
 /clips/{name,split,domain,label}                   utf-8, (clips,); empty text where unknown
-/statistics/block_<bb>/<near|far>/{mean,std}       float32, (clips, dimensions); token-wise, population deviation
+/statistics/block_<bb>/<channel>/{mean,std}        float32, (clips, dimensions); token-wise, population deviation
+/statistics/spectrum/<channel>/<statistic>         float32, (clips, bands); of the encoder logmel (encoders/logmel.py)
 /head/embedding                                    float32, (clips, 256); adapted models only
 /residuals/{mse,mean_residual,second_moment}       (clips,), (clips, 128), (clips, 8256); autoencoders only
 /residuals/covariance_{source,target}              float32, (128, 128)
@@ -88,15 +89,19 @@ def open_store(path: str | Path) -> Iterator[tuple[h5py.File, StoredClips]]:
         yield store, StoredClips(**columns)
 
 
-def statistics_name(block: int, channel: str, moment: str) -> str:
-    """Name of a dataset of statistics."""
-    return f"statistics/block_{block:02d}/{channel}/{moment}"
+def statistics_name(block: int | None, channel: str, statistic: str) -> str:
+    """Name of a dataset of statistics; block None: of an encoder without blocks."""
+    return f"{_statistics_group(block)}/{channel}/{statistic}"
 
 
-def read_statistics(store: h5py.File, block: int) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Mean and standard deviation, each (clips, dimensions) float32, of every channel stored for a block."""
-    group = store[f"statistics/block_{block:02d}"]
-    return {channel: (group[channel]["mean"][:], group[channel]["std"][:]) for channel in group}
+def _statistics_group(block: int | None) -> str:
+    return "statistics/spectrum" if block is None else f"statistics/block_{block:02d}"
+
+
+def read_statistics(store: h5py.File, block: int | None) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Channel -> name -> statistic (clips, dimensions) float32 of a block; block None: of an encoder without blocks."""
+    stored = store[_statistics_group(block)]
+    return {channel: {name: values[:] for name, values in group.items()} for channel, group in stored.items()}
 
 
 def read_residuals(store: h5py.File) -> dict[str, NDArray[np.floating]]:

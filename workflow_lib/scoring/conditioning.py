@@ -10,34 +10,39 @@ from threadpoolctl import threadpool_limits
 
 from workflow_lib.errors import UserError
 
-VIEWS = ("near", "far", "near-far")
+VIEWS = ("near", "far", "cancelled", "near-far")
 
 
-def view_matrix(statistics: Mapping[str, tuple[ArrayLike, ArrayLike]], view: Sequence[str]) -> NDArray[np.float64]:
-    """Vectors of a branch from the channels' token statistics (paper section 2.2).
+def view_matrix(
+    stored: Mapping[str, Mapping[str, ArrayLike]], view: Sequence[str], statistics: Sequence[str] = ("mean", "std")
+) -> NDArray[np.float64]:
+    """Vectors of a branch from the statistics of its channels (paper section 2.2).
 
-    statistics: channel -> (mean (n, d), standard deviation (n, d)); each view entry gives [mean, standard deviation] of
-    `near`, of `far` or of their difference z_near - z_far, and the entries are concatenated in the order of the view:
-    (n, 2 d len(view)) float64.
-    UserError: no entry, an unknown entry, or a channel that the clips do not have.
+    stored: channel -> name -> statistic (n, d); each view entry gives the statistics, one after the other, of `near`,
+    `far` or `cancelled`, or of the difference z_near - z_far, and the entries are concatenated in the order of the
+    view: (n, d len(statistics) len(view)) float64.
+    UserError: no entry, an unknown entry, or a channel or statistic that was not stored.
     """
     if isinstance(view, str) or not view:
         raise UserError(f"view is {view!r}: give a list with at least one of {', '.join(VIEWS)}")
-    return np.concatenate([_view_entry(statistics, entry) for entry in view], axis=1)
+    return np.concatenate([_view_entry(stored, entry, statistics) for entry in view], axis=1)
 
 
-def _view_entry(statistics: Mapping[str, tuple[ArrayLike, ArrayLike]], entry: str) -> NDArray[np.float64]:
-    """[mean, standard deviation] of one view entry: (n, 2 d)."""
+def _view_entry(
+    stored: Mapping[str, Mapping[str, ArrayLike]], entry: str, statistics: Sequence[str]
+) -> NDArray[np.float64]:
+    """The statistics of one view entry: (n, d len(statistics))."""
     if entry not in VIEWS:
         raise UserError(f"view entry {entry!r} is unknown: use {', '.join(VIEWS)}")
     vectors = []
     for channel in entry.split("-"):
-        if channel not in statistics:
+        if channel not in stored:
             raise UserError(
                 f"view entry {entry!r} needs the {channel} channel, which these clips lack: choose a view without it"
             )
-        mean, deviation = statistics[channel]
-        vectors.append(np.concatenate([np.asarray(mean, np.float64), np.asarray(deviation, np.float64)], axis=1))
+        if missing := [name for name in statistics if name not in stored[channel]]:
+            raise UserError(f"statistics {', '.join(missing)}: not stored: use {', '.join(stored[channel])}")
+        vectors.append(np.concatenate([np.asarray(stored[channel][name], np.float64) for name in statistics], axis=1))
     return vectors[0] if len(vectors) == 1 else vectors[0] - vectors[1]
 
 

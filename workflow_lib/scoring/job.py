@@ -120,13 +120,13 @@ def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], tup
         return partial(_score_residuals, read_residuals(store), store.attrs["notes"].splitlines())
 
     @cache
-    def statistics(block: int) -> dict[str, Any]:
+    def statistics(block: int | None) -> dict[str, Any]:
         return read_statistics(store, block)
 
     def vectors(branch: Mapping[str, Any]) -> NDArray[np.float64]:
         if branch["view"] == ["head"]:
             return store["head/embedding"][:].astype(np.float64)
-        return view_matrix(statistics(branch["block"]), branch["view"])
+        return view_matrix(statistics(branch.get("block")), branch["view"], branch["statistics"])
 
     return lambda branch: _score_vectors(vectors(branch), clips, branch)
 

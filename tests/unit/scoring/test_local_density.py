@@ -259,7 +259,7 @@ def test_equal_normal_clips_leave_out_pca_with_a_note(clips, counted):
 
 
 def zero_views(view):
-    return view_matrix({"near": (np.zeros((1, 2)), np.zeros((1, 2)))}, view)
+    return view_matrix({"near": {"mean": np.zeros((1, 2)), "std": np.zeros((1, 2))}}, view)
 
 
 @pytest.mark.parametrize(
@@ -289,12 +289,17 @@ def test_other_bad_input_is_one_clear_line(action, message):
 
 
 def test_views_are_concatenated_in_their_order():
-    near, far = (np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])), (np.array([[0.5, 0.5]]), np.array([[1.0, 7.0]]))
-    statistics = {"near": near, "far": far}
+    near = {"mean": np.array([[1.0, 2.0]]), "std": np.array([[3.0, 4.0]]), "power": np.array([[5.0, 6.0]])}
+    far = {"mean": np.array([[0.5, 0.5]]), "std": np.array([[1.0, 7.0]])}
+    statistics = {"near": near, "far": far, "cancelled": far}
     assert view_matrix(statistics, ["near"]).tolist() == [[1, 2, 3, 4]]
     assert view_matrix(statistics, ["near-far", "near"]).tolist() == [[0.5, 1.5, 2, -3, 1, 2, 3, 4]]
     assert view_matrix(statistics, ["far"]).tolist() == [[0.5, 0.5, 1, 7]]
+    assert view_matrix(statistics, ["cancelled", "near"], ["mean"]).tolist() == [[0.5, 0.5, 1, 2]]
+    assert view_matrix(statistics, ["near"], ["power", "mean"]).tolist() == [[5, 6, 1, 2]]
+    with one_line_error("statistics power: not stored"):
+        view_matrix(statistics, ["far"], ["power"])
     # The difference of float32 statistics is not rounded.
     near, far = np.float32([[1.0]]), np.float32([[1e-8]])
-    difference = view_matrix({"near": (near, near), "far": (far, far)}, ["near-far"])
+    difference = view_matrix({"near": {"mean": near}, "far": {"mean": far}}, ["near-far"], ["mean"])
     assert difference.dtype == np.float64 and difference[0, 0] == 1.0 - np.float64(far[0, 0])

@@ -15,6 +15,7 @@ from workflow_lib.scoring.score_table import ScoreTable
 BRANCH = {
     "model": "eat",
     "block": 10,
+    "statistics": ["mean", "std"],
     "view": ["near"],
     "conditioning": {"standardise": True, "components": 4, "whiten": True},
     "scorer": {"kind": "local_density", "k": [3, 2], "metric": "euclidean", "match": "nearest", "scale": "sum"},
