@@ -119,6 +119,7 @@ rule embed_machine:
     params:
         model=lambda w: plan.models.settings(w.model),
         encoder=lambda w: plan.models.encoder(w.model),
+        channels=plan.scores.channels,
         reading=lambda w: plan.recordings.reading(w.suite),
         compute={key: plan.config["compute"][key] for key in ("device", "precision", "compile")},  # threads change nothing on a GPU
         code=lambda w: code_digest("embed_machine", *plan.models.embedding_modules(w.model)),
@@ -126,3 +127,36 @@ rule embed_machine:
         "Embed all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
     script:
         "../scripts/embed_machine.py"
+
+
+rule embed_spectra:
+    input:
+        manifest=paths.manifest,
+        recordings=lambda w: plan.suites[w.suite].recordings(w.machine),
+    output:
+        embeddings=paths.embeddings,
+    log:
+        paths.log(paths.embeddings),
+    benchmark:
+        paths.benchmark(paths.embeddings)
+    wildcard_constraints:
+        model=plan.wildcards["model_without_weights"],
+    conda:
+        "../envs/conda.yaml"
+    threads: plan.config["compute"]["threads"]
+    resources:
+        **site.cpu_job,
+        mem_mb=site.mem_mb(2000),
+        runtime=site.runtime(20),
+    params:
+        model=lambda w: plan.models.settings(w.model),
+        channels=plan.scores.channels,
+        reading=lambda w: plan.recordings.reading(w.suite),
+        code=lambda w: code_digest("embed_spectra", "encoders.logmel"),
+    message:
+        "Compute spectra of all clips of {wildcards.machine} with {wildcards.model} ({wildcards.suite})"
+    script:
+        "../scripts/embed_spectra.py"
+
+
+ruleorder: embed_spectra > embed_machine

@@ -11,6 +11,7 @@ def main(job):
         model=job.params.model,
         encoder_settings=job.params.encoder,
         adapter=job.input.get("adapter"),
+        channels=job.params.channels,
         reading=job.params.reading,
         compute=job.params.compute,
         workers=job.threads,

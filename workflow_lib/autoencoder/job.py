@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from workflow_lib.autoencoder.inference import FoldedAutoencoder
-from workflow_lib.autoencoder.log_mel import channel_frames, five_frame_vectors
+from workflow_lib.autoencoder.log_mel import channel_frames, five_frame_vectors, log_mel
 from workflow_lib.autoencoder.network import Autoencoder, ClipResidual, clip_residuals
 from workflow_lib.autoencoder.training import EpochLog, train_autoencoder
+from workflow_lib.channels import Cancellation, channel_waveforms
+from workflow_lib.config.channel_names import CANCELLED
 from workflow_lib.dataset.loader import prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.store import create_store, store_facts
@@ -98,6 +100,9 @@ def reconstruct_machine(
 
 def _frames(clip: Clip, model: Mapping[str, Any], reading: Mapping[str, Any]) -> NDArray[np.float32]:
     try:
-        return channel_frames(read_waveform(clip, reading), model["input"])
+        recorded = read_waveform(clip, reading)
+        if model["input"] == CANCELLED:
+            return log_mel(channel_waveforms(recorded, [CANCELLED], Cancellation.from_mapping(model["cancellation"]))[0])
+        return channel_frames(recorded, model["input"])
     except UserError as error:
         raise UserError(f"{clip.path}: {error}") from None

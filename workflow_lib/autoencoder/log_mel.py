@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from workflow_lib.encoders.melspec import slaney_filters
+from workflow_lib.encoders.mel_filters import slaney_filters
 from workflow_lib.errors import UserError
 
 SAMPLE_RATE = 16000

@@ -44,6 +44,11 @@ def _view_faults(place: str, branch: Mapping[str, Any], model: Mapping[str, Any]
         if model["kind"] != "adapted":
             return [f"{place}.view: {branch['model']} has no head: use near, far or near-far, or an adapted model"]
         return [] if branch["view"] == ["head"] else [f"{place}.view: head must be the only view: write [head]"]
+    if not model["blocks"]:
+        return [f"{place}.block: {branch['model']} has no blocks: leave it out"] if "block" in branch else []
+    if unknown := [name for name in branch["statistics"] if name not in ("mean", "std")]:
+        of_tokens = f"{', '.join(unknown)}: only of the encoder logmel"
+        return [f"{place}.statistics: {of_tokens}: use mean and std, the statistics of an encoder's tokens"]
     if "block" in branch and branch["block"] in model["blocks"]:
         return []
     store = f"models.{branch['model']}.blocks"

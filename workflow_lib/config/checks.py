@@ -44,8 +44,11 @@ def _run_faults(config: Mapping[str, Any]) -> Iterator[str]:
         chosen = [run[key]] if isinstance(run[key], str) else run[key]
         auto = ["auto"] if key == "studies" else []
         yield from unknown_names(f"run.{key}", word, chosen if chosen != ["auto"] else [], [*auto, *config[key]])
-    yield from unknown_names("run.systems", "system", run["systems"], config["systems"])
-    yield from unknown_names("run.branches", "branch", run["branches"], config["branches"])
+    wanted = {"run": run, **{f"auto.{name}": config["auto"][name] for name in ("own", "published")}}
+    for place, of_place in wanted.items():
+        for key, word in (("systems", "system"), ("branches", "branch")):
+            named = [] if of_place[key] == "auto" else of_place[key]
+            yield from unknown_names(f"{place}.{key}", word, named, config[key])
     yield from unknown_names("submission.systems", "system", submission["systems"], config["systems"])
     yield from unknown_names("submission.meta", "system", submission["meta"], config["systems"])
     if submission["seed"] not in (None, *run["seeds"]):

@@ -7,7 +7,10 @@ from pathlib import Path
 from workflow_lib.errors import UserError
 
 # What the configuration can say to a loader; each loader takes some of them.
-OPTIONS = ("length", "seed", "embed_dim", "depth", "num_heads", "chunk_frames", "trust_pickle")
+OPTIONS = (
+    *("length", "seed", "embed_dim", "depth", "num_heads", "chunk_frames", "trust_pickle"),
+    *("mels", "low_hz", "high_hz", "window_samples"),
+)
 _FOLDER = Path(__file__).parents[1] / "encoders"
 
 
@@ -18,9 +21,17 @@ def encoder_names() -> list[str]:
 
 def encoder_options(name: str) -> list[str]:
     """Return those of OPTIONS that the loader of an encoder takes, read from its signature."""
+    return [option for option in OPTIONS if option in _arguments(name) or _loaders()[name].args.kwarg]
+
+
+def has_weights(name: str) -> bool:
+    """Whether an encoder has weights, and so a checkpoint and blocks: its loader takes a checkpoint."""
+    return "checkpoint" in _arguments(name)
+
+
+def _arguments(name: str) -> set[str]:
     arguments = _loaders()[name].args
-    named = {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)}
-    return [option for option in OPTIONS if option in named or arguments.kwarg]
+    return {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)}
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from workflow_lib.config.adaptation import AdapterSettings
-from workflow_lib.config.encoder_options import OPTIONS, encoder_names, encoder_options
+from workflow_lib.config.encoder_options import OPTIONS, encoder_names, encoder_options, has_weights
 from workflow_lib.config.faults import unknown_names
 from workflow_lib.errors import UserError, nearest
 
@@ -34,6 +34,14 @@ def _frozen_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
     unknown = [key for key in OPTIONS if key in model and key not in encoder_options(name)]
     if unknown:
         yield f"{place}: the encoder {name} takes no {', '.join(unknown)}: leave out what it does not take"
+        return
+    of_weights = {key: bool(model[key]) for key in ("checkpoint", "blocks")}
+    if not has_weights(name):
+        if given := [key for key, is_given in of_weights.items() if is_given]:
+            yield f"{place}: the encoder {name} has no weights: leave out {', '.join(given)}"
+        return
+    if missing := [key for key, is_given in of_weights.items() if not is_given]:
+        yield from (f"{place}.{key}: missing: add it (config.yaml shows every key)" for key in missing)
         return
     if name in PUBLISHED_DEPTH_12 or model["checkpoint"] == "random":
         yield from _block_faults(f"{place}.blocks", model["blocks"], (SIZES | dict(model))["depth"])

@@ -1,6 +1,6 @@
 """The embedding job: every clip of a machine through one encoder, once, into an HDF5 store."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,10 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from workflow_lib.channels import Cancellation, channel_waveforms
 from workflow_lib.dataset.loader import CHANNELS, equal_length_batches, prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.inference import MOMENTS, BatchStatistics, Inference, batch_size
@@ -30,6 +32,7 @@ def embed_machine(
     model: Mapping[str, Any],
     encoder_settings: Mapping[str, Any],
     adapter: Sequence[str],
+    channels: Sequence[str],
     reading: Mapping[str, Any],
     compute: Mapping[str, Any],
     workers: int,
@@ -38,8 +41,9 @@ def embed_machine(
     """Embed all clips of a machine with a frozen or adapted model into a store at `path`.
 
     `model` and `encoder_settings` are config entries (equal for a frozen model); `adapter` holds the folder of an
-    adapted model, or nothing. Near and far go through the encoder in one pass; memory does not grow with the number of
-    clips: it holds the batches that the workers prefetch.
+    adapted model, or nothing. All channels go through the encoder in one pass; `cancelled` is computed from the other
+    two as the model's `cancellation` says. Memory does not grow with the number of clips: it holds the batches that the
+    workers prefetch.
     """
     encoder = build_encoder(encoder_settings)
     if max(model["blocks"]) > encoder.depth:
@@ -55,7 +59,12 @@ def embed_machine(
     inference = Inference(encoder, model["blocks"], batch_size(model, compute["device"]), compute)
     facts["precision"] = inference.precision
     with create_store(path, clips, facts) as store, torch.inference_mode():
-        fill_store(store, clips, inference, reading, workers, f"embed {clips[0].machine} with {name}")
+        cancellation = Cancellation.from_mapping(model["cancellation"])
+
+        def read(clip: Clip) -> NDArray[np.float32]:
+            return channel_waveforms(read_waveform(clip, reading), channels, cancellation)
+
+        fill_store(store, clips, inference, read, channels, workers, f"embed {clips[0].machine} with {name}")
         if adapter:
             _add_head(store, Path(adapter[0]), model["adaptation"]["statistics_block"])
 
@@ -64,21 +73,25 @@ def fill_store(
     store: h5py.File,
     clips: Sequence[Clip],
     inference: Inference,
-    reading: Mapping[str, Any],
+    read: Callable[[Clip], NDArray[np.float32]],
+    channels: Sequence[str],
     workers: int,
     title: str = "embed",
 ) -> None:
-    """Write {block, channel, moment}: (clips, dimensions) float32; each clip is read once, ahead of the encoder."""
-    create_datasets(store, len(clips), inference, CHANNELS[: reading["channels"]])
+    """Write {block, channel, moment}: (clips, dimensions) float32; each clip is read once, ahead of the encoder.
+
+    read: the channels of a clip, (channels, samples).
+    """
+    create_datasets(store, len(clips), inference, channels)
     batches = equal_length_batches(clips, inference.batch_size)
 
-    def read(batch: Batch) -> Tensor:
-        return inference.prepare(torch.from_numpy(np.stack([read_waveform(clips[i], reading) for i in batch])))
+    def read_batch(batch: Batch) -> Tensor:
+        return inference.prepare(torch.from_numpy(np.stack([read(clips[i]) for i in batch])))
 
     with Progress(len(clips), title) as progress, inference.autocast():
-        computed = map(inference.statistics, prefetch(read, batches, workers))
+        computed = map(inference.statistics, prefetch(read_batch, batches, workers))
         for batch, statistics in zip(batches, _one_behind(computed), strict=True):
-            write_rows(store, batch, statistics)
+            write_rows(store, batch, statistics, channels)
             progress.add(len(batch))
 
 
@@ -97,15 +110,15 @@ def create_datasets(store: h5py.File, clips: int, inference: Inference, channels
         store.create_dataset(statistics_name(*place), (clips, inference.encoder.embed_dim), "f4")
 
 
-def write_rows(store: h5py.File, batch: Batch, statistics: BatchStatistics) -> None:
+def write_rows(store: h5py.File, batch: Batch, statistics: BatchStatistics, channels: Sequence[str]) -> None:
     """Write the statistics of a batch into the rows of its clips."""
     first, last = batch[0], batch[-1]
     # One write a batch where the clips are neighbours; HDF5 takes other indices one by one.
     rows = slice(first, last + 1) if last - first + 1 == len(batch) else list(batch)
     for block, moments in statistics.arrays().items():
         for moment, values in zip(MOMENTS, moments, strict=True):
-            for channel, name in zip(range(values.shape[1]), CHANNELS, strict=False):
-                store[statistics_name(block, name, moment)][rows] = values[:, channel]
+            for row, channel in enumerate(channels):
+                store[statistics_name(block, channel, moment)][rows] = values[:, row]
 
 
 def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
@@ -114,5 +127,5 @@ def _add_head(store: h5py.File, adapter: Path, block: int) -> None:
     from workflow_lib.adaptation.heads import head_embedding
 
     stored = read_statistics(store, block)
-    near, far = (tuple(stored[channel][moment] for moment in MOMENTS) for channel in CHANNELS)
+    near, far = ((stored[channel]["mean"], stored[channel]["std"]) for channel in CHANNELS)
     store.create_dataset("head/embedding", data=head_embedding(near, far, load_heads(adapter)).numpy(), dtype="f4")

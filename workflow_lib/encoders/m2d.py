@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from workflow_lib.encoders.base import DEPTH, Length, check_waveform, encoder_sizes
 from workflow_lib.encoders.checkpoint import Checkpoint, read_checkpoint
-from workflow_lib.encoders.melspec import PowerMel, slaney_filters
+from workflow_lib.encoders.mel_filters import slaney_filters
+from workflow_lib.encoders.melspec import PowerMel
 from workflow_lib.encoders.prenorm import PATCH, PreNormEncoder, pad_frames, round_up, sizes_in
 from workflow_lib.errors import UserError
 

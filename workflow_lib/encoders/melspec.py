@@ -1,8 +1,6 @@
-"""Power mel spectrograms of CED and M2D (centred frames, reflected ends, always float32), and Slaney's mel filters."""
+"""Power mel spectrograms of CED and M2D: centred frames, reflected ends, always float32."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -39,24 +37,3 @@ class PowerMel(nn.Module):
             )
             power = spectrum.real.square() + spectrum.imag.square()
             return (power.transpose(1, 2) @ self.filterbank).transpose(1, 2)
-
-
-def slaney_filters(
-    bins: int, mels: int, low_hz: float, high_hz: float, sample_rate: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return triangles (mels, bins) of height 1 on Slaney's mel scale, and factors (mels, 1) that make their areas 1.
-
-    librosa's default filters, to be multiplied and rounded as a reference does. Slaney, "Auditory Toolbox", Interval
-    Research technical report 1998-010: equal areas instead of equal peaks.
-    """
-    mel = np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), mels + 2)
-    edges_hz = np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0)))
-    bins_hz = np.fft.rfftfreq(2 * (bins - 1), 1.0 / sample_rate)
-    distance_hz, width_hz = edges_hz[:, None] - bins_hz, np.diff(edges_hz)[:, None]
-    rising, falling = -distance_hz[:-2] / width_hz[:-1], distance_hz[2:] / width_hz[1:]
-    return np.maximum(0.0, np.minimum(rising, falling)), (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
-
-
-def _hz_to_mel(hz: float) -> float:
-    """Slaney's scale: linear up to 1 kHz (15 mel), 27 mel for each factor of 6.4 above."""
-    return hz * 3.0 / 200.0 if hz < 1000.0 else 15.0 + np.log(hz / 1000.0) / (np.log(6.4) / 27.0)

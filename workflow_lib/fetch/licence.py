@@ -19,6 +19,8 @@ def licence_of(model: str, models: Mapping[str, Mapping[str, Any]], lock: Path =
         return base if base == RANDOM else f"{base}; adapted here"
     if settings.get("kind") != "frozen":
         return "trained here" if settings.get("kind") == "autoencoder" else ""
+    if "checkpoint" not in settings:
+        return "no weights"
     if settings["checkpoint"] == "random":
         return RANDOM
     file = identify(settings["encoder"], settings["checkpoint"], seen_weights(lock))

@@ -31,11 +31,12 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
     for path in [*files, *defaults.parent.glob("profiles/*/config.yaml")]:
         with suppress(yaml.YAMLError):  # JSON may be no YAML, and Snakemake has read it
             read_yaml(Path(path))  # UserError for keys that stand twice: Snakemake keeps the last one without a word
-    written = _with_named_suites(config, defaults)
+    written = _with_named_suites(_with_run(config, defaults), defaults)
     check_config(written)
+    run_suites = _chosen_suites(written, defaults)
+    written = _with_wanted(written, run_suites, defaults)
     config = with_defaults(with_candidates(with_defaults(written)))
     paths = Paths(config["results"])
-    run_suites = _chosen_suites(written, defaults)
     needed = [s for name in run_suites for s in (name, config["suites"][name]["select_on"]) if s]
     run, branches = config["run"], config["branches"]
     wanted = {*run["branches"], *(b for s in run["systems"] for b in config["systems"][s]["branches"])}
@@ -63,14 +64,30 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
     return plan
 
 
+def _with_run(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:
+    """`run: auto` is the shipped `run`."""
+    return {**config, "run": read_yaml(defaults)["run"]} if config.get("run") == "auto" else config
+
+
+def _with_wanted(config: Mapping[str, Any], run_suites: Iterable[str], defaults: Path) -> Mapping[str, Any]:
+    """`auto` under `run.systems` and `run.branches` is what is listed for suites of one's own, or for published ones."""
+    wanted = config["auto"]["published" if set(run_suites) <= set(_shipped(defaults)) else "own"]
+    run = {key: wanted[key] if value == "auto" and key in wanted else value for key, value in config["run"].items()}
+    return {**config, "run": run}
+
+
+def _shipped(defaults: Path) -> dict[str, Any]:
+    """The suites of config.yaml and of the earlier challenges."""
+    return {**read_yaml(defaults)["suites"], **read_yaml(defaults.parent / EARLIER)["suites"]}
+
+
 def _with_named_suites(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:
     """`--config suites=dev2025` (or a list) names suites that are shipped, where else their definitions stand."""
     named = config.get("suites")
     if not isinstance(named, str | list) or not isinstance(config.get("run"), Mapping):
         return config
     names = [name.strip() for name in named.split(",")] if isinstance(named, str) else named
-    shipped = {**read_yaml(defaults)["suites"], **read_yaml(defaults.parent / EARLIER)["suites"]}
-    return {**config, "suites": shipped, "run": {**config["run"], "suites": names}}
+    return {**config, "suites": _shipped(defaults), "run": {**config["run"], "suites": names}}
 
 
 def _chosen_suites(config: Mapping[str, Any], defaults: Path) -> list[str]:

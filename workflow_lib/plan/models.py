@@ -31,6 +31,16 @@ class Models:
         settings = self.settings(name)
         return self.config["models"][settings["base"]] if settings["kind"] == "adapted" else settings
 
+    def checkpoint(self, name: str) -> str | None:
+        """The published file or folder of the encoder below a model; None for random weights, and without weights."""
+        checkpoint = self.encoder(name)["checkpoint"]
+        return None if checkpoint == "random" else checkpoint
+
+    @cached_property
+    def without_weights(self) -> list[str]:
+        """Names of the models whose encoder has no weights: they need no torch and no GPU."""
+        return [n for n, m in self.config["models"].items() if m["kind"] == "frozen" and m["checkpoint"] is None]
+
     def embedding_modules(self, name: str) -> list[str]:
         """Library modules that an embedding job runs, for its code digest."""
         modules = [f"encoders.{self.encoder(name)['encoder']}"]
@@ -56,11 +66,21 @@ class Models:
         return self.by_branch[branch] in self.adapted
 
     def needs_far(self, branch: str) -> bool:
-        """Whether a branch needs the far channel."""
+        """Whether a branch needs the far channel: it has none in its `mono_view` either."""
         settings, kind = self.config["branches"][branch], self.kind_of(branch)
         if kind == "autoencoder":
             return self.settings(settings["model"])["input"] != "near"
-        return kind == "embedding" and (self.is_adapted(branch) or settings["view"] != ["near"])
+        view = settings.get("mono_view") or settings.get("view")
+        return kind == "embedding" and (self.is_adapted(branch) or view != ["near"])
+
+    def scored_settings(self, branch: str, suite: str) -> Mapping[str, Any]:
+        """Settings that score a branch on a suite: its `mono_view`, where it has one, if the recordings are mono."""
+        settings = self.config["branches"][branch]
+        if self.kind_of(branch) != "embedding":
+            return settings
+        kept = {key: value for key, value in settings.items() if key != "mono_view"}
+        mono = settings["mono_view"] if self.suites[suite].channels == 1 else None
+        return {**kept, "view": mono} if mono else kept
 
     def is_untrained(self, branch: str) -> bool:
         """Whether a branch has a model with random weights."""
@@ -97,8 +117,8 @@ class Models:
 
     def weights(self, wildcards: Any) -> list[str]:
         """The checkpoint of the encoder below a model, where it is a file that is there."""
-        checkpoint = self.encoder(wildcards.model)["checkpoint"]
-        return [checkpoint] if checkpoint != "random" and Path(checkpoint).exists() else []
+        checkpoint = self.checkpoint(wildcards.model)
+        return [checkpoint] if checkpoint and Path(checkpoint).exists() else []
 
     def adapter(self, wildcards: Any) -> list[str]:
         """The adapter of an adapted model; nothing for a frozen one."""

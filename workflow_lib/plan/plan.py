@@ -56,6 +56,7 @@ class Plan:
             "machine": _one_of(machine for suite in self.suites.values() for machine in suite.machines),
             "held_out": rf"(?:{NO_ONE}|{folds})",
             "model": rf"{_one_of([*self.config['models'], EXTERNAL])}(?:{scope_pattern(folds)})?",
+            "model_without_weights": _one_of(self.models.without_weights or [EXTERNAL]),  # which is not embedded
             "protocol": _one_of(PROTOCOLS),
             "part": _one_of(SPLITS),
         }

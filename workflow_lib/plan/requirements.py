@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workflow_lib.plan.plan import Plan
 
-NO_WEIGHTS = "the systems NearMah and ResMah and the branch ae_mse need none (run.systems, run.branches)"
+NO_WEIGHTS = "the systems Spectral, SpectralEvents, NearMah and ResMah need none (run.systems, run.branches)"
 
 
 def missing_suites(plan: Plan, needed: Mapping[str, Iterable[str]]) -> list[str]:
@@ -17,8 +17,8 @@ def missing_weights(plan: Plan, models: Iterable[str]) -> list[str]:
     """One line for each checkpoint that these models need and that is not on disk."""
     lines = []
     for model in models:
-        checkpoint = plan.models.encoder(model)["checkpoint"]
-        if checkpoint != "random" and not Path(checkpoint).exists():
+        checkpoint = plan.models.checkpoint(model)
+        if checkpoint and not Path(checkpoint).exists():
             where = f"models.{plan.models.settings(model).get('base', model)}.checkpoint"
             lines.append(f"{where}: there is no {checkpoint}: get it with `snakemake fetch_weights`; {NO_WEIGHTS}")
     return list(dict.fromkeys(lines))
@@ -31,7 +31,7 @@ def wanted_weights(plan: Plan) -> list[dict[str, str]]:
     used = [models.by_branch[b] for b in branches if models.kind_of(b) == "embedding"]
     bases = dict.fromkeys(models.settings(model).get("base", model) for model in used)
     wanted = {
-        models.encoder(model)["checkpoint"]: {"model": model, "encoder": models.encoder(model)["encoder"]}
+        models.checkpoint(model): {"model": model, "encoder": models.encoder(model)["encoder"]}
         for model in bases
     }
-    return [{**entry, "checkpoint": file} for file, entry in wanted.items() if file != "random"]
+    return [{**entry, "checkpoint": file} for file, entry in wanted.items() if file]

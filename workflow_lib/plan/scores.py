@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workflow_lib.config.channel_names import CANCELLED, CHANNELS
 from workflow_lib.errors import UserError
 from workflow_lib.plan.folds import Folds
 from workflow_lib.plan.model_name import EXTERNAL, chosen_system
@@ -103,7 +104,21 @@ class Scores:
         folder = fill(self.paths.scores, suite=w.suite, model=w.model, machine=w.machine)
         if folder not in self._branches:
             raise UserError(f"{folder}: no branch of this run is scored by this model on this machine")
-        return {branch: self.models.config["branches"][branch] for branch in self._branches[folder]}
+        return {branch: self.models.scored_settings(branch, w.suite) for branch in self._branches[folder]}
+
+    def channels(self, wildcards: Any) -> list[str]:
+        """Channels that a model embeds: the recorded ones and, where a branch of the run uses it, `cancelled`.
+
+        A model without weights embeds no channel that no branch uses.
+        """
+        w = wildcards
+        recorded = CHANNELS[: self.models.suites[w.suite].channels]
+        folder = fill(self.paths.scores, suite=w.suite, model=w.model, machine=w.machine)
+        views = [self.models.scored_settings(b, w.suite)["view"] for b in self._branches.get(folder, ())]
+        used = {channel for view in views for entry in view for channel in entry.split("-")}
+        if w.model not in self.models.without_weights or not used:
+            used.update(recorded)
+        return [channel for channel in (*CHANNELS, CANCELLED) if channel in used]
 
     def sources(self, wildcards: Any) -> list[str]:
         """What branches are scored from: residuals, statistics, or a table of each branch made elsewhere."""

@@ -164,9 +164,11 @@ class SubmissionFiles:
         if kind == "autoencoder":
             network = fill(plan.paths.autoencoder, suite=suite, model=str(name), machine=machine)
             return [network], [network]
-        checkpoint = plan.models.encoder(str(name))["checkpoint"]
-        found = file_on_disk(checkpoint) if checkpoint != "random" else None
-        below = [str(found) if found else f"{name.model} ({checkpoint})"]
+        if name.model in plan.models.without_weights:
+            return [], []
+        checkpoint = plan.models.checkpoint(str(name))
+        found = file_on_disk(checkpoint) if checkpoint else None
+        below = [str(found) if found else f"{name.model} ({checkpoint or 'random'})"]
         if not name.seed:
             return [], below
         adapter = fill(plan.paths.adapter, suite=plan.suites[suite].training_suite, model=str(name))

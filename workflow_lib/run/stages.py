@@ -23,7 +23,7 @@ STAGES = {  # in the order of the flow
     "check": ("check_machine", "tabulate_health"),
     "train": ("train_autoencoder",),
     "adapt": ("train_adapter",),
-    "embed": ("apply_autoencoder", "embed_machine"),
+    "embed": ("apply_autoencoder", "embed_machine", "embed_spectra"),
     "score": ("score_model",),
     "fuse": ("fit_folds", "fuse_machine"),
     "tabulate": ("tabulate_suite", "illustrate_clips"),

@@ -16,6 +16,8 @@ import pytest
 import soundfile
 import torch
 
+from workflow_lib.channels import cancel_far
+from workflow_lib.dataset.loader import read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.inference import Inference, batch_size
 from workflow_lib.embedding.job import embed_machine, fill_store
@@ -48,8 +50,12 @@ def filled(path, clips, encoder, batch=1, workers=1, **compute):
     model = load_encoder(encoder, "random", seed=3, **SIZES)
     inference = Inference(model, [2], batch, {**CPU, **compute})
     with h5py.File(path, "w") as store, torch.inference_mode():
-        fill_store(store, clips, inference, READING, workers)
+        fill_store(store, clips, inference, read_waveform_as(READING), ("near", "far"), workers)
         return {(c, m): store[statistics_name(2, c, m)][:] for c in ("near", "far") for m in ("mean", "std")}
+
+
+def read_waveform_as(reading):
+    return lambda clip: read_waveform(clip, reading)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -153,15 +159,37 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
 def test_a_store_says_what_it_was_made_with(tmp_path, clips):
     model = {"kind": "frozen", "encoder": "ced", "checkpoint": "random", "blocks": [1, 2], **SIZES}
+    model["cancellation"] = {}
     settings = {"name": "tiny", "model": model, "encoder_settings": model, "adapter": [], "code": "abc"}
     store = tmp_path / "store.h5"
-    embed_machine(clips, store, reading={**READING, "channels": 1}, compute=CPU, workers=2, **settings)
+    mono = {**READING, "channels": 1}
+    embed_machine(clips, store, channels=["near"], reading=mono, compute=CPU, workers=2, **settings)
     with open_store(store) as (content, stored):
         facts = [content.attrs[name] for name in ("encoder", "trained", "precision", "model")]
         assert facts == ["ced", "no", "float32", "tiny"]
         assert list(stored.name) == [clip.clip for clip in clips]
         assert content[statistics_name(1, "near", "std")].shape == (9, 32)
         assert list(content["statistics/block_01"]) == ["near"]
+
+
+def test_an_encoder_hears_the_cancelled_channel_as_a_third_one(tmp_path, clips):
+    model = {"encoder": "ced", "checkpoint": "random", "blocks": [1], "batch_size": 1, "seed": 3, **SIZES}
+    model["cancellation"] = {"taps": 3}
+    settings = {"name": "tiny", "model": model, "encoder_settings": model, "adapter": [], "code": "abc"}
+    channels = ["near", "far", "cancelled"]
+    embed_machine(
+        clips[:2], tmp_path / "store.h5", channels=channels, reading=READING, compute=CPU, workers=2, **settings
+    )
+    encoder = load_encoder("ced", "random", seed=3, **SIZES)
+    with open_store(tmp_path / "store.h5") as (content, _):
+        for row, clip in enumerate(clips[:2]):
+            near, far = read_waveform(clip, READING)
+            heard = torch.from_numpy(np.float32(cancel_far(near, far, taps=3)))[None]
+            with torch.inference_mode():
+                mean, std = encoder.statistics(encoder.frontend(heard), [1])[1]
+            for name, expected in (("mean", mean), ("std", std)):
+                found = content[statistics_name(1, "cancelled", name)][row]
+                np.testing.assert_allclose(found, expected[0].numpy(), rtol=0, atol=2e-5)
 
 
 PROGRESS = """
