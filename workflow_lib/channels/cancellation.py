@@ -123,4 +123,4 @@ def _solve(gram: Spectrum, cross: Spectrum, ridge: float) -> Spectrum:
         weights = np.linalg.solve(gram, cross[..., None])
     except np.linalg.LinAlgError:  # possible without ridge only
         weights = np.linalg.pinv(gram, hermitian=True) @ cross[..., None]
-    return weights[..., 0]
+    return np.asarray(weights[..., 0], dtype=np.complex128)
