@@ -10,9 +10,9 @@ from workflow_lib.errors import UserError
 MOST_TAPS = 13
 LEAST_RIDGE = 1e-12  # added to the diagonal: silence of far removes nothing
 LEAST_COVERAGE = 0.05  # of squared windows; elsewhere it is at least 0.5 (stft.istft)
-BINS_AT_ONCE = 64  # frequencies whose spectra of a clip of 10 s fit the cache
-# BLAS shares longer products among threads, and the order of a sum would then depend on their number.
-FRAMES_AT_ONCE = 1024
+BINS_AT_ONCE = 8  # frequencies whose shifted frames fit the cache
+# The matrix library shares longer sums among threads, and their order would then depend on the number of threads.
+FRAMES_AT_ONCE = 512
 
 
 def cancel_far(
@@ -55,19 +55,12 @@ def cancelled_spectrum(
     c, f = (np.ascontiguousarray(np.asarray(spectrum, dtype=np.complex128).T) for spectrum in (near, far))
     if c.shape != f.shape or c.ndim != 2:
         raise UserError(f"spectra of shapes {c.T.shape} and {f.T.shape}: pass (frames, bins) of one recording twice")
-    rest = np.empty_like(c)
-    frames = c.shape[1]
-    padded = np.zeros((min(BINS_AT_ONCE, len(c)), taps - 1 + frames), dtype=np.complex128)
-    for begin in range(0, len(c), BINS_AT_ONCE):
-        part = slice(begin, begin + BINS_AT_ONCE)
-        block = padded[: len(c[part])]
-        block[:, before : before + frames] = f[part]
-        shifted = sliding_window_view(block, frames, axis=1)  # (bins, taps, frames), a view: Z^T
-        weights = _solve(_gram(block, shifted), _products(shifted, c[part, None]), ridge)
-        for start in range(0, frames, FRAMES_AT_ONCE):
-            now = slice(start, start + FRAMES_AT_ONCE)
-            np.subtract(c[part, now], np.matmul(weights[:, None], shifted[:, :, now])[:, 0], out=rest[part, now])
-    return rest.T
+    bins, frames = c.shape
+    padded = np.zeros((bins, taps - 1 + frames), dtype=np.complex128)
+    padded[:, before : before + frames] = f
+    shifted = sliding_window_view(padded, frames, axis=1)  # (bins, taps, frames), a view: the transposed Z
+    weights = _solve(_gram(padded, shifted), _products(shifted, c[:, None]), ridge)
+    return _subtract(c, weights, shifted).T
 
 
 def check_options(taps: int, ridge: float, causal: bool) -> None:
@@ -92,9 +85,7 @@ def _channel(samples: ArrayLike, name: str) -> NDArray[np.float64]:
 
 def _products(left: Spectrum, right: Spectrum) -> Spectrum:
     """Sums over frames of conj(left) * right, along the last axis."""
-    starts = range(0, left.shape[-1], FRAMES_AT_ONCE)
-    parts = (slice(start, start + FRAMES_AT_ONCE) for start in starts)
-    return sum(np.vecdot(left[..., part], right[..., part]) for part in parts)
+    return sum(np.vecdot(left[..., now], right[..., now]) for now in _parts(left.shape[-1], FRAMES_AT_ONCE))
 
 
 def _gram(padded: Spectrum, shifted: Spectrum) -> Spectrum:
@@ -124,3 +115,21 @@ def _solve(gram: Spectrum, cross: Spectrum, ridge: float) -> Spectrum:
     except np.linalg.LinAlgError:  # possible without ridge only
         weights = np.linalg.pinv(gram, hermitian=True) @ cross[..., None]
     return np.asarray(weights[..., 0], dtype=np.complex128)
+
+
+def _subtract(c: Spectrum, weights: Spectrum, shifted: Spectrum) -> Spectrum:
+    """C - Z h (bins, frames), in parts that fit the cache."""
+    rest = np.empty_like(c)
+    # The matrix library does not take a view whose rows overlap.
+    copies = np.empty((BINS_AT_ONCE, shifted.shape[1], min(c.shape[1], FRAMES_AT_ONCE)), dtype=np.complex128)
+    for part in _parts(len(c), BINS_AT_ONCE):
+        for now in _parts(c.shape[1], FRAMES_AT_ONCE):
+            z = copies[: part.stop - part.start, :, : now.stop - now.start]
+            z[:] = shifted[part, :, now]
+            np.subtract(c[part, now], np.matmul(weights[part, None], z)[:, 0], out=rest[part, now])
+    return rest
+
+
+def _parts(length: int, size: int) -> list[slice]:
+    """Slices of at most `size` that cover a length."""
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]

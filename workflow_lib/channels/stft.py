@@ -30,15 +30,11 @@ def stft(waveform: ArrayLike, window_samples: int = WINDOW_SAMPLES) -> Spectrum:
     frames = sliding_window_view(np.pad(samples, half, mode="reflect"), window_samples)[::half]
     window = hann(window_samples)
     spectrum = np.empty((half + 1, len(frames)), dtype=np.complex128)
-    # The same arrays for every part: new ones would cost as much as the transforms.
+    # The same array for every part: new ones would cost as much as the transforms.
     windowed = np.empty((FRAMES_AT_ONCE, window_samples))
-    part = np.empty((FRAMES_AT_ONCE, half + 1), dtype=np.complex128)
     for begin in range(0, len(frames), FRAMES_AT_ONCE):
-        here = slice(begin, min(begin + FRAMES_AT_ONCE, len(frames)))
-        count = here.stop - begin
-        np.multiply(frames[here], window, out=windowed[:count])
-        np.fft.rfft(windowed[:count], out=part[:count])
-        spectrum[:, here] = part[:count].T
+        part = np.multiply(frames[begin : begin + FRAMES_AT_ONCE], window, out=windowed[: len(frames) - begin])
+        np.fft.rfft(part, out=spectrum[:, begin : begin + len(part)].T)
     return spectrum.T
 
 
