@@ -14,6 +14,7 @@ GROUND_FLOOR = {"errors", "job", "digest", "files", "csv_rows", "progress", "met
 ORDER = [
     "fetch",
     "config",
+    "channels",
     "dataset",
     "simulation",
     "plan",
@@ -128,6 +129,7 @@ def test_the_dag_parse_imports_the_standard_library_yaml_and_jsonschema():
 
 
 PUBLIC = {  # what other programs import and no torch is needed for
+    "channels": "Cancellation cancel_far cancelled_spectrum channel_waveforms istft stft",
     "dataset": "ClipName parse_clip_name",
     "metrics": "MachineMetrics machine_metrics official_score",
     "scoring": "Conditioner ScoreTable domain_conditioned_score local_density_score read_scores write_scores",

@@ -1,0 +1,7 @@
+"""Near, far and cancelled: from two recorded channels to what a model hears. No torch."""
+
+from workflow_lib.channels.cancellation import cancel_far, cancelled_spectrum
+from workflow_lib.channels.stft import istft, stft
+from workflow_lib.channels.waveforms import CHANNELS, Cancellation, channel_waveforms
+
+__all__ = ["CHANNELS", "Cancellation", "cancel_far", "cancelled_spectrum", "channel_waveforms", "istft", "stft"]
