@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Set
 from math import comb
 from typing import Any
 
-from workflow_lib.config.candidates import candidate_faults, grid_branches
+from workflow_lib.config.candidates import OF_PCA, candidate_faults, grid_branches
 from workflow_lib.config.faults import unknown_names
 from workflow_lib.config.schema import branch_kind
 from workflow_lib.protocols import possible_protocols
@@ -32,11 +32,19 @@ def branch_faults(config: Mapping[str, Any], unsound: Set[str]) -> Iterator[str]
 def _settings_faults(place: str, branch: Mapping[str, Any], models: Mapping[str, Any]) -> list[str]:
     if branch_kind(branch, models) != "embedding":
         return []
-    faults = _view_faults(place, branch, models[branch["model"]])
-    if branch["conditioning"]["whiten"] and branch["conditioning"]["components"] is None:
-        where = f"{place}.conditioning.whiten"
-        faults.append(f"{where}: whitening needs components: write a number there, or whiten: false")
-    return faults
+    return [
+        *_view_faults(place, branch, models[branch["model"]]),
+        *_conditioning_faults(f"{place}.conditioning", branch["conditioning"]),
+    ]
+
+
+def _conditioning_faults(place: str, conditioning: Mapping[str, Any]) -> Iterator[str]:
+    if conditioning.get("covariance"):
+        return
+    if missing := [key for key in OF_PCA if key not in conditioning]:  # a grid goes from a covariance to PCA
+        yield f"{place}.covariance: null needs {', '.join(missing)}: add {'it' if len(missing) == 1 else 'them'}"
+    elif conditioning["whiten"] and conditioning["components"] is None:
+        yield f"{place}.whiten: whitening needs components: write a number there, or whiten: false"
 
 
 def _view_faults(place: str, branch: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:

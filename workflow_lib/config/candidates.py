@@ -13,7 +13,8 @@ from typing import Any
 from workflow_lib.config.faults import unknown_names
 
 MAX_CANDIDATES = 100  # of one branch: each is scored on every machine of every fold
-IN_CONDITIONING = ("standardise", "components", "whiten")
+OF_PCA = ("standardise", "components", "whiten")
+IN_CONDITIONING = (*OF_PCA, "covariance")
 AT_TOP = ("block", "view", "statistics")  # every other key is the scorer's
 
 
@@ -54,6 +55,10 @@ def _with_settings(branch: Mapping[str, Any], point: Mapping[str, Any]) -> dict[
             derived[key] = value
         else:
             derived["conditioning" if key in IN_CONDITIONING else "scorer"][key] = value
+    if (conditioning := derived.get("conditioning")) and conditioning.get("covariance"):
+        derived["conditioning"] = {"covariance": conditioning["covariance"]}  # it takes the place of the others
+    elif conditioning:
+        conditioning.pop("covariance", None)
     if derived["scorer"]["kind"] == "mse":
         derived["scorer"] = {"kind": "mse"}  # reading and shrinkage are of the Mahalanobis score only
     return derived

@@ -1,4 +1,4 @@
-"""From token statistics to scored vectors: the view of the channels, standardisation, PCA and whitening."""
+"""From token statistics to scored vectors: the view of the channels, standardisation, PCA or covariance, whitening."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -9,7 +9,9 @@ from scipy.linalg import svd
 from threadpoolctl import threadpool_limits
 
 from workflow_lib.errors import UserError
+from workflow_lib.scoring.mahalanobis import FALLBACK_SHRINKAGE
 
+COVARIANCES = ("ledoit_wolf",)
 VIEWS = ("near", "far", "cancelled", "near-far")
 
 
@@ -52,28 +54,42 @@ class Conditioner:
     components: number of principal components, or None for no PCA; whiten: unit variance of every component (without
     PCA: of every feature, which is standardisation); standardise: zero mean and unit variance of every feature before
     the PCA, by default done unless components is None and whiten is False: that conditioner is the identity.
+    covariance: "ledoit_wolf" takes the place of these three: features are standardised, then whitened by all directions
+    of the covariance that Ledoit and Wolf (2004) estimate, (1 - s) S + s tr(S) / d I with s from the same vectors.
+    Directions of little variance count as much as the others, and those that too few clips span have a variance too.
 
     After `fit`: `components_` (c, d) float64 principal axes or None, `n_components_` the width of the output, `notes`
     one line for each reduction that the training set forced. The fit is exact (singular value decomposition in float64)
     and its signs are fixed.
     """
 
-    def __init__(self, components: int | None = 768, whiten: bool = True, standardise: bool | None = None) -> None:
+    def __init__(
+        self,
+        components: int | None = 768,
+        whiten: bool = True,
+        standardise: bool | None = None,
+        covariance: str | None = None,
+    ) -> None:
         if components is not None and not is_count(components):
             raise UserError(f"components is {components!r}: give a whole number from 1, or none for no PCA")
         if components is None and whiten and standardise is False:
             raise UserError(
                 "whitening without PCA is standardisation: set components, or whiten to false, or standardise to true"
             )
-        self.components = components
+        if covariance not in (None, *COVARIANCES):
+            raise UserError(f"covariance {covariance!r} is unknown: use {' or '.join(COVARIANCES)}, or none for PCA")
+        if covariance and (components != 768 or not whiten or standardise is False):
+            raise UserError(f"covariance {covariance} whitens standardised vectors: leave out the other settings")
+        self.components = None if covariance else components
         self.whiten = whiten
         self.standardise = (components is not None or whiten) if standardise is None else standardise
+        self.covariance = covariance
         self.notes: list[str] = []
         self.components_: NDArray[np.float64] | None = None
         self.n_components_: int | None = None
 
     def fit(self, normal: ArrayLike) -> Self:
-        """Fit to normal (n, d), at least one vector; where all are the same, PCA is left out with a note."""
+        """Fit to normal (n, d), at least one vector; where all are the same, no direction is fitted, with a note."""
         normal = as_vectors(normal, "normal training vectors")
         if not len(normal):
             raise UserError("conditioning needs normal training clips; there is none")
@@ -83,6 +99,10 @@ class Conditioner:
         self._scale = _feature_scale(normal, self._mean) if self.standardise else np.ones(normal.shape[1])
         if self.components is not None:
             self._fit_pca((normal - self._mean) / self._scale, self.components)
+        elif self.covariance:
+            standardised = (normal - self._mean) / self._scale
+            standardised[:, _is_constant(normal, self._mean)] = 0.0  # what rounding leaves there has no direction
+            self._fit_ledoit_wolf(standardised)
         return self
 
     def transform(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -110,17 +130,45 @@ class Conditioner:
         tolerance = singular[0] * max(centred.shape) * np.finfo(np.float64).eps
         rank = int((singular > tolerance).sum())
         if not rank:
-            same = f"{_count(len(centred), 'normal training clip')} with one and the same vector"
-            self.notes.append(f"no PCA and no whitening: {same}")
+            self.notes.append(f"no PCA and no whitening: {_same(len(centred))}")
             return
         kept = min(components, rank)
         if kept < components:
             self.notes.append(f"PCA {components} -> {kept} components: {_limit(len(centred), centred.shape[1], rank)}")
         self.n_components_ = kept
-        # The SVD leaves signs open: the largest loading of every axis is made positive.
-        largest = np.take_along_axis(axes[:kept], np.abs(axes[:kept]).argmax(axis=1)[:, None], axis=1)
-        self.components_ = axes[:kept] * np.sign(largest)
         deviation = singular[:kept] / np.sqrt(len(centred) - 1) if self.whiten else np.ones(kept)
+        self._project_on(axes[:kept], deviation)
+
+    def _fit_ledoit_wolf(self, centred: NDArray[np.float64]) -> None:
+        """All eigenvectors of the shrunk covariance of centred vectors (n, d), each over the root of its eigenvalue.
+
+        They are those of the covariance itself, found by a singular value decomposition of the vectors: of n < d clips
+        it costs less than that of the covariance (d, d), and squares no rounding errors.
+        """
+        from sklearn.covariance import ledoit_wolf_shrinkage  # a second to import, which few scoring jobs need
+
+        if not centred.any():
+            self.notes.append(f"no whitening: {_same(len(centred))}")
+            return
+        n_clips, n_features = centred.shape
+        with threadpool_limits(1, user_api="blas"):  # as in the PCA
+            shrinkage = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+            _, singular, axes = svd(centred, full_matrices=n_clips < n_features, check_finite=False)
+        variance = np.zeros(n_features)
+        variance[: len(singular)] = np.square(singular) / n_clips
+        tolerance = variance[0] * max(centred.shape) * np.finfo(np.float64).eps
+        if ((1.0 - shrinkage) * variance + shrinkage * variance.mean()).min() <= tolerance:
+            rank = int((variance > tolerance).sum())
+            why = f"shrunk by {FALLBACK_SHRINKAGE} to be invertible: {_count(n_clips, 'normal training clip')}"
+            self.notes.append(f"Ledoit-Wolf covariance has rank {rank} of {n_features}: {why}")
+            shrinkage = FALLBACK_SHRINKAGE
+        self._project_on(axes, np.sqrt((1.0 - shrinkage) * variance + shrinkage * variance.mean()))
+
+    def _project_on(self, axes: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
+        """Take axes (c, d), over the deviations (c,) along them, as what `transform` projects on."""
+        # The SVD leaves signs open: the largest loading of every axis is made positive.
+        largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+        self.components_ = axes * np.sign(largest)
         self._projection = np.ascontiguousarray(self.components_.T / deviation)
 
 
@@ -147,9 +195,16 @@ def is_count(value: object) -> bool:
 
 def _feature_scale(normal: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Population standard deviation of every feature, 1 where the feature is constant up to rounding."""
-    scale = np.sqrt(np.square(normal - mean).mean(axis=0))
-    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(normal).max(axis=0)
-    return np.where(constant, 1.0, scale)
+    return np.where(_is_constant(normal, mean), 1.0, _deviation(normal, mean))
+
+
+def _is_constant(normal: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which features (d,) do not vary beyond rounding."""
+    return _deviation(normal, mean) <= 10 * np.finfo(np.float64).eps * np.abs(normal).max(axis=0)
+
+
+def _deviation(normal: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sqrt(np.square(normal - mean).mean(axis=0))
 
 
 def _limit(n_clips: int, n_features: int, rank: int) -> str:
@@ -159,6 +214,11 @@ def _limit(n_clips: int, n_features: int, rank: int) -> str:
     if rank == n_features:
         return _count(n_features, "feature")
     return f"the {_count(n_clips, 'normal training clip')} span no more"
+
+
+def _same(n_clips: int) -> str:
+    """That a fit found no direction: '1 normal training clip with one and the same vector'."""
+    return f"{_count(n_clips, 'normal training clip')} with one and the same vector"
 
 
 def _count(number: int, noun: str) -> str:

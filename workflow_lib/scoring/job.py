@@ -141,7 +141,7 @@ def _score_vectors(
     notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options["k"])
     axes = conditioner.components_
     full_rank = axes is not None and len(axes) >= int((source | target).sum()) - 1
-    if branch["conditioning"]["whiten"] and full_rank:
+    if conditioner.components and conditioner.whiten and full_rank:  # of PCA: a shrunk covariance keeps density
         notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
     test = clips.split == "test"
     query, source_bank, target_bank = (conditioner.transform(vectors[mask]) for mask in (test, source, target))

@@ -59,6 +59,8 @@ def _evidence(branch: Mapping[str, Any], model: Mapping[str, Any], encoder: Mapp
 
 
 def _conditioning(settings: Mapping[str, Any]) -> str:
+    if settings.get("covariance"):
+        return "standardised, Ledoit-Wolf whitening"
     parts = ["standardised"] if settings["standardise"] else []
     if settings["components"] is not None:
         parts.append(f"PCA-{settings['components']}" + (" whitening" if settings["whiten"] else ""))

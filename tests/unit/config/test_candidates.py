@@ -73,6 +73,32 @@ def test_a_reading_is_no_setting_of_the_squared_error(config):
     ]
 
 
+def test_a_covariance_takes_the_place_of_pca_in_a_grid(config):
+    grid = {"components": [256, 512], "covariance": [None, "ledoit_wolf"]}
+    branch = config["branches"]["m2d"]
+    derived = grid_branches("m2d", {**branch, "candidates": grid})
+    of_pca = [{**branch["conditioning"], "components": components} for components in (256, 512)]
+    found = [point["conditioning"] for point in derived.values()]
+    assert found == [of_pca[0], {"covariance": "ledoit_wolf"}, of_pca[1]]  # PCA has no part in the covariance
+    whitened = {**branch, "conditioning": {"covariance": "ledoit_wolf"}}
+    grid |= {"standardise": [True], "whiten": [False]}
+    found = [p["conditioning"] for p in grid_branches("m2d", {**whitened, "candidates": grid}).values()]
+    assert found == of_pca, "the branch itself is no other candidate"
+    config["branches"]["m2d"] = {**whitened, "candidates": grid}
+    check_config(config)
+
+
+def test_a_grid_that_leaves_a_covariance_says_what_takes_its_place(config):
+    config["branches"]["m2d"] |= {
+        "conditioning": {"covariance": "ledoit_wolf"},
+        "candidates": {"covariance": [None], "components": [None, 64]},
+    }
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    expected = "config: branches.m2d.candidates.covariance: null needs standardise, whiten: add them"
+    assert str(caught.value) == expected
+
+
 @pytest.mark.parametrize(
     ("branch", "candidates", "message"),
     [

@@ -23,6 +23,8 @@ RANDOM = {"kind": "frozen", "encoder": "eat", "checkpoint": "random", "blocks": 
 COUNTS = {"train_source": 4, "train_target": 2, "test_per_cell": 2}
 SIMULATE = {"seed": 1, "seconds": 1.0, **COUNTS, "severity": [0.5, 1.0]}
 TOO_DEEP = {"adapted_blocks": [13], "statistics_block": 13}
+SHRUNK = {"covariance": "ledoit_wolf"}
+RAW = {"standardise": False, "components": None, "whiten": False}
 WEIGHTS = {"ae_mahalanobis": 0.3, "ced": 0.1, "m2d": 0.2, "dualmic": 0.4}
 
 
@@ -55,6 +57,8 @@ def test_what_is_shipped_and_what_the_documentation_shows_is_valid(config):
     check_config(config)
     check_config(lay(config, yaml.safe_load((ROOT / "profiles/demo/workflow.yaml").read_text(encoding="utf-8"))))
     check_config(put(config, "systems.DualDL4.weights", WEIGHTS))
+    check_config(put(config, "branches.ced.conditioning", SHRUNK))
+    check_config(put(config, "branches.ced.conditioning", {**RAW, "covariance": None}))
     check_config(put(config, "fetch.accept_licence", ["m2d", "ced"]))
 
 
@@ -196,6 +200,9 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         ("branches.ced.conditioning.whiten", True, "branches.ced.conditioning.whiten: whitening needs components"),
         ("branches.ced.conditioning.components", "x", "write a whole number or null"),
         ("branches.ced.conditioning", {"standardise": True, "whiten": False}, "conditioning.components: missing"),
+        ("branches.ced.conditioning", {**SHRUNK, "whiten": True}, "branches.ced.conditioning: covariance standardises"),
+        ("branches.ced.conditioning", {**SHRUNK, **RAW}, "leave out standardise, components and whiten, or covariance"),
+        ("branches.ced.conditioning", {"covariance": "ledoit"}, "'ledoit' is not possible: write one of: ledoit_wolf"),
         ("branches.ced.scorer.kind", "mse", "branches.ced.scorer.kind: 'mse' is not possible: write local_density"),
         ("branches.ced.scorer.k", [8], "branches.ced.scorer.k: [8] is not possible: write 2 numbers"),
         ("branches.ced.scorer.eps", math.inf, "branches.ced.scorer.eps: inf is of the wrong type: write a finite"),

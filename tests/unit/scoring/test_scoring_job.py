@@ -8,7 +8,7 @@ from one_line import one_line_error
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.store import create_store, statistics_name
 from workflow_lib.scoring import Conditioner, domain_conditioned_score
-from workflow_lib.scoring.job import ELSEWHERE, OWN_SCORE, SELF_EXCLUDED, score_branches, score_model
+from workflow_lib.scoring.job import ELSEWHERE, FULL_RANK_NOTE, OWN_SCORE, SELF_EXCLUDED, score_branches, score_model
 from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
@@ -63,6 +63,15 @@ def test_normal_clips_are_scored_against_the_banks_without_them(tmp_path):
     assert scores.table.score.tolist() == expected[::-1].tolist()  # test clips as before, sorted by name
     scores.write_notes(tmp_path / "fan.json")
     assert json.loads((tmp_path / "fan.json").read_text(encoding="utf-8"))["normal_scores"] == SELF_EXCLUDED
+
+
+def test_a_shrunk_covariance_says_nothing_of_full_rank(tmp_path):
+    """That whitening by all directions of a PCA makes clips equally far apart holds for no shrunk covariance."""
+    store(tmp_path / "fan.h5", clips(3, 1))
+    pca = scored(tmp_path / "fan.h5", {**BRANCH, "conditioning": {**BRANCH["conditioning"], "components": 3}})
+    scores = scored(tmp_path / "fan.h5", {**BRANCH, "conditioning": {"covariance": "ledoit_wolf"}})
+    assert [note for note in pca.notes if note not in scores.notes] == [FULL_RANK_NOTE.format(3)]
+    assert np.isfinite(scores.table.score).all() and np.isfinite(scores.normal.score).all()
 
 
 def test_the_only_normal_clip_of_a_machine_has_no_score(tmp_path):

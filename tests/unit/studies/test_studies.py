@@ -96,9 +96,9 @@ def settings(*rows, kind="comparison", suite="dev", **more):
     }
 
 
-def made(tmp_path, study, tables) -> tuple[list[dict[str, str]], str, list[str]]:
+def made(tmp_path, study, tables, name="study") -> tuple[list[dict[str, str]], str, list[str]]:
     """(rows of the CSV, the LaTeX, all file names) of a study."""
-    folder = tmp_path / "study"
+    folder = tmp_path / name
     make_study(study, tables, folder)
     (table,) = folder.glob("mine*.csv")
     lines = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
@@ -369,6 +369,10 @@ def test_roles_are_told_from_the_configuration(config, tmp_path):
     assert told["DualMic-EAT", "microphones"]["value"] == "near; encoder adapted on near and far"
     assert told["AE", "score"]["value"].startswith("Mahalanobis (official)")
     assert {line["metric"] for line in lines} == {"text"}
+    config["branches"]["m2d"]["conditioning"] = {"covariance": "ledoit_wolf"}
+    lines, _, _ = made(tmp_path, {**planned(config).settings("dev", "table_1"), "name": "mine"}, tmp_path, "again")
+    told = {(line["label"], line["detail"]): line["value"] for line in lines}
+    assert told["M2D", "conditioning"] == "standardised, Ledoit-Wolf whitening"
     config["branches"]["m2d"]["scorer"]["metric"] = "euclidean"
     again = planned(config).settings("dev", "table_1")
     assert again["rows"][2]["branch"]["scorer"]["metric"] == "euclidean"
