@@ -30,6 +30,7 @@ rule score_model:
 rule fit_folds:
     input:
         scores=plan.scores.selection_scores,
+        normal_scores=plan.scores.selection_normal_scores,
     output:
         fusion=directory(paths.fusion),
     log:
@@ -44,7 +45,8 @@ rule fit_folds:
         runtime=site.runtime(15),
     params:
         machines=lambda w: plan.folds.other_machines(w.suite, [w.held_out]),
-        systems=plan.scores.systems,
+        folds=lambda w: plan.folds.by_machine[w.suite],
+        systems=plan.scores.fitted_systems,
         code=lambda w: code_digest("fit_folds"),
     message:
         "Choose calibration and weights of all systems, held out: {wildcards.held_out} ({wildcards.protocol})"
@@ -55,7 +57,8 @@ rule fit_folds:
 rule fuse_machine:
     input:
         scores=plan.scores.machine_scores,
-        fusion=lambda w: plan.scores.fold_folder(w.suite, w.protocol, w.machine),
+        normal_scores=plan.scores.machine_normal_scores,
+        fusion=plan.scores.folds_of_machine,
     output:
         fused=directory(paths.fused),
     log:

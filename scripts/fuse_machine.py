@@ -3,7 +3,9 @@ from workflow_lib.job import run_job
 
 
 def main(job):
-    fuse_machine(job.output.fused, job.input.scores, job.input.fusion, job.wildcards.machine, job.params.systems)
+    inputs, systems = job.input, job.params.systems
+    folds, normal = next(iter(inputs.get("fusion") or ()), None), inputs.get("normal_scores") or ()
+    fuse_machine(job.output.fused, inputs.scores, folds, job.wildcards.machine, systems, normal)
 
 
 run_job(snakemake, main)

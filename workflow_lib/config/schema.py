@@ -88,7 +88,12 @@ def filled(value: Any, schema: Mapping[str, Any], definitions: Mapping[str, Any]
     known = {key: _resolved(rule, definitions) for key, rule in schema.get("properties", {}).items()}
     others = schema.get("additionalProperties", {})
     left_out = {key: deepcopy(rule["default"]) for key, rule in known.items() if key not in value and "default" in rule}
-    return {key: filled(item, known.get(key, others), definitions) for key, item in (dict(value) | left_out).items()}
+    whole = dict(value) | left_out
+    for key, rule in known.items():
+        if key not in whole and "default_by" in rule:  # the default follows from the value of another key
+            ((other, defaults),) = rule["default_by"].items()
+            whole[key] = defaults[whole[other]]
+    return {key: filled(item, known.get(key, others), definitions) for key, item in whole.items()}
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:

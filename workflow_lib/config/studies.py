@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workflow_lib.config.faults import unknown_names
+from workflow_lib.config.twins import equal_twin
 from workflow_lib.errors import nearest
+from workflow_lib.protocols import has_searched_weights
 
 SECTIONS = {"branch": "branches", "system": "systems"}
 
@@ -31,7 +33,10 @@ def study_faults(config: Mapping[str, Any]) -> Iterator[str]:
         entries = {place: study, **{f"{place}.rows[{number}]": row for number, row in rows}}
         for where, entry in entries.items():
             for kind in SECTIONS.keys() & entry.keys():
-                yield from unknown_names(f"{where}.{kind}", kind, [entry[kind]], config[SECTIONS[kind]])
+                known = config[SECTIONS[kind]]
+                if kind == "system" and study["kind"] != "leave_one_branch_out":
+                    known = [*known, *(equal_twin(s) for s, system in known.items() if has_searched_weights(system))]
+                yield from unknown_names(f"{where}.{kind}", kind, [entry[kind]], known)
         if study["kind"] == "leave_one_branch_out":
             yield from _removal_faults(place, study, study["system"], config)
         if study["kind"] in ("comparison", "scopes"):
@@ -50,8 +55,10 @@ def _removal_faults(place: str, study: Mapping[str, Any], name: str, config: Map
     stand_in = config["stand_ins"].get(name, name)
     for where, other in {f"{place}.system": name, f"stand_ins.{name}": stand_in}.items():
         system = config["systems"].get(other)
-        if system and (len(system["branches"]) < 2 or "weights" in system):
-            what = "has one branch" if len(system["branches"]) < 2 else "has fixed weights"
+        if system and (not has_searched_weights(system) or system["calibration"] != "selection"):
+            what = "has fixed weights" if "weights" in system else "has equal weights"
+            what = "is calibrated by normal training clips" if has_searched_weights(system) else what
+            what = "has one branch" if len(system["branches"]) < 2 else what
             yield f"{where}: {other} {what}: removing branches needs a system of several, weights chosen"
             return
     branches = config["systems"].get(name, {"branches": [row["branch"] for row in study["rows"]]})["branches"]

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,13 +11,16 @@ from typing import Any
 
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.candidate_choice import Candidates, Choice, choose_candidates, chosen_tables
-from workflow_lib.fusion.cross_fit import Fusion, RobustSigmoid, fit_fusion
+from workflow_lib.fusion.cross_fit import Fusion, RobustSigmoid, fit_fusion, label_free_fusion
+from workflow_lib.fusion.shrinkage import Shrinkage
 from workflow_lib.plan.model_name import ModelName, seed_word
-from workflow_lib.scoring.score_file import read_scores, write_scores
+from workflow_lib.protocols import needs_fold
+from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
 log = logging.getLogger(__name__)
 
+OF_A_FIT = ("branches", "step", "search", "weights", "calibration", "shrink")  # settings of a system that fit it
 
 @dataclass(frozen=True)
 class StoredFold:
@@ -26,26 +29,37 @@ class StoredFold:
     fusion: Fusion
     choices: Mapping[str, Choice]
 
-    def apply(self, tables: Mapping[str, ScoreTable], machine: str) -> ScoreTable:
+    def apply(
+        self, tables: Mapping[str, ScoreTable], machine: str, normal: Mapping[str, ScoreTable] | None = None
+    ) -> ScoreTable:
         """Fused scores of one machine (tables: candidate -> score table).
 
-        A single branch keeps the scores of its chosen candidate, which the sigmoid could only saturate.
+        normal: the same of the machine's normal training clips, where they calibrate. A single branch keeps the scores
+        of its chosen candidate, which the sigmoid could only saturate.
         """
         chosen = chosen_tables(tables, self.choices)
-        return next(iter(chosen.values())) if len(chosen) == 1 else self.fusion.apply(chosen, machine)
+        if len(chosen) == 1:
+            return next(iter(chosen.values()))
+        return self.fusion.apply(chosen, machine, None if normal is None else chosen_tables(normal, self.choices))
+
+
+def label_free_fold(system: Mapping[str, Any]) -> StoredFold:
+    """What fuses the branches of a system that chooses nothing, by its settings."""
+    branches = system["branches"]
+    return StoredFold(label_free_fusion(branches, system.get("weights")), {b: Choice(b, {}) for b in branches})
 
 
 class ScoreFolders:
-    """Score tables of some machines in folders <model>/<machine>, found by branch; each is read once."""
+    """Score tables of some machines in folders <model>/<machine>, found by branch; each is read once by `read`."""
 
-    def __init__(self, folders: Iterable[str]) -> None:
+    def __init__(self, folders: Iterable[str], read: Callable[[Path], ScoreTable] = read_scores) -> None:
         self._folders: dict[tuple[str, str, str], Path] = {}
         for folder in map(Path, folders):
             name = ModelName.parse(folder.parent.name)
             key = (folder.name, name.model, name.seed)
             if self._folders.setdefault(key, folder) != folder:
                 raise ValueError(f"{folder} and {self._folders[key]} hold scores of one machine by one model")
-        self._read = cache(read_scores)
+        self._read = cache(read)
 
     def tables(self, machine: str, models: Mapping[str, str], seed: str) -> dict[str, ScoreTable]:
         """Branch -> score table of a machine; models: branch -> its model; seed: that of the adapted ones."""
@@ -66,20 +80,26 @@ def fit_folds(
     suite: str,
     protocol: str,
     held_out: str,
+    normal_folders: Iterable[str] = (),
+    folds: Mapping[str, str] | None = None,
 ) -> None:
     """Write calibration and weights of all systems and seeds of one fold, output/<system>/<seed>.json.
 
-    folders: of the score tables of the selection machines; systems: as `Scores.systems` of the plan gives them.
-    UserError names the system that cannot be fitted.
+    folders: of the score tables of the selection machines; systems: as `Scores.fitted_systems` of the plan gives them;
+    normal_folders: of the machines' normal scores, for systems that they calibrate; folds: machine -> the fold that
+    holds it out. UserError names the system that cannot be fitted.
     """
-    scores = ScoreFolders(folders)
+    scores, normals = ScoreFolders(folders), ScoreFolders(normal_folders, read_normal_scores)
     for system, facts in systems.items():
         (output / system).mkdir(parents=True)
         for seed in facts["seeds"]:
             log.info("%s%s", system, f", seed {seed}" if seed else "")
-            tables = {machine: scores.tables(machine, facts["models"], seed) for machine in machines}
+            settings, models = facts["settings"], facts["models"]
+            tables = {machine: scores.tables(machine, models, seed) for machine in machines}
+            own = settings.get("calibration") == "normal"
+            normal = {machine: normals.tables(machine, models, seed) for machine in machines} if own else None
             try:
-                fold = fit_fold(tables, facts["settings"], facts["candidates"], protocol)
+                fold = fit_fold(tables, settings, facts["candidates"], protocol, normal=normal, folds=folds)
             except UserError as error:
                 raise UserError(f"{system}: {error}") from None
             path = output / system / f"{seed_word(seed)}.json"
@@ -91,16 +111,21 @@ def fit_fold(
     system: Mapping[str, Any],
     candidates: Candidates,
     protocol: str = "complete_dev",
+    *,
+    normal: Mapping[str, Mapping[str, ScoreTable]] | None = None,
+    folds: Mapping[str, str] | None = None,
 ) -> StoredFold:
     """Choose candidates, calibration and weights on the selection machines.
 
-    tables: machine -> branch or candidate -> score table. Fixed weights of a system are kept; its calibration still
-    comes from the selection machines.
+    tables, normal: machine -> branch or candidate -> score table of the test clips, of the normal training clips; folds
+    as in `fit_fusion`. Fixed weights of a system are kept; its calibration still comes from the selection machines.
     """
     choices = choose_candidates(tables, candidates)
     chosen = {machine: chosen_tables(of_machine, choices) for machine, of_machine in tables.items()}
-    given = {key: system[key] for key in ("branches", "step", "search", "weights") if key in system}
-    return StoredFold(fit_fusion(chosen, protocol=protocol, **given), choices)
+    if normal is not None:
+        normal = {machine: chosen_tables(of_machine, choices) for machine, of_machine in normal.items()}
+    given = {key: system[key] for key in OF_A_FIT if key in system}
+    return StoredFold(fit_fusion(chosen, protocol=protocol, normal=normal, folds=folds, **given), choices)
 
 
 def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
@@ -120,6 +145,10 @@ def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
         "calibration": {branch: vars(sigmoid) for branch, sigmoid in fusion.calibration.items()},
         "selection_omega": None if math.isnan(fusion.selection_score) else fusion.selection_score,
     }
+    if fusion.calibrated_by != "selection":  # a fold as the paper has it keeps its bytes
+        facts["calibrated_by"] = fusion.calibrated_by
+    if fusion.shrinkage:
+        facts["shrink"] = {**vars(fusion.shrinkage), "omega": list(fusion.shrinkage.omega.items())}
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
@@ -127,11 +156,14 @@ def read_fold(path: str | Path) -> StoredFold:
     """Read what `write_fold` wrote."""
     facts = json.loads(Path(path).read_text(encoding="utf-8"))
     calibration = {branch: RobustSigmoid(**values) for branch, values in facts["calibration"].items()}
+    shrink = facts.get("shrink")
     fusion = Fusion(
         branches=tuple(facts["branches"]),
         calibration=calibration,
         selection_score=math.nan if facts["selection_omega"] is None else facts["selection_omega"],
         machines=tuple(facts["machines"]),
+        calibrated_by=facts.get("calibrated_by", "selection"),
+        shrinkage=Shrinkage(**{**shrink, "omega": dict(map(tuple, shrink["omega"]))}) if shrink else None,
         **{key: facts[key] for key in ("weights", "step", "search", "protocol")},
     )
     omega = {branch: facts["candidates"].get(branch, {}) for branch in facts["chosen"]}
@@ -139,16 +171,29 @@ def read_fold(path: str | Path) -> StoredFold:
 
 
 def fuse_machine(
-    output: Path, folders: Iterable[str], folds: str | Path, machine: str, systems: Mapping[str, Mapping[str, Any]]
+    output: Path,
+    folders: Iterable[str],
+    folds: str | Path,
+    machine: str,
+    systems: Mapping[str, Mapping[str, Any]],
+    normal_folders: Iterable[str] = (),
 ) -> None:
     """Write the fused scores of one machine by all systems and seeds, output/<system>/<seed>.csv.
 
-    folders: of the machine's score tables; folds: the folder that `fit_folds` wrote for it; systems: as there.
+    folders: of the machine's score tables; folds: the folder that `fit_folds` wrote for it, where a system needs one;
+    systems: as `Scores.systems` of the plan gives them; normal_folders: of the machine's normal scores, for systems
+    that they calibrate.
     """
-    scores = ScoreFolders(folders)
+    scores, normals = ScoreFolders(folders), ScoreFolders(normal_folders, read_normal_scores)
     for system, facts in systems.items():
+        settings, models = facts["settings"], facts["models"]
         (output / system).mkdir(parents=True)
         for seed in facts["seeds"]:
-            fold = read_fold(Path(folds, system, f"{seed_word(seed)}.json"))
-            fused = fold.apply(scores.tables(machine, facts["models"], seed), machine)
+            if needs_fold(settings, facts["candidates"]):
+                fold = read_fold(Path(folds, system, f"{seed_word(seed)}.json"))
+            else:
+                fold = label_free_fold(settings)
+            own = settings.get("calibration") == "normal"
+            normal = normals.tables(machine, models, seed) if own else None
+            fused = fold.apply(scores.tables(machine, models, seed), machine, normal)
             write_scores(output / system / f"{seed_word(seed)}.csv", fused)

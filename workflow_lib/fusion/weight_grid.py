@@ -51,22 +51,31 @@ def fused(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[
 
 def grid_scores(machines: Mapping[str, AlignedScores], grid: NDArray[np.float64]) -> NDArray[np.float64]:
     """Omega of every grid point over the defined figures of machines with calibrated scores and known labels: (g,)."""
-    n_figures, inverse_sum = 0, np.zeros(len(grid))
-    for machine, scores in machines.items():
-        figures = np.empty((3, len(grid)))
-        for points in blocks(len(grid), len(scores.clip), FUSED_ELEMENTS):
-            fused_scores = fused(scores.score, grid[points])
-            figures[:, points] = column_metrics(fused_scores.T, scores.anomaly, scores.domain)
-        for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
-            if np.isnan(figure).any():  # by the labels alone, hence at all grid points
-                log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)
-                continue
-            n_figures += 1
-            with np.errstate(divide="ignore"):  # a figure of 0 makes the harmonic mean 0
-                inverse_sum += 1.0 / figure
-    if not n_figures:
-        raise UserError(f"no figure is defined on {', '.join(machines)}: weights need normal and anomalous test clips")
-    return n_figures / inverse_sum
+    return omega_of({machine: machine_figures(machine, scores, grid) for machine, scores in machines.items()})
+
+
+def machine_figures(machine: str, scores: AlignedScores, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Source AUC, target AUC and pAUC of one machine at every grid point (g, b): (3, g); a warning for an undefined one."""
+    figures = np.empty((3, len(grid)))
+    for points in blocks(len(grid), len(scores.clip), FUSED_ELEMENTS):
+        fused_scores = fused(scores.score, grid[points])
+        figures[:, points] = column_metrics(fused_scores.T, scores.anomaly, scores.domain)
+    for name, figure in zip(("source AUC", "target AUC", "pAUC"), figures, strict=True):
+        if np.isnan(figure).any():  # by the labels alone, hence at all grid points
+            log.warning("%s: its test clips define no %s, which stays out of the choice of weights", machine, name)
+    return figures
+
+
+def omega_of(figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Harmonic mean over all defined figures of machines, (3, g) each: (g,); UserError where none is defined."""
+    defined = [figure for of_machine in figures.values() for figure in of_machine if not np.isnan(figure).any()]
+    if not defined:
+        raise UserError(f"no figure is defined on {', '.join(figures)}: weights need normal and anomalous test clips")
+    inverse_sum = np.zeros_like(defined[0])
+    for figure in defined:
+        with np.errstate(divide="ignore"):  # a figure of 0 makes the harmonic mean 0
+            inverse_sum += 1.0 / figure
+    return len(defined) / inverse_sum
 
 
 def first_best(omega: NDArray[np.float64]) -> int:

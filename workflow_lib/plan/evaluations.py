@@ -23,6 +23,7 @@ class Evaluation:
     tables: Mapping[str, str]  # machine -> score table
     normal: Mapping[str, Mapping[str, str]]  # machine -> branch or candidate -> scores of its normal training clips
     folds: Mapping[str, str]  # machine -> the fold that fuses its scores; none for a branch or a system of one branch
+    label_free: Mapping[str, Any]  # settings of a system of several branches that no fold is fitted for; else none
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +49,14 @@ class Evaluations:
         scores, machines = self.scores, self.scores.models.suites[suite].machines
         branches = members(scores.reported.candidates(kind, name, suite, protocol))
         single = {m: {b: scores.table(b, suite, protocol, m, seed) for b in branches} for m in machines}
-        tables, folds = {m: of_machine[branches[0]] for m, of_machine in single.items()}, {}
+        tables, folds, label_free = {m: of_machine[branches[0]] for m, of_machine in single.items()}, {}, {}
         if fused := scores.fused_as(suite, kind, name, protocol):
             file = f"{fused}/{seed_word(seed)}"
             tables = {m: f"{scores.fused_folder(suite, protocol, m)}/{file}.csv" for m in machines}
-            folds = {m: f"{scores.fold_folder(suite, protocol, m)}/{file}.json" for m in machines}
+            if scores.fitted_as(suite, kind, name, protocol):
+                folds = {m: f"{scores.fold_folder(suite, protocol, m)}/{file}.json" for m in machines}
+            else:
+                label_free = scores.reported.system(fused)
         return Evaluation(
             suite=suite,
             protocol=protocol,
@@ -63,6 +67,7 @@ class Evaluations:
             tables=tables,
             normal={m: {b: scores.paths.normal_scores_of(t) for b, t in found.items()} for m, found in single.items()},
             folds=folds,
+            label_free=label_free,
         )
 
     # ---- what the tables of a suite are made from ------------------------------------------------------------------
@@ -88,7 +93,8 @@ class Evaluations:
 
     def fused_folders(self, wildcards: Any) -> list[str]:
         """Folders of all fused score tables."""
-        tables = (table for e in self.by_suite[wildcards.suite] if e.folds for table in e.tables.values())
+        fused = (e for e in self.by_suite[wildcards.suite] if e.folds or e.label_free)
+        tables = (table for e in fused for table in e.tables.values())
         return sorted({table.rsplit("/", 2)[0] for table in tables})
 
     def fold_folders(self, wildcards: Any) -> list[str]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from workflow_lib.config.schema import definition, filled
+from workflow_lib.config.twins import equal_twin, twin_of, twin_settings
+from workflow_lib.errors import and_more
 from workflow_lib.plan.folds import Folds
 from workflow_lib.plan.model_name import chosen_branch
 from workflow_lib.plan.models import Models
 from workflow_lib.plan.suites import Suite
-from workflow_lib.protocols import LEAST_FOLDS, PROTOCOLS, possible_protocols
+from workflow_lib.protocols import LEAST_FOLDS, PROTOCOLS, chooses_nothing, has_searched_weights, possible_protocols
 
 Candidates = Mapping[str, Sequence[str]]  # branch -> the branches that may stand in its place, itself first
 
@@ -54,25 +56,35 @@ class Reported:
         if not suite.labelled or suite.select_on:
             own = self._settings(kind, name)["protocols"] or ["complete_dev"]
             return ["complete_dev"] if "complete_dev" in own else []
+        alone = kind == "branch" or chooses_nothing(self._settings(kind, name))
         choosing = len({self.folds.by_machine[suite_name][machine] for machine in suite.selection_machines})
         chosen_on = {p: choosing for p in ("cross_fitted", "nested_lomo")}
-        folds = len(self.folds.by_name[suite_name]) if kind == "branch" else choosing
+        folds = len(self.folds.by_name[suite_name]) if alone else choosing
         return [p for p in self._asked(kind, name) if chosen_on.get(p, folds) >= LEAST_FOLDS[p]]
 
     def system(self, name: str) -> Mapping[str, Any]:
-        """Settings of a system, also of one that nested_lomo makes of a branch (`<branch>@chosen`)."""
-        branch = chosen_branch(name)
-        return filled({"branches": [branch]}, definition("system")) if branch else self.config["systems"][name]
+        """Settings of a system, also of those that the plan derives.
+
+        `<branch>@chosen`: what nested_lomo makes of a branch. `<system>@equal`: the same with equal weights.
+        """
+        if branch := chosen_branch(name):
+            return filled({"branches": [branch]}, definition("system"))
+        if system := twin_of(name):
+            return twin_settings(self.config["systems"][system])
+        return self.config["systems"][name]
 
     def candidates(self, kind: str, name: str, suite: str, protocol: str) -> Candidates:
         """Each branch of an entry with what a fold may choose in its place: itself alone, but in nested_lomo."""
         branches = [name] if kind == "branch" else self.system(name)["branches"]
         others = {b: self.config["branches"][b]["candidates"] if protocol == "nested_lomo" else [] for b in branches}
-        return {b: [b, *(c for c in others[b] if not self.why_unavailable[c, suite])] for b in branches}
+        unavailable = [self.why_unavailable]
+        if kind == "system" and self.system(name)["calibration"] == "normal":
+            unavailable.append(self._why_no_normals)
+        return {b: [b, *(c for c in others[b] if not any(why[c, suite] for why in unavailable))] for b in branches}
 
     def seeds(self, kind: str, name: str) -> list[str]:
         """Seeds of the adapted models that a branch or system needs; [""] where there are none."""
-        branches = [name] if kind == "branch" else self.config["systems"][name]["branches"]
+        branches = [name] if kind == "branch" else self.system(name)["branches"]
         adapted = any(map(self.models.is_adapted, branches))
         return [str(seed) for seed in self.config["run"]["seeds"]] if adapted else [""]
 
@@ -100,14 +112,34 @@ class Reported:
             return f"it is trained on suite {suite.training_suite}, which is mono"
         return None
 
+    @cached_property
+    def _why_no_normals(self) -> dict[tuple[str, str], str | None]:
+        """Why no normal training clip can calibrate a branch on a suite, by (branch, suite); None where they can."""
+        return {(b, s): self._normals_missing(b, self.suites[s]) for s in self.suites for b in self.config["branches"]}
+
+    def _normals_missing(self, branch: str, suite: Suite) -> str | None:
+        if self.models.kind_of(branch) != "external":
+            return None
+        folder = Path(self.config["branches"][branch]["scores"], "normal")
+        missing = [machine for machine in suite.machines if not (folder / f"{machine}.csv").is_file()]
+        what = f"branch {branch} has no scores of normal training clips"
+        return f"{what}: put them in {folder}/<machine>.csv ({and_more(missing)})" if missing else None
+
     def why_system_unavailable(self, system: str, suite: str) -> str | None:
         """Why a system is unavailable on a suite, or None."""
-        branches = self.config["systems"][system]["branches"]
+        settings = self.config["systems"][system]
+        branches = settings["branches"]
         for branch in branches:
             if reason := self.why_unavailable[branch, suite]:
                 return f"branch {branch}: {reason}"
         here = self.suites[suite]
         if len(branches) == 1:
+            return None
+        if settings["calibration"] == "normal":
+            for branch in branches:
+                if reason := self._why_no_normals[branch, suite]:
+                    return reason
+        if chooses_nothing(settings):
             return None
         if here.select_on:
             reason = self.why_system_unavailable(system, here.select_on)
@@ -137,7 +169,7 @@ class Reported:
             branch
             for kind, name, protocol in self.entries(suite)
             if protocol == "nested_lomo"
-            for branch in ([name] if kind == "branch" else self.config["systems"][name]["branches"])
+            for branch in ([name] if kind == "branch" else self.system(name)["branches"])
         ]
         return list(dict.fromkeys(c for b in nested for c in self.config["branches"][b]["candidates"]))
 
@@ -150,8 +182,14 @@ class Reported:
         return [p for p in asked if p in possible_protocols(kind, settings)]
 
     def _settings(self, kind: str, name: str) -> Mapping[str, Any]:
-        return self.config["branches" if kind == "branch" else "systems"][name]
+        if kind == "branch":
+            return self.config["branches"][name]
+        return self.config["systems"][twin_of(name) or name]  # a twin has the protocols of its system
 
     def _names(self, suite: str) -> list[tuple[str, str]]:
-        """(kind, name) of what a suite reports."""
-        return [("branch", b) for b in self.branches(suite)] + [("system", s) for s in self.systems(suite)]
+        """(kind, name) of what a suite reports; behind each system whose weights are searched its equal-weight twin."""
+        systems = [name for s in self.systems(suite) for name in (s, *self._twin(s))]
+        return [("branch", b) for b in self.branches(suite)] + [("system", s) for s in systems]
+
+    def _twin(self, system: str) -> list[str]:
+        return [equal_twin(system)] if has_searched_weights(self.config["systems"][system]) else []

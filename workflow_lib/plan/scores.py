@@ -1,6 +1,6 @@
 """Score tables: which branches a job scores, which systems it fits and fuses, and which folders it reads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,10 @@ from workflow_lib.plan.model_name import EXTERNAL, chosen_system
 from workflow_lib.plan.models import Models
 from workflow_lib.plan.paths import NO_ONE, Paths, fill
 from workflow_lib.plan.reported import Candidates, Reported
+from workflow_lib.protocols import needs_fold
 
 Entry = tuple[str, str, str]  # kind, name and protocol of what is reported
+Systems = Mapping[str, Mapping[str, Any]]  # name -> what fits and fuses a system
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class Scores:
                 available = self.reported.systems(suite)
                 wanted[suite] += [("system", name, "complete_dev") for name in submitted if name in available]
             if select_on := suites[suite].select_on:
-                wanted[select_on] += [entry for entry in wanted[suite] if self.fused_as(suite, *entry)]
+                wanted[select_on] += [entry for entry in wanted[suite] if self.fitted_as(suite, *entry)]
         return {suite: list(dict.fromkeys(entries)) for suite, entries in wanted.items()}
 
     def folders(self, suite: str, entries: Iterable[Entry]) -> dict[str, list[str]]:
@@ -86,7 +88,7 @@ class Scores:
         """
         uses: dict[tuple[str, str, str, bool], set[str]] = {}
         for kind, name, protocol in entries:
-            nested = protocol == "nested_lomo" and self.fused_as(suite, kind, name, protocol) is not None
+            nested = protocol == "nested_lomo" and self.fitted_as(suite, kind, name, protocol) is not None
             for branch in members(self.reported.candidates(kind, name, suite, protocol)):
                 model, adapted = self.models.by_branch[branch], self.models.is_adapted(branch)
                 for seed in self.reported.seeds(kind, name) if adapted else [""]:
@@ -145,10 +147,17 @@ class Scores:
     # ---- what is fused ---------------------------------------------------------------------------------------------
 
     def fused_as(self, suite: str, kind: str, name: str, protocol: str) -> str | None:
-        """The system whose folds make an entry's tables; None where they are those of its only branch."""
+        """The system that makes an entry's tables; None where they are those of its only branch."""
         if len(members(self.reported.candidates(kind, name, suite, protocol))) == 1:
             return None
         return name if kind == "system" else chosen_system(name)
+
+    def fitted_as(self, suite: str, kind: str, name: str, protocol: str) -> str | None:
+        """The system whose folds an entry needs; None where no other machine chooses anything for it."""
+        fused = self.fused_as(suite, kind, name, protocol)
+        if fused and needs_fold(self.reported.system(fused), self.reported.candidates(kind, name, suite, protocol)):
+            return fused
+        return None
 
     @cached_property
     def _systems(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
@@ -178,6 +187,11 @@ class Scores:
             raise UserError(f"no system of suite {suite} is fused under {protocol} in this run, only under: {known}")
         return self._systems[suite, protocol]
 
+    def fitted_systems(self, wildcards: Any) -> dict[str, dict[str, Any]]:
+        """Those of `systems` that a fold chooses something for."""
+        systems = self.systems(wildcards).items()
+        return {name: facts for name, facts in systems if needs_fold(facts["settings"], facts["candidates"])}
+
     def selection_scores(self, wildcards: Any) -> list[str]:
         """Score folders of the selection machines of a fold, by the models of all branches and candidates."""
         w = wildcards
@@ -187,17 +201,35 @@ class Scores:
                 " one: name the folder of such a fold"
             )
         machines = self.folds.other_machines(w.suite, [w.held_out])
-        return self._folders_of(w, machines, w.held_out)
+        return self._folders_of(w, self.fitted_systems(w), machines, w.held_out)
+
+    def selection_normal_scores(self, wildcards: Any) -> list[str]:
+        """Folders of the normal scores of a fold's selection machines, for systems that these calibrate."""
+        w, calibrated = wildcards, _calibrated_by_normals(self.fitted_systems(wildcards))
+        machines = self.folds.other_machines(w.suite, [w.held_out])
+        return list(map(self.paths.normal_scores_of, self._folders_of(w, calibrated, machines, w.held_out)))
 
     def machine_scores(self, wildcards: Any) -> list[str]:
         """Score folders of one machine, by the models of all branches and candidates that are fused."""
-        return self._folders_of(wildcards, [wildcards.machine])
+        return self._folders_of(wildcards, self.systems(wildcards), [wildcards.machine])
 
-    def _folders_of(self, wildcards: Any, machines: Sequence[str], held_out: str | None = None) -> list[str]:
+    def machine_normal_scores(self, wildcards: Any) -> list[str]:
+        """Folders of the normal scores of one machine, for systems that these calibrate."""
+        calibrated = _calibrated_by_normals(self.systems(wildcards))
+        return list(map(self.paths.normal_scores_of, self._folders_of(wildcards, calibrated, [wildcards.machine])))
+
+    def folds_of_machine(self, wildcards: Any) -> list[str]:
+        """The folder of the calibrations and weights that fuse a machine's scores; none where no system needs one."""
+        w = wildcards
+        return [self.fold_folder(w.suite, w.protocol, w.machine)] if self.fitted_systems(w) else []
+
+    def _folders_of(
+        self, wildcards: Any, systems: Systems, machines: Sequence[str], held_out: str | None = None
+    ) -> list[str]:
         suite, protocol = wildcards.suite, wildcards.protocol
         uses = dict.fromkeys(
             (model, seed if model in self.models.adapted else "")
-            for system in self.systems(wildcards).values()
+            for system in systems.values()
             for model in system["models"].values()
             for seed in system["seeds"]
         )
@@ -211,3 +243,7 @@ class Scores:
 def members(candidates: Candidates) -> list[str]:
     """All branches and candidates of an entry, in order, once each."""
     return list(dict.fromkeys(name for names in candidates.values() for name in names))
+
+
+def _calibrated_by_normals(systems: Systems) -> Systems:
+    return {name: facts for name, facts in systems.items() if facts["settings"]["calibration"] == "normal"}

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from workflow_lib.config.studies import entry_of, protocol_of
+from workflow_lib.config.twins import equal_twin, twin_of
 from workflow_lib.fetch.sets import published_sets
 from workflow_lib.plan.paths import fill
 from workflow_lib.plan.plan import Plan
@@ -118,7 +119,9 @@ class Studies:
         }
 
     def stand_in(self, name: str) -> str:
-        """What this run has for a branch or system of the paper."""
+        """What this run has for a branch or system of the paper; for a twin, the twin of the stand-in."""
+        if system := twin_of(name):
+            return equal_twin(self.stand_in(system))
         return self.plan.config["stand_ins"].get(name, name)
 
     @cached_property
@@ -133,7 +136,7 @@ class Studies:
         """Why this run has no figure of a branch or system, or ""; protocol None: any will do."""
         mine = {(p, s) for k, n, p, s in self._evaluated[suite] if (k, n) == (kind, name)}
         if not mine:
-            reason = dict(self.plan.reported.left_out(suite)).get(name)
+            reason = dict(self.plan.reported.left_out(suite)).get(twin_of(name) or name)
             return f"not part of this run: {kind} {name}" + (f" ({reason})" if reason else "")
         if protocol is not None and protocol not in {p for p, _ in mine}:
             return f"not part of this run: {kind} {name} under {protocol}"

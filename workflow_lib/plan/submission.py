@@ -19,6 +19,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.fetch.published import file_on_disk
 from workflow_lib.plan.paths import fill
 from workflow_lib.plan.plan import Plan
+from workflow_lib.protocols import chooses_nothing
 
 PROTOCOL = "complete_dev"  # of what is submitted: everything was chosen on the whole development set
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "heads.safetensors")
@@ -48,7 +49,8 @@ def why_not_submitted(plan: Plan, suite: str, system: str) -> str | None:
     """Why a system cannot be submitted for a suite, or None."""
     if system not in plan.config["run"]["systems"]:
         return "not part of this run (run.systems)"
-    if len(plan.config["systems"][system]["branches"]) > 1 and not plan.suites[suite].select_on:
+    settings = plan.config["systems"][system]
+    if len(settings["branches"]) > 1 and not chooses_nothing(settings) and not plan.suites[suite].select_on:
         return "its weights would be chosen on the labels that they are submitted for: name select_on"
     return plan.reported.why_system_unavailable(system, suite)
 

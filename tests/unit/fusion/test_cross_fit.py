@@ -13,7 +13,7 @@ from one_line import one_line_error
 from real_scores import GOLDEN, MACHINES, rows_of
 
 from workflow_lib.errors import UserError
-from workflow_lib.fusion.cross_fit import RobustSigmoid, cross_fit, fit_fusion, simplex_grid
+from workflow_lib.fusion import RobustSigmoid, cross_fit, fit_fusion, simplex_grid
 from workflow_lib.metrics import official_score
 from workflow_lib.scoring.score_table import ScoreTable, align_branches
 
