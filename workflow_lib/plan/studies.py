@@ -24,14 +24,18 @@ class Studies:
     plan: Plan
 
     def names(self, suite: str) -> list[str]:
-        """Studies of a suite: those that the configuration names, or with `auto` all with an available row."""
+        """Studies of a suite: those that the configuration names, or with `auto` all that have something to show.
+
+        That is an available row, or two where rows are compared with one of them.
+        """
         if not self.plan.suites[suite].labelled:
             return []
         chosen = self.plan.config["run"]["studies"]
         if chosen != "auto":
             return [chosen] if isinstance(chosen, str) else list(chosen)
         studies = self.plan.config["studies"].items()
-        return [name for name, study in studies if any(not row["absent"] for row in self._rows(suite, study))]
+        shown = {name: [row for row in self._rows(suite, study) if not row["absent"]] for name, study in studies}
+        return [name for name, study in studies if len(shown[name]) > ("against" in study)]
 
     def suite_folders(self, wildcards: Any) -> list[str]:
         """Folders of the studies of all suites that have some."""
