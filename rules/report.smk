@@ -52,6 +52,7 @@ rule illustrate_clips:
         paths.benchmark(paths.clips)
     conda:
         "../envs/conda.yaml"
+    threads: plan.config["compute"]["threads"]
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(1000),
@@ -82,6 +83,7 @@ rule write_report:
         paths.benchmark(paths.report)
     conda:
         "../envs/conda.yaml"
+    threads: plan.config["compute"]["threads"]
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(2000),

@@ -11,6 +11,7 @@ def main(job):
         job.output.clips,
         wrong_clips=job.params.wrong_clips,
         audio=job.params.audio,
+        workers=job.threads,
     )
 
 

@@ -19,6 +19,7 @@ def main(job):
         provenance=params.provenance | {"code of the page": params.code} | package_versions(),
         figures=job.output.figures,
         inputs=inputs,
+        workers=job.threads,
     )
 
 

@@ -102,7 +102,9 @@ def _frames(clip: Clip, model: Mapping[str, Any], reading: Mapping[str, Any]) ->
     try:
         recorded = read_waveform(clip, reading)
         if model["input"] == CANCELLED:
-            return log_mel(channel_waveforms(recorded, [CANCELLED], Cancellation.from_mapping(model["cancellation"]))[0])
+            return log_mel(
+                channel_waveforms(recorded, [CANCELLED], Cancellation.from_mapping(model["cancellation"]))[0]
+            )
         return channel_frames(recorded, model["input"])
     except UserError as error:
         raise UserError(f"{clip.path}: {error}") from None

@@ -76,8 +76,6 @@ def frame_statistics(decibel: NDArray[np.float64]) -> dict[str, NDArray[np.float
     }
 
 
-def load_logmel(
-    *, mels: int = 128, low_hz: float = 0.0, high_hz: float = 8000.0, window_samples: int = 1024
-) -> LogMel:
+def load_logmel(*, mels: int = 128, low_hz: float = 0.0, high_hz: float = 8000.0, window_samples: int = 1024) -> LogMel:
     """Build the front end: `mels` bands from `low_hz` to `high_hz`, a window of `window_samples` at 16 kHz."""
     return LogMel(mels=mels, low_hz=low_hz, high_hz=high_hz, window_samples=window_samples)

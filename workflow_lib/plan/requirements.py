@@ -31,7 +31,6 @@ def wanted_weights(plan: Plan) -> list[dict[str, str]]:
     used = [models.by_branch[b] for b in branches if models.kind_of(b) == "embedding"]
     bases = dict.fromkeys(models.settings(model).get("base", model) for model in used)
     wanted = {
-        models.checkpoint(model): {"model": model, "encoder": models.encoder(model)["encoder"]}
-        for model in bases
+        models.checkpoint(model): {"model": model, "encoder": models.encoder(model)["encoder"]} for model in bases
     }
     return [{**entry, "checkpoint": file} for file, entry in wanted.items() if file]

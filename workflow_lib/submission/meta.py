@@ -110,7 +110,9 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
         "ensemble_method_subsystem_count": len(facts.branches) if several else None,
         "decision_making": f"weighted average, {threshold}" if several else threshold,
         "attribute_usage": "classes of the adaptation" if adapted else None,
-        "external_data_usage": "pre-trained model" if any(e["checkpoint"] not in (None, "random") for e in encoders) else None,
+        "external_data_usage": "pre-trained model"
+        if any(e["checkpoint"] not in (None, "random") for e in encoders)
+        else None,
         "development_data_usage": "development, training" if adapted else "development",
     }
     return {name: values.get(name) for name in DESCRIPTION}

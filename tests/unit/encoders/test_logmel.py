@@ -66,7 +66,9 @@ def test_the_cancelled_channel_is_the_spectrum_of_the_cancellation():
     np.testing.assert_array_equal(spectra["near"], near)
     one_tap = Cancellation.from_mapping({"taps": 1, "ridge": 0})
     single = near - (near * far.conj()).sum(axis=0) / ((np.abs(far) ** 2).sum(axis=0) + 1e-12) * far
-    np.testing.assert_allclose(encoder.spectra(wave, ["cancelled"], one_tap)["cancelled"], single, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        encoder.spectra(wave, ["cancelled"], one_tap)["cancelled"], single, rtol=1e-9, atol=1e-12
+    )
 
 
 def test_a_cancellation_with_another_window_goes_by_way_of_the_waveform():

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from workflow_lib.errors import UserError
 from workflow_lib.files import replacing
+from workflow_lib.forked import forked_map
 from workflow_lib.report.charts.drawing import drawn, drawn_before, inline_svg
 from workflow_lib.report.page.content import Chart, Section, charts_of
 from workflow_lib.report.sections.overview import first_screen, glossary, provenance_section
@@ -44,10 +45,12 @@ def build_report(
     provenance: Mapping[str, str],
     figures: Path | None = None,
     inputs: ReportInputs | None = None,
+    workers: int = 1,
 ) -> None:
     """Write one self-contained page about `suites` ({name: tables folder}); `figures` gets each chart as SVG and PNG.
 
-    The same arguments give the same bytes, but for the section on run time, which is read from the benchmarks.
+    `workers` processes draw the charts. The same arguments give the same bytes, whatever the workers, but for the
+    section on run time, which is read from the benchmarks.
     UserError names the table, line and column at fault.
     """
     if not suites:
@@ -57,14 +60,14 @@ def build_report(
     opening = first_screen(tables, keys)
     sections = [*_sections(tables, keys, inputs or ReportInputs()), provenance_section(provenance)]
     charts = list(charts_of([*opening, *sections]))
-    svgs = [_drawn(chart, "svg") for chart in charts]
-    for name, chart, svg in zip(_unique(_file_name(chart.name) for chart in charts), charts, svgs, strict=True):
-        if figures is not None:
-            _write_whole(Path(figures, f"{name}.svg"), svg)
-            _write_whole(Path(figures, f"{name}.png"), _drawn(chart, "png"))
+    forms = ("svg",) if figures is None else ("svg", "png")
+    files = forked_map(lambda chart: {form: _drawn(chart, form) for form in forms}, charts, workers)
+    for name, file in zip(_unique(_file_name(chart.name) for chart in charts), files, strict=True):
+        for form, content in file.items() if figures is not None else ():
+            _write_whole(Path(figures, f"{name}.{form}"), content)
     inline = {
-        id(chart): inline_svg(svg.decode("utf-8"), f"drawing{place}", chart.description)
-        for place, (chart, svg) in enumerate(zip(charts, svgs, strict=True), 1)
+        id(chart): inline_svg(file["svg"].decode("utf-8"), f"drawing{place}", chart.description)
+        for place, (chart, file) in enumerate(zip(charts, files, strict=True), 1)
     }
     page = _html(inline, title=title, opening=opening, sections=sections)
     _write_whole(Path(output_html), page.encode("utf-8"))

@@ -19,6 +19,7 @@ from scipy.signal import resample_poly, stft
 from workflow_lib.dataset.loader import CHANNELS, read_waveform
 from workflow_lib.dataset.manifest import Clip, read_manifest
 from workflow_lib.errors import UserError
+from workflow_lib.forked import forked_map
 from workflow_lib.report.charts.drawing import figure_style
 from workflow_lib.report.sections.clip_gallery import INDEX
 from workflow_lib.report.sections.entry_order import shown_clips
@@ -45,14 +46,18 @@ def illustrate_clips(
     *,
     wrong_clips: int,
     audio: bool,
+    workers: int = 1,
 ) -> None:
-    """Write pictures, sounds and their index into a new folder; only the recordings that are shown are read."""
+    """Write pictures, sounds and their index into a new folder; only the recordings that are shown are read.
+
+    `workers` processes draw; their number changes no byte.
+    """
     found = {(clip.machine, clip.clip): clip for m in manifests for clip in read_manifest(m) if clip.split == "test"}
     wanted = shown_clips(read_suite(suite, Path(tables)), wrong_clips)
     if missing := [f"{clip} of {machine}" for machine, clip in wanted if (machine, clip) not in found]:
         raise UserError(f"{tables}: ranked, but not among the recordings: {', '.join(missing)}: index {suite} again")
     folder.mkdir(parents=True)
-    clips = [_illustrate(found[key], reading, folder, audio) for key in wanted]
+    clips = forked_map(lambda key: _illustrate(found[key], reading, folder, audio), list(wanted), workers)
     index = json.dumps({"suite": suite, "clips": clips}, indent=1) + "\n"
     (folder / INDEX).write_text(index, encoding="utf-8")
 
@@ -63,7 +68,7 @@ def _illustrate(clip: Clip, reading: Mapping[str, Any], folder: Path, audio: boo
     rate_hz = reading["sample_rate"]
     channels = CHANNELS[: len(waveform)]
     place = folder / clip.machine
-    place.mkdir(exist_ok=True)
+    place.mkdir(exist_ok=True)  # another process may have made it
     picture = place / f"{clip.clip}.png"
     size = write_picture(picture, waveform, rate_hz)
     names = [f"{clip.machine}/{clip.clip}.{channel}.mp3" for channel in channels] if audio else []
