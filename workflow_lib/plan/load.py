@@ -70,7 +70,7 @@ def _with_run(config: Mapping[str, Any], defaults: Path) -> Mapping[str, Any]:
 
 
 def _with_wanted(config: Mapping[str, Any], run_suites: Iterable[str], defaults: Path) -> Mapping[str, Any]:
-    """`auto` under `run.systems` and `run.branches` is what is listed for suites of one's own, or for published ones."""
+    """What `auto` stands for under `run`: the lists for suites of one's own, or for published ones."""
     wanted = config["auto"]["published" if set(run_suites) <= set(_shipped(defaults)) else "own"]
     run = {key: wanted[key] if value == "auto" and key in wanted else value for key, value in config["run"].items()}
     return {**config, "run": run}

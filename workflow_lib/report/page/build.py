@@ -63,8 +63,9 @@ def build_report(
     forms = ("svg",) if figures is None else ("svg", "png")
     files = forked_map(lambda chart: {form: _drawn(chart, form) for form in forms}, charts, workers)
     for name, file in zip(_unique(_file_name(chart.name) for chart in charts), files, strict=True):
-        for form, content in file.items() if figures is not None else ():
-            _write_whole(Path(figures, f"{name}.{form}"), content)
+        for form, content in file.items():
+            if figures is not None:
+                _write_whole(Path(figures, f"{name}.{form}"), content)
     inline = {
         id(chart): inline_svg(file["svg"].decode("utf-8"), f"drawing{place}", chart.description)
         for place, (chart, file) in enumerate(zip(charts, files, strict=True), 1)
