@@ -9,8 +9,9 @@ from workflow_lib.errors import UserError
 
 MOST_TAPS = 13
 LEAST_RIDGE = 1e-12  # added to the diagonal: silence of far removes nothing
+LEAST_PIVOT = 1e-14  # of the power of a tap
 LEAST_COVERAGE = 0.05  # of squared windows; elsewhere it is at least 0.5 (stft.istft)
-BINS_AT_ONCE = 8  # frequencies whose shifted frames fit the cache
+BINS_AT_ONCE = 16  # frequencies whose shifted frames fit the cache
 # The matrix library shares longer sums among threads, and their order would then depend on the number of threads.
 FRAMES_AT_ONCE = 512
 
@@ -56,11 +57,11 @@ def cancelled_spectrum(
     if c.shape != f.shape or c.ndim != 2:
         raise UserError(f"spectra of shapes {c.T.shape} and {f.T.shape}: pass (frames, bins) of one recording twice")
     bins, frames = c.shape
-    padded = np.zeros((bins, taps - 1 + frames), dtype=np.complex128)
+    padded = np.empty((bins, taps - 1 + frames), dtype=np.complex128)
+    padded[:, :before] = padded[:, before + frames :] = 0
     padded[:, before : before + frames] = f
     shifted = sliding_window_view(padded, frames, axis=1)  # (bins, taps, frames), a view: the transposed Z
-    weights = _solve(_gram(padded, shifted), _products(shifted, c[:, None]), ridge)
-    return _subtract(c, weights, shifted).T
+    return _subtract(c, _solve(_equations(c, padded, shifted), ridge), shifted).T
 
 
 def check_options(taps: int, ridge: float, causal: bool) -> None:
@@ -88,33 +89,44 @@ def _products(left: Spectrum, right: Spectrum) -> Spectrum:
     return sum(np.vecdot(left[..., now], right[..., now]) for now in _parts(left.shape[-1], FRAMES_AT_ONCE))
 
 
-def _gram(padded: Spectrum, shifted: Spectrum) -> Spectrum:
-    """Z^H Z (bins, taps, taps): its first row, and from row to row what enters and leaves at the ends.
+def _equations(c: Spectrum, padded: Spectrum, shifted: Spectrum) -> Spectrum:
+    """Z^H Z, its upper triangle only, and behind it Z^H C, as (taps, taps + 1, bins).
 
-    An entry sums conj(F[t+i]) F[t+j] over the frames t; the next one on its diagonal sums the same products one frame
-    later.
+    An entry of Z^H Z sums conj(F[t+i]) F[t+j] over the frames t; the next one on its diagonal sums the same products
+    one frame later. So the first row gives the others, with what enters at one end and what leaves at the other.
     """
     taps, frames = shifted.shape[1:]
-    gram = np.empty((len(padded), taps, taps), dtype=np.complex128)
-    gram[:, 0] = _products(shifted[:, :1], shifted)
-    gram[:, :, 0] = gram[:, 0].conj()
-    leaving, entering = padded[:, : taps - 1], padded[:, frames:]
-    change = entering.conj()[:, :, None] * entering[:, None] - leaving.conj()[:, :, None] * leaving[:, None]
+    system = np.empty((taps, taps + 1, len(c)), dtype=np.complex128)
+    system[0, :taps] = _products(shifted[:, :1], shifted).T
+    system[:, taps] = _products(shifted, c[:, None]).T
+    leaving, entering = (np.ascontiguousarray(edge.T) for edge in (padded[:, : taps - 1], padded[:, frames:]))
     for row in range(taps - 1):
-        np.add(gram[:, row, :-1], change[:, row], out=gram[:, row + 1, 1:])
-    return gram
+        change = entering[row].conj() * entering[row:] - leaving[row].conj() * leaving[row:]
+        np.add(system[row, row:-2], change, out=system[row + 1, row + 1 : taps])
+    return system
 
 
-def _solve(gram: Spectrum, cross: Spectrum, ridge: float) -> Spectrum:
-    """h (bins, taps) of the normal equations, with ridge added to gram in place."""
-    taps = gram.shape[-1]
-    diagonal = np.einsum("kii->ki", gram)  # a view
-    diagonal += (ridge / taps * diagonal.real.sum(axis=1) + LEAST_RIDGE)[:, None]
-    try:
-        weights = np.linalg.solve(gram, cross[..., None])
-    except np.linalg.LinAlgError:  # possible without ridge only
-        weights = np.linalg.pinv(gram, hermitian=True) @ cross[..., None]
-    return np.asarray(weights[..., 0], dtype=np.complex128)
+def _solve(system: Spectrum, ridge: float) -> Spectrum:
+    """h (bins, taps) by Cholesky elimination of all frequencies at once, in half the time of np.linalg.solve; in place.
+
+    A tap that the ones before it predict to rounding, possible without ridge only, has no weight.
+    """
+    taps, _, bins = system.shape
+    diagonal = np.einsum("iik->ik", system[:, :taps])  # a view
+    diagonal += ridge / taps * diagonal.real.sum(axis=0) + LEAST_RIDGE
+    least = LEAST_PIVOT * diagonal.real
+    inverse = np.zeros((taps, bins))
+    for tap in range(taps):
+        pivot = system[tap, tap].real
+        np.divide(1.0, pivot, out=inverse[tap], where=pivot > least[tap])
+        factors = system[tap, tap + 1 : taps].conj() * inverse[tap]
+        for row, factor in enumerate(factors, tap + 1):
+            system[row, row:] -= factor * system[tap, row:]
+    weights = system[:, taps]
+    for tap in reversed(range(taps)):
+        weights[tap] *= inverse[tap]
+        weights[:tap] -= system[:tap, tap] * weights[tap]
+    return np.ascontiguousarray(weights.T)
 
 
 def _subtract(c: Spectrum, weights: Spectrum, shifted: Spectrum) -> Spectrum:

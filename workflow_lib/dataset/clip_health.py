@@ -1,4 +1,4 @@
-"""Health of recordings: level, coherence, clipping, silence and a fingerprint of every clip, before any model uses it.
+"""Health of recordings: level, coherence, clipping, silence, digest and more of every clip, before any model uses it.
 
 Each clip is read once, and only a few are in memory at a time.
 """
@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.signal.windows import hann
 
+from workflow_lib.channels import cancelled_spectrum, stft
 from workflow_lib.csv_rows import write_rows
 from workflow_lib.dataset.audio import read_clip
 from workflow_lib.dataset.health_table import ClipHealth
@@ -27,6 +28,9 @@ SILENT_DBFS = -80.0  # about three steps of 16 bits: no microphone is that quiet
 WINDOW, HOP = 1024, 512  # samples, of the coherence
 LEAST_WINDOWS = 8  # with fewer, coherence depends more on their number than on the sound
 BLOCK_WINDOWS = 128  # spectra in memory at a time
+TAPS = 9  # of the cancellation
+LEAST_WINDOWS_PER_TAP = 4  # with n, taps predict about 1 / n of unrelated noise
+MOST_WINDOWS = 1000  # a cancellation needs all spectra in memory: of long clips, the first 32 s at 16 kHz
 
 Waveform = NDArray[np.float32]
 
@@ -62,6 +66,7 @@ def measure_clip(clip: Clip) -> ClipHealth:
         far_dbfs=far,
         near_minus_far_db=None if near is None or far is None else near - far,
         coherence=None if silent or len(waveform) < 2 else coherence(waveform[:2]),
+        removed_by_far=None if silent or len(waveform) < 2 else removed_by_far(waveform[:2]),
         clipped=max(clipped_share(channel) for channel in waveform[:2]),
         silent=" ".join(silent),
         same_channels=len(waveform) > 1 and not silent and np.array_equal(waveform[0], waveform[1]),
@@ -97,6 +102,19 @@ def coherence(waveform: Waveform) -> float | None:
     product = powers[0] * powers[1]
     audible = product > 0
     return float((np.abs(cross[audible]) ** 2 / product[audible]).mean()) if audible.any() else None
+
+
+def removed_by_far(waveform: Waveform) -> float | None:
+    """Share of near's energy that the channel `cancelled` lacks, of a clip (2, samples); None where it is too short.
+
+    An offset of the microphone, which far predicts well, is no sound and left out.
+    """
+    if waveform.shape[1] < TAPS * LEAST_WINDOWS_PER_TAP * HOP:
+        return None
+    start = waveform[:, : MOST_WINDOWS * HOP].astype(np.float64)
+    near, far = (stft(channel, WINDOW) for channel in start - start.mean(axis=1, keepdims=True))
+    rest = cancelled_spectrum(near, far, TAPS)
+    return 1 - float(np.vdot(rest, rest).real / np.vdot(near, near).real)
 
 
 def clipped_share(channel: Waveform) -> float:

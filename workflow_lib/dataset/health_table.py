@@ -11,6 +11,7 @@ REMAKE = "delete it and run `snakemake check`"  # how to get a sound table
 Seconds = Annotated[float, Written(".3f")]
 Decibel = Annotated[float, Written(".2f")]
 Coherence = Annotated[float, Written(".4f")]  # 0 ... 1
+Share = Annotated[float, Written(".4f")]  # 0 ... 1
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ClipHealth:
     far_dbfs: Decibel | None
     near_minus_far_db: Decibel | None
     coherence: Coherence | None
+    removed_by_far: Share | None  # of near's energy, by the channel `cancelled`
     clipped: Annotated[float, Written(".6f")]  # share of samples, of the worse channel
     silent: str  # near, far, "near far" or empty
     same_channels: bool
@@ -41,7 +43,7 @@ class ClipHealth:
 
 @dataclass(frozen=True)
 class HealthRow:
-    """One line of health.csv: the clips of one sort; levels and coherence are medians."""
+    """One line of health.csv: the clips of one sort; levels, coherence and the removed share are medians."""
 
     suite: str
     machine: str
@@ -58,6 +60,7 @@ class HealthRow:
     near_minus_far_min: Decibel | None
     near_minus_far_max: Decibel | None
     coherence: Coherence | None
+    removed_by_far: Share | None
     clipped: int  # clips with samples at full scale in runs
     silent: int
     duplicates: int  # clips that sound the same as one of the other split
@@ -83,7 +86,12 @@ def read_health(folder: Path) -> tuple[tuple[HealthRow, ...], tuple[Finding, ...
 # ---- on the terminal -------------------------------------------------------------------------------------------------
 
 LEFT_OUT = ("suite", "seconds_min", "seconds_max", "near_minus_far_min", "near_minus_far_max")
-HEADS = {"near_dbfs": "near dBFS", "far_dbfs": "far dBFS", "near_minus_far_db": "near-far dB"}
+HEADS = {
+    "near_dbfs": "near dBFS",
+    "far_dbfs": "far dBFS",
+    "near_minus_far_db": "near-far dB",
+    "removed_by_far": "removed by far",
+}
 
 
 def health_lines(folder: Path) -> list[str]:

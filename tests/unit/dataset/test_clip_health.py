@@ -9,7 +9,14 @@ from report_example import labelled_example
 from scipy import signal
 
 from workflow_lib.csv_rows import read_rows
-from workflow_lib.dataset.clip_health import check_machine, clipped_share, coherence, level_dbfs, measure_clip
+from workflow_lib.dataset.clip_health import (
+    check_machine,
+    clipped_share,
+    coherence,
+    level_dbfs,
+    measure_clip,
+    removed_by_far,
+)
 from workflow_lib.dataset.findings import write_health
 from workflow_lib.dataset.health_table import REMAKE, ClipHealth, health_lines, read_health
 from workflow_lib.dataset.manifest import Clip, index_machine
@@ -87,6 +94,30 @@ def test_coherence_is_that_of_scipy_and_left_open_for_few_windows(seconds):
     assert coherence(noise(0.25)) is None
 
 
+def leaking(leak_db: float, seconds: float = 2.0, seed: int = 0) -> np.ndarray:
+    """(2, samples): a machine, at far as much quieter and 3 ms later, and noise of -20 dB at both."""
+    random = np.random.default_rng(seed)
+    machine, *noises = 0.05 * random.standard_normal((3, round(seconds * RATE)))
+    far = 10 ** (leak_db / 20) * np.roll(machine, 48)
+    return np.stack([machine + 0.1 * noises[0], far + 0.1 * noises[1]]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("leak_db", "wanted"), [(-40.0, 0.01), (-20.0, 0.5), (-10.0, 0.9), (0.0, 0.98)])
+def test_far_removes_the_share_of_near_that_it_predicts(leak_db, wanted):
+    """Predicted from itself at power p beside noise of 0.01, a machine of power 1 loses p / (p + 0.01)."""
+    assert removed_by_far(leaking(leak_db, 20.0)) == pytest.approx(wanted, abs=0.03)
+    assert removed_by_far(leaking(leak_db, 20.0) + np.float32(0.3)) == pytest.approx(wanted, abs=0.03)  # an offset
+
+
+def test_the_removed_share_is_that_of_the_start_and_left_open_for_few_windows():
+    waveform = leaking(-10.0, 40.0)
+    assert removed_by_far(waveform) == pytest.approx(removed_by_far(waveform[:, : 32 * RATE]), abs=1e-3)
+    waveform[0, 33 * RATE :] *= 100
+    assert removed_by_far(waveform) == pytest.approx(removed_by_far(waveform[:, : 32 * RATE]), abs=1e-3)
+    assert removed_by_far(noise(1.0)) is None
+    assert 0 < removed_by_far(np.random.default_rng(0).standard_normal((2, 18432)).astype(np.float32)) < 0.3
+
+
 @pytest.mark.parametrize(
     ("peaks", "wanted"),
     [([1.0, 1.0], 0.0), ([1.0, 1.0, 1.0], 0.003), ([-1.0, -1.0, -1.0, -1.0], 0.004), ([1.0, 0.0, 1.0, 1.0], 0.0)],
@@ -117,13 +148,14 @@ def test_the_digest_is_of_the_sound_not_of_the_file(tmp_path):
 def test_a_mono_clip_has_no_far_figures(tmp_path):
     row = measured(tmp_path, noise()[:1])
     assert (row.channels, row.far_dbfs, row.near_minus_far_db, row.coherence, row.silent) == (1, None, None, None, "")
+    assert row.removed_by_far is None
 
 
 def test_a_dead_microphone_is_silent_whatever_its_offset(tmp_path):
     waveform = noise()
     waveform[1] = 0.25
     row = measured(tmp_path, waveform)
-    assert (row.silent, row.coherence) == ("far", None)
+    assert (row.silent, row.coherence, row.removed_by_far) == ("far", None, None)
 
 
 def test_a_clip_of_another_rate_is_measured_as_it_is(tmp_path):
@@ -149,6 +181,7 @@ def test_a_sound_machine_has_no_findings(fan, tmp_path):
         assert row.near_minus_far_db == pytest.approx(7.96, abs=0.1)
         assert row.near_dbfs - row.far_dbfs == pytest.approx(7.96, abs=0.1)
         assert 0 < row.coherence < 1
+        assert 0 < row.removed_by_far < 0.8
         assert (row.clipped, row.silent, row.duplicates) == (0, 0, 0)
 
 
@@ -203,6 +236,26 @@ def test_a_machine_without_attributes_is_said(tmp_path):
     assert health_lines(folder)[-1] == "fan: no attributes: no training clip says more than noAttribute"
 
 
+def test_a_machine_that_far_hears_like_near_is_said(tmp_path):
+    for machine, leaks_db in (("fan", (-5, -5, -30)), ("pump", (-30, -30, 0)), ("valve", (-30, -30, -30))):
+        for number, leak_db in enumerate(leaks_db):
+            name = f"section_00_source_train_normal_000{number}_spd_1.wav"
+            write_clip(tmp_path / machine / "train" / name, leaking(leak_db, seed=number))
+        # What a test clip loses may be its anomaly.
+        write_clip(tmp_path / machine / "test" / "section_00_0000.wav", leaking(0, seed=9))
+    folder = checked(tmp_path, tmp_path / "out", "fan", "pump", "valve")
+    rows, findings = read_health(folder)
+    assert {row.machine: row.removed_by_far > 0.8 for row in rows if row.split == "train"} == {
+        "fan": True,
+        "pump": False,
+        "valve": False,
+    }
+    assert all(row.removed_by_far > 0.8 for row in rows if row.split == "test")
+    assert [(line.machine, line.finding, line.clip) for line in findings] == [("fan", "far is like near", "")]
+    assert "use `view: [near]` instead of cancelled" in health_lines(folder)[-1]
+    assert health_lines(folder)[-1].startswith("fan: far is like near: cancelling removes 9")
+
+
 def test_mixed_channels_are_told_apart(tmp_path):
     for channels, name in enumerate(TRAIN, 1):
         write_clip(tmp_path / "fan" / "train" / name, noise(seed=channels)[:channels])
@@ -246,5 +299,6 @@ def test_the_page_shows_findings_and_figures(fan, tmp_path):
     table = page.split("What is odd about the recordings of demo", 1)[1].split("</table>", 1)[0]
     assert "silent" in table and path.name in table
     assert "Levels, coherence and faults of demo" in page
+    assert "Removed by far" in page
     build_report(tables, tmp_path / "without.html", title="t", provenance={})
     assert "Health of the recordings" not in (tmp_path / "without.html").read_text(encoding="utf-8")

@@ -11,7 +11,8 @@ from workflow_lib.report.page.content import Block, Prose, Section, Table, table
 
 _READING = (
     "Levels are RMS in dB below full scale and, like the coherence of near and far (0: unrelated, 1: one is the other, "
-    "filtered), medians over clips. A clip is clipped if three samples or more in a row stand at full scale."
+    "filtered) and the share of near's energy that cancelling far removes, medians over clips. A clip is clipped if "
+    "three samples or more in a row stand at full scale."
 )
 
 
@@ -48,6 +49,7 @@ def _figures(suite: str, rows: Sequence[HealthRow]) -> Table:
         "Far, dBFS": lambda row: number(row.far_dbfs, ".1f", missing=UNKNOWN),
         "Near minus far, dB": lambda row: number(row.near_minus_far_db, ".1f", missing=UNKNOWN),
         "Coherence": lambda row: number(row.coherence, ".2f", missing=UNKNOWN),
+        "Removed by far": lambda row: number(row.removed_by_far, ".2f", missing=UNKNOWN),
         "Clipped": lambda row: count(row.clipped),
         "Silent": lambda row: count(row.silent),
         "Doubles": lambda row: count(row.duplicates),
