@@ -103,7 +103,9 @@ def normal_scales(normal: Mapping[str, Any] | None, branches: Sequence[str], mac
     for branch in branches:
         table = ScoreTable.from_any(normal[branch], f"{machine}/{branch}, normal training clips")
         if (table.anomaly == 1).any():
-            raise UserError(f"{machine}/{branch}: only normal training clips calibrate; remove those labelled anomalous")
+            raise UserError(
+                f"{machine}/{branch}: only normal training clips calibrate; remove those labelled anomalous"
+            )
         scales[branch] = NormalScale.fit(table.score)
         if scales[branch].note:
             log.warning("%s, %s: %s", machine, branch, scales[branch].note)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 OF_A_FIT = ("branches", "step", "search", "weights", "calibration", "shrink")  # settings of a system that fit it
 
+
 @dataclass(frozen=True)
 class StoredFold:
     """A fusion with the candidate that stands for each of its branches (a branch itself, but in nested_lomo)."""
