@@ -65,9 +65,8 @@ class Example:
     def weights(self, protocol: str, system: str, folds: Mapping[str, Mapping[str, float]], seed: str = "") -> None:
         for held_out, weights in folds.items():
             for place, (branch, weight) in enumerate(sorted(weights.items())):
-                self.add(
-                    "weights", protocol, system, seed, held_out, branch, weight, 9.25 + place, 1.375 + place / 8, 0.5875
-                )
+                scale = (9.25 + place, 1.375 + place / 8)
+                self.add("weights", protocol, system, seed, held_out, branch, weight, *scale, 0.5875, None)
 
     def clips(self, machine: str, **counts: int) -> None:
         """Adds clip counts; the names are split_domain_label, such as train_source_normal or test__."""

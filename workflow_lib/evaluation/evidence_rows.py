@@ -6,7 +6,10 @@ from typing import Annotated, Any, NamedTuple, get_args
 from workflow_lib.adaptation.log_rows import TrainingRow, ValidationRow
 from workflow_lib.csv_rows import Filled, Share, Written, one_of
 
-FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"  # the note on a system that has such weights
+# The notes on systems of several branches that other machines choose less for.
+FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"
+EQUAL_WEIGHTS = "equal weights, not chosen"
+NORMAL_CALIBRATION = "each machine is calibrated by its own normal training clips"
 EntryKind = Annotated[str, one_of("branch", "system")]
 Seconds = Annotated[float, Written(".3f")]
 
@@ -145,7 +148,10 @@ class ThresholdRow(EntryRow):
 
 @dataclass(frozen=True, slots=True)
 class WeightRow:
-    """weights.csv: weight and calibration of a branch in one fold of a system; held_out is empty without folds."""
+    """weights.csv: weight and calibration of a branch in one fold of a system; held_out is empty without folds.
+
+    median and iqr are empty where each machine is calibrated by its own normal training clips.
+    """
 
     suite: Filled
     protocol: Filled
@@ -157,6 +163,7 @@ class WeightRow:
     median: float | None
     iqr: float | None
     selection_omega: Share | None  # on the machines that chose the weights
+    shrink: Share | None  # share of equal weights in those of the grid; None where nothing was shrunk
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Figures of the entries: by machine, Omega, the ranking of the clips, calibration and weights by fold."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from workflow_lib.csv_rows import cells
 from workflow_lib.evaluation.evidence_rows import ChoiceRow, MachineRow, OfficialRow, RankingRow, WeightRow
 from workflow_lib.evaluation.labelled_entries import LabelledEntry
+from workflow_lib.fusion.fold_file import label_free_fold
 from workflow_lib.plan.model_name import chosen_branch, seed_of
 from workflow_lib.plan.paths import NO_ONE
 
@@ -34,15 +35,21 @@ def ranking_rows(entries: Iterable[LabelledEntry]) -> Iterator[RankingRow]:
                 yield RankingRow(*entry.identity, machine, rank, clip, domain, anomaly, score)
 
 
-def weight_rows(paths: Iterable[str]) -> list[WeightRow]:
-    """Weights and calibration of all folds of systems, a row for each branch."""
+def weight_rows(paths: Iterable[str], evaluations: Iterable[Mapping[str, Any]] = ()) -> list[WeightRow]:
+    """Weights and calibration of all folds of systems, a row for each branch; of systems without folds the weights."""
     rows = []
+    for entry in evaluations:
+        if settings := entry.get("label_free"):
+            head = (entry["suite"], entry["protocol"], entry["name"], entry["seed"], "")
+            weights = label_free_fold(settings).fusion.weights
+            rows += [WeightRow(*head, branch, weight, None, None, None, None) for branch, weight in weights.items()]
     for fold, seed, held_out in map(_fold, paths):
         if chosen_branch(fold["system"]):
             continue  # a branch alone is neither calibrated nor weighted
         for branch in fold["branches"]:
-            scale = fold["calibration"][branch]
-            figures = (fold["weights"][branch], scale["median"], scale["iqr"], fold["selection_omega"])
+            scale, shrink = fold["calibration"].get(branch, {}), fold.get("shrink", {})
+            calibration, weight = (scale.get("median"), scale.get("iqr")), fold["weights"][branch]
+            figures = (weight, *calibration, fold["selection_omega"], shrink.get("share"))
             rows.append(WeightRow(fold["suite"], fold["protocol"], fold["system"], seed, held_out, branch, *figures))
     return sorted(rows, key=cells)
 

@@ -27,7 +27,7 @@ def write_tables(evidence: Evidence, folder: Path) -> None:
         "differences": differences,
         "seeds": seed_rows(judged),
         "ranking": ranking_rows(entries),
-        "weights": weight_rows(evidence.folds),
+        "weights": weight_rows(evidence.folds, evidence.evaluations),
         "choices": choice_rows(evidence.folds),
         "clips": clip_rows(evidence) if evidence.manifests else scored_clip_rows(evidence.suite, labels),
         "models": model_rows(evidence),

@@ -2,15 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
+from workflow_lib.config.twins import twin_of
 from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.dataset.manifest import Clip, read_manifest
 from workflow_lib.evaluation.evidence_rows import (
+    EQUAL_WEIGHTS,
     FIXED_WEIGHTS,
+    NORMAL_CALIBRATION,
     ClipsRow,
     ModelRow,
     NoteRow,
@@ -20,7 +23,10 @@ from workflow_lib.evaluation.evidence_rows import (
 from workflow_lib.evaluation.inputs import Evidence
 from workflow_lib.evaluation.labelled_entries import Labels
 from workflow_lib.fetch.licence import licence_of
+from workflow_lib.fusion import NormalScale
 from workflow_lib.plan.model_name import ModelName
+from workflow_lib.plan.paths import NO_ONE
+from workflow_lib.scoring.score_file import read_normal_scores
 
 Log = TypeVar("Log", TrainingRow, ValidationRow)
 
@@ -73,9 +79,42 @@ def note_rows(evidence: Evidence) -> list[NoteRow]:
         for note in fact["notes"]
     ]
     rows += [NoteRow(suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
-    systems = {evaluation["name"] for evaluation in evidence.evaluations if evaluation["kind"] == "system"}
-    fixed = [name for name in systems if evidence.config["systems"][name].get("weights")]
-    return rows + [NoteRow(suite, name, "", "", FIXED_WEIGHTS) for name in fixed]
+    return [*rows, *_system_notes(evidence), *_shrink_notes(evidence)]
+
+
+def _system_notes(evidence: Evidence) -> Iterator[NoteRow]:
+    """How systems are weighted and calibrated, where other machines do not choose it; twins are named after it."""
+    of_systems = [entry for entry in evidence.evaluations if entry["kind"] == "system" and not twin_of(entry["name"])]
+    for name, entries in grouped(of_systems, lambda entry: entry["name"]).items():
+        settings = evidence.config["systems"][name]
+        if settings.get("weights"):
+            yield NoteRow(evidence.suite, name, "", "", FIXED_WEIGHTS)
+        elif settings.get("search") == "none" and len(settings["branches"]) > 1:
+            yield NoteRow(evidence.suite, name, "", "", EQUAL_WEIGHTS)
+        if settings.get("calibration") == "normal" and len(settings["branches"]) > 1:
+            yield NoteRow(evidence.suite, name, "", "", NORMAL_CALIBRATION)
+            yield from _scale_notes(evidence.suite, name, entries)
+
+
+def _scale_notes(suite: str, name: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[NoteRow]:
+    """Machines on which a branch's normal scores have no spread to calibrate with."""
+    files = {
+        (machine, branch, path)
+        for entry in entries
+        for machine, paths in entry["normal"].items()
+        for branch, path in paths.items()
+    }
+    notes = {(m, branch, NormalScale.fit(read_normal_scores(path).score).note) for m, branch, path in files}
+    yield from (NoteRow(suite, name, "", machine, f"{branch}: {note}") for machine, branch, note in notes if note)
+
+
+def _shrink_notes(evidence: Evidence) -> Iterator[NoteRow]:
+    """Folds in which the share of equal weights could not be chosen."""
+    for path in evidence.folds:
+        fold = json.loads(Path(path).read_text(encoding="utf-8"))
+        if note := fold.get("shrink", {}).get("note"):
+            held_out = "" if fold["held_out"] == NO_ONE else f", held out: {fold['held_out']}"
+            yield NoteRow(evidence.suite, fold["system"], "", "", f"shrink ({fold['protocol']}{held_out}): {note}")
 
 
 def log_rows(evidence: Evidence, file_name: str, row_type: type[Log]) -> Iterator[Log]:

@@ -9,7 +9,7 @@ from workflow_lib.csv_rows import cells, write_rows
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import ThresholdRow
 from workflow_lib.evaluation.labelled_entries import identity_of
-from workflow_lib.fusion.fold_file import StoredFold, read_fold
+from workflow_lib.fusion.fold_file import StoredFold, label_free_fold, read_fold
 from workflow_lib.scoring.score_file import read_normal_scores
 from workflow_lib.scoring.thresholds import Threshold, decision_threshold
 
@@ -34,6 +34,8 @@ def _rows(
     for evaluation in evaluations:
         for machine, paths in evaluation["normal"].items():
             fold = read_fold(evaluation["folds"][machine]) if machine in evaluation["folds"] else None
+            if settings_of_system := evaluation.get("label_free"):
+                fold = label_free_fold(settings_of_system)
             threshold = machine_threshold(paths, fold, machine, settings)
             own = [branch for branch in _used(paths, fold) if branch in seen]
             known = OWN_SCORES.format(", ".join(own)) if own and not math.isnan(threshold.value) else ""
@@ -55,7 +57,7 @@ def machine_threshold(
         which = f" of branch {', '.join(without)}" if without else ""
         return Threshold(float("nan"), 0, f"no normal scores{which}")
     try:
-        table = next(iter(tables.values())) if fold is None else fold.apply(tables, machine)
+        table = next(iter(tables.values())) if fold is None else fold.apply(tables, machine, tables)
     except UserError as error:
         raise UserError(f"normal scores of {error}") from None
     return decision_threshold(table.score, settings["method"], settings["quantile"])

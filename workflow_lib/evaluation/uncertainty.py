@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, groupby
 from math import isnan
 
+from workflow_lib.config.twins import twin_of
 from workflow_lib.csv_rows import cells
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.bootstrap import Difference, Resampling, resample
@@ -53,15 +54,28 @@ def seed_rows(entries: Sequence[LabelledEntry]) -> list[SeedsRow]:
 
 
 def _pairs(entries: Sequence[LabelledEntry]) -> Iterator[Pair]:
-    """All pairs of systems and all pairs of branches of one protocol, and each system with its best branch."""
+    """All pairs of systems and all pairs of branches of one protocol, and each system with its best branch.
+
+    The equal-weight twin of a system is compared with that system and with the best branch only.
+    """
     for protocol in sorted({entry.result.protocol for entry in entries}):
         places = [place for place, entry in enumerate(entries) if entry.result.protocol == protocol]
         systems = [place for place in places if entries[place].result.kind == "system"]
         branches = [place for place in places if place not in systems]
-        for group in (systems, branches):
+        twins = [place for place in systems if twin_of(entries[place].result.name)]
+        yield from _pairs_of_twins(entries, twins, systems)
+        for group in ([place for place in systems if place not in twins], branches):
             # Adapted models of one seed with each other, and what has no seed with each of them.
             yield from (p for p in combinations(group, 2) if len({entries[e].result.seed for e in p} - {""}) < 2)
         yield from dict.fromkeys(_pairs_with_best(entries, places, systems))
+
+
+def _pairs_of_twins(entries: Sequence[LabelledEntry], twins: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:
+    """Each equal-weight twin with its system of the same seed."""
+    places = {(entries[place].result.name, entries[place].result.seed): place for place in systems}
+    for twin in twins:
+        found = places.get((twin_of(entries[twin].result.name) or "", entries[twin].result.seed))
+        yield from [] if found is None else [(twin, found)]
 
 
 def _pairs_with_best(entries: Sequence[LabelledEntry], places: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:

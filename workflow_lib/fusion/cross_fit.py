@@ -70,7 +70,8 @@ class Fusion:
     def result(self, tables: Tables, name: str, seed: str = "", normal: Tables | None = None) -> Result:
         """The fused scores of machines (machine -> branch -> score table) as a result of the fusion's protocol.
 
-        normal: as in `apply`, by machine. UserError where a fold's fusion is to judge a machine that chose it: that would be another protocol's figure.
+        normal: as in `apply`, by machine. UserError where a fold's fusion is to judge a machine that chose it: that
+        would be another protocol's figure.
         """
         chose = [machine for machine in tables if machine in self.machines]
         if self.protocol != "complete_dev" and chose:

@@ -55,7 +55,7 @@ def grid_scores(machines: Mapping[str, AlignedScores], grid: NDArray[np.float64]
 
 
 def machine_figures(machine: str, scores: AlignedScores, grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Source AUC, target AUC and pAUC of one machine at every grid point (g, b): (3, g); a warning for an undefined one."""
+    """Source AUC, target AUC and pAUC of a machine at every grid point (g, b): (3, g); warns of undefined ones."""
     figures = np.empty((3, len(grid)))
     for points in blocks(len(grid), len(scores.clip), FUSED_ELEMENTS):
         fused_scores = fused(scores.score, grid[points])

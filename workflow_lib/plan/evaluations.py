@@ -49,7 +49,8 @@ class Evaluations:
         scores, machines = self.scores, self.scores.models.suites[suite].machines
         branches = members(scores.reported.candidates(kind, name, suite, protocol))
         single = {m: {b: scores.table(b, suite, protocol, m, seed) for b in branches} for m in machines}
-        tables, folds, label_free = {m: of_machine[branches[0]] for m, of_machine in single.items()}, {}, {}
+        tables, folds = {m: of_machine[branches[0]] for m, of_machine in single.items()}, {}
+        label_free: Mapping[str, Any] = {}
         if fused := scores.fused_as(suite, kind, name, protocol):
             file = f"{fused}/{seed_word(seed)}"
             tables = {m: f"{scores.fused_folder(suite, protocol, m)}/{file}.csv" for m in machines}

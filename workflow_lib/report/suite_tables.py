@@ -5,9 +5,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from workflow_lib.config.twins import equal_twin, twin_of
 from workflow_lib.csv_rows import read_rows
 from workflow_lib.errors import UserError
-from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, TABLES, EvidenceTables
+from workflow_lib.evaluation.evidence_rows import (
+    EQUAL_WEIGHTS,
+    FIXED_WEIGHTS,
+    NORMAL_CALIBRATION,
+    TABLES,
+    EvidenceTables,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,21 @@ class SuiteTables(EvidenceTables):
     @cached_property
     def fixed_weights(self) -> frozenset[str]:
         """Systems whose fusion weights stand in the configuration: no machine chose them."""
-        return frozenset(row.branch for row in self.notes if row.note == FIXED_WEIGHTS)
+        return self._noted(FIXED_WEIGHTS)
+
+    @cached_property
+    def equal_weights(self) -> frozenset[str]:
+        """Systems whose branches have equal weights, with the twins of those whose weights are searched."""
+        return self._noted(EQUAL_WEIGHTS) | {row.system for row in self.weights if twin_of(row.system)}
+
+    @cached_property
+    def normal_calibration(self) -> frozenset[str]:
+        """Systems whose machines are calibrated by their own normal training clips, with their twins."""
+        noted = self._noted(NORMAL_CALIBRATION)
+        return noted | {equal_twin(name) for name in noted}
+
+    def _noted(self, note: str) -> frozenset[str]:
+        return frozenset(row.branch for row in self.notes if row.note == note)
 
 
 def read_suite(name: str, folder: Path) -> SuiteTables:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from tabulate import tabulate
 
+from workflow_lib.config.twins import system_label
 from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.dataset.health_table import Finding
 from workflow_lib.evaluation.evidence_rows import ModelRow, NoteRow, OfficialRow, RankingRow, UncertaintyRow
@@ -46,7 +47,12 @@ def _best(folder: Path) -> Iterator[tuple[str, ...]]:
             score = f"Omega {best.omega:.3f}"
             if best.low is not None and best.high is not None:
                 score += f", {best.level:.0%} interval {best.low:.3f} to {best.high:.3f}"
-            yield best.suite, protocol, f"best: {best.name}{f' (seed {best.seed})' if best.seed else ''}", score
+            yield (
+                best.suite,
+                protocol,
+                f"best: {system_label(best.name)}{f' (seed {best.seed})' if best.seed else ''}",
+                score,
+            )
 
 
 def _highest(suite: str, folder: Path) -> Iterator[str]:
@@ -58,7 +64,7 @@ def _highest(suite: str, folder: Path) -> Iterator[str]:
     if entries:
         for machine, rows in grouped(entries[min(entries)], key=lambda row: row.machine).items():
             named = ", ".join(row.clip for row in sorted(rows, key=lambda row: row.rank))
-            yield f"{suite} {machine}, highest by {rows[0].name} ({rows[0].protocol}): {named}"
+            yield f"{suite} {machine}, highest by {system_label(rows[0].name)} ({rows[0].protocol}): {named}"
 
 
 def _warnings(tables: Mapping[str, Path], health: Mapping[str, Path]) -> Iterator[str]:

@@ -101,7 +101,8 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
     assert found["branches"]["mine"]["scorer"] == {"kind": "mahalanobis", "reading": "official", "shrinkage": 0.0}
     assert found["branches"]["ae_mse"]["scorer"] == {"kind": "mse"}
     assert found["branches"]["mine"]["candidates"] == [] and found["branches"]["mine"]["protocols"] is None
-    assert found["systems"]["mine"] == {"branches": ["mine"], "search": "grid", "step": 0.1, "protocols": None}
+    chosen = {"search": "grid", "calibration": "selection", "shrink": 0, "step": 0.1}
+    assert found["systems"]["mine"] == {"branches": ["mine"], **chosen, "protocols": None}
     assert list(found["models"]["dualmic"]["adaptation"])[:2] == ["epochs", "adapted_blocks"]
     assert (found["suites"]["eval"]["labels"], found["suites"]["eval"]["sample_rate"]) == (False, 16000)
 

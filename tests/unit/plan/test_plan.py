@@ -162,7 +162,8 @@ def test_one_job_scores_all_branches_of_a_model_and_fuses_all_systems_of_a_machi
     assert plan.scores.sources(job) == ["results/dev/embeddings/eat/fan.h5"]
     searched = {"AEM2DFuse": 1, "DualDL4": 2, "DualDL4Fine": 2, "DualDL4Program": 2, "Screen5": 2}
     systems = plan.scores.systems(fold_of("cross_fitted"))
-    assert {name: len(system["seeds"]) for name, system in systems.items()} == searched
+    twins = {f"{name}@equal": seeds for name, seeds in searched.items()}
+    assert {name: len(system["seeds"]) for name, system in systems.items()} == {**searched, **twins}
     assert systems["DualDL4"]["models"]["ae_mahalanobis"] == "ae"
     with pytest.raises(UserError, match="no branch of this run is scored by this model"):
         plan.scores.branches(SimpleNamespace(suite="eval", model="dualmic@without-fan-seed2026", machine="Sander"))

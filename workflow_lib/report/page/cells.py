@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from workflow_lib.config.twins import system_label
 from workflow_lib.evaluation.evidence_rows import DifferenceRow, Entry, StudyRow, UncertaintyRow, ends_of
 
 UNTRAINED = "untrained"
@@ -66,7 +67,8 @@ def count(value: int | None) -> Cell:
 
 def entry_label(entry: Entry) -> str:
     """'DualDL4, seed 13711': how prose, captions and figures call an entry."""
-    return f"{entry.name}, seed {entry.seed}" if entry.seed else entry.name
+    name = system_label(entry.name)
+    return f"{name}, seed {entry.seed}" if entry.seed else name
 
 
 def entry_title(entry: Entry) -> str:

@@ -62,6 +62,13 @@ UNTRAINED_BASE = "untrained base"
 NOTHING_CHOSEN = "Nothing was chosen on this suite, as it has no labels."
 TRANSFERRED = "Weights and calibration of {} are those found on labelled machines under this protocol."
 TRANSFERRED_CALIBRATION = "The calibration of {} is that found on labelled machines under this protocol."
+TRANSFERRED_WEIGHTS = "The weights of {} are those found on labelled machines under this protocol."
+WEIGHTS_EQUAL = "The branches of {} have equal weights: no machine chose them."
+OWN_CALIBRATION = "{}: each machine is calibrated by its own normal training clips."
+TWINS = (
+    "“Equal weights” behind a name: the same branches and calibration with equal weights, for comparison with the "
+    "weights that were chosen ({})."
+)
 WEIGHTS_FIXED = "The fusion weights of {} were fixed by the configuration: no machine chose them."
 NOT_EVALUATED = "scored and ranked, not evaluated"
 
@@ -101,8 +108,9 @@ GLOSSARY: tuple[Term, ...] = (
     Term(
         "Weight and calibration",
         "Branches speak on different scales. Median and interquartile range (IQR) of a branch's scores map it to 0 … 1 "
-        "before the weights, which add up to 1, blend the branches. Machines with labels choose the weights, unless "
-        "the configuration fixes them.",
+        "before the weights, which add up to 1, blend the branches; or mean and standard deviation of the branch's "
+        "scores of the machine's own normal training clips do. Machines with labels choose the weights, unless the "
+        "configuration fixes them or makes them equal.",
     ),
     Term(
         "Held out",

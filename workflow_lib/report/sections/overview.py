@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from workflow_lib.config.twins import twin_of
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import ModelRow, OfficialRow
 from workflow_lib.plan.model_name import ModelName
@@ -38,7 +39,7 @@ def _random_line(suite: SuiteTables) -> str:
     used = suite.random_branches
     reported = {row.name for row in (*suite.official, *suite.ranking) if row.kind == "branch"}
     branches = ", ".join(sorted(used & reported)) or "none that is reported"
-    systems = sorted({w.system for w in suite.weights if w.branch in used})
+    systems = sorted({w.system for w in suite.weights if w.branch in used and not twin_of(w.system)})
     blends = f"; systems that blend them: {', '.join(systems)}" if systems else ""
     verb, them = ("has", "it") if models.total() == 1 else ("have", "them")
     line = f"{names} {verb} random weights. Branches that use {them}: {branches}{blends}."

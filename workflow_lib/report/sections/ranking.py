@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from workflow_lib.config.twins import system_label
 from workflow_lib.errors import and_more
 from workflow_lib.evaluation.evidence_rows import Entry, MachineRow, OfficialRow
 from workflow_lib.report.page.cells import Cell, count, entry_label, entry_title, interval, number, text
@@ -42,7 +43,7 @@ def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
     known = [row.omega for row in rows if row.omega is not None]
     cells: dict[str, Callable[[OfficialRow], Cell]] = {
         "Place": lambda row: count(None if row.omega is None else 1 + sum(omega > row.omega for omega in known)),
-        "System or branch": lambda row: text(row.name, suite.tag(row.kind, row.name)),
+        "System or branch": lambda row: text(system_label(row.name), suite.tag(row.kind, row.name)),
         "Ω": lambda row: number(row.omega),
         interval_head(intervals.values()): lambda row: interval(intervals.get(row.entry), ".4f"),
         "Kind": lambda row: text(row.kind),

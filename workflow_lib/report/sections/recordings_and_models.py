@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from workflow_lib.csv_rows import grouped
-from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ClipsRow, ModelRow, NoteRow
+from workflow_lib.evaluation.evidence_rows import (
+    EQUAL_WEIGHTS,
+    FIXED_WEIGHTS,
+    NORMAL_CALIBRATION,
+    ClipsRow,
+    ModelRow,
+    NoteRow,
+)
 from workflow_lib.report.charts.plots import short
 from workflow_lib.report.page.cells import DASH, UNTRAINED, Cell, count, length, text
 from workflow_lib.report.page.content import Block, Prose, Section, Table, table
@@ -97,4 +104,5 @@ def _notes(suite: SuiteTables) -> Block:
 def _note_tag(suite: SuiteTables, row: NoteRow) -> str:
     if any(model.model == row.model and model.trained == "no" for model in suite.models):
         return UNTRAINED
-    return suite.tag("system" if row.note == FIXED_WEIGHTS else "branch", row.branch)
+    about_system = row.note in (EQUAL_WEIGHTS, FIXED_WEIGHTS, NORMAL_CALIBRATION)
+    return suite.tag("system" if about_system else "branch", row.branch)

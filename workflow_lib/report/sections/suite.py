@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_lib.config.twins import equal_twin, twin_of
 from workflow_lib.evaluation.evidence_rows import Entry
 from workflow_lib.report.page import glossary
 from workflow_lib.report.page.cells import entry_title, number
@@ -74,10 +75,19 @@ def _protocol_section(part: _SuiteContext, key: str, protocol: str) -> Section:
 def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
     """Who chose what under a protocol, and what nobody chose."""
     blended = {row.system for row in suite.weights if row.protocol == protocol}
-    fixed = {name for name in systems if name in suite.fixed_weights}
-    lines = [(glossary.WEIGHTS_FIXED, fixed)]
+    named = {name for name in systems if not twin_of(name)}
+    fixed, equal, own = named & suite.fixed_weights, named & suite.equal_weights, named & suite.normal_calibration
+    given = fixed | equal
+    lines = [(glossary.WEIGHTS_FIXED, fixed), (glossary.WEIGHTS_EQUAL, equal), (glossary.OWN_CALIBRATION, own)]
+    if any(map(twin_of, systems)):
+        lines += [(glossary.TWINS, {name for name in named if equal_twin(name) in set(systems)})]
     if not is_evaluated(suite):
-        lines += [(glossary.TRANSFERRED, blended - fixed), (glossary.TRANSFERRED_CALIBRATION, blended & fixed)]
+        chosen = {name for name in blended if not twin_of(name)}
+        lines += [
+            (glossary.TRANSFERRED, chosen - given - own),
+            (glossary.TRANSFERRED_WEIGHTS, (chosen & own) - given),
+            (glossary.TRANSFERRED_CALIBRATION, (chosen & given) - own),
+        ]
     opening = glossary.protocol_term(protocol).meaning if is_evaluated(suite) else glossary.NOTHING_CHOSEN
     return " ".join([opening, *(line.format(", ".join(sorted(names))) for line, names in lines if names)])
 
@@ -85,7 +95,8 @@ def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
 def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: bool) -> Details:
     """All there is about one entry; the one that stands open machine by machine, other systems in common charts."""
     suite, rankings = part.suite, part.rankings
-    drawn = opened or entry.kind == "system"
+    twin = twin_of(entry.name) is not None
+    drawn = opened or (entry.kind == "system" and not twin)
     blocks: list[Block] = machine_blocks(suite, protocol, entry, drawn=drawn)
     blocks += decision_blocks(suite, protocol, entry, rankings)
     blocks += top_clip_tables(suite, rankings.get((protocol, entry), {}))
@@ -93,7 +104,7 @@ def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: boo
         blocks += machine_parts(suite, protocol, entry, rankings, part.gallery, part.wrong_clips)
     elif drawn:
         blocks += score_charts(suite, protocol, entry, rankings)
-    blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" else []
+    blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" and not twin else []
     blocks += choice_blocks(suite, protocol, entry)
     omegas = [row.omega for row in suite.official if (row.protocol, row.entry) == (protocol, entry)]
     summary = " · ".join([entry_title(entry), protocol, *(f"Ω {number(omega).text}" for omega in omegas)])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from statistics import fmean, stdev
 
+from workflow_lib.config.twins import system_label
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
 from workflow_lib.report.page.cells import (
@@ -12,6 +13,7 @@ from workflow_lib.report.page.cells import (
     Cell,
     count,
     entry_label,
+    entry_title,
     interval,
     measured,
     number,
@@ -85,7 +87,7 @@ def seed_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
 def _seeds_table(suite: SuiteTables, rows: Sequence[SeedsRow]) -> Table:
     best_first = sorted(rows, key=lambda row: (row.omega_mean is None, -(row.omega_mean or 0), row.kind, row.name))
     cells: dict[str, Callable[[SeedsRow], Cell]] = {
-        "System or branch": lambda row: text(row.name, UNTRAINED if row.untrained else ""),
+        "System or branch": lambda row: text(system_label(row.name), UNTRAINED if row.untrained else ""),
         f"Ω: {_SPREAD}": lambda row: spread(row.omega_mean, row.omega_sd),
         "Seeds": lambda row: count(row.seeds),
         "Kind": lambda row: text(row.kind),
@@ -103,8 +105,8 @@ def _machine_seeds(suite: SuiteTables, seeds: SeedsRow) -> Table:
         title: partial(_over_seeds, metric) for metric, title in METRICS.items()
     }
     return table(
-        f"{seeds.kind.capitalize()} {seeds.name} by machine, {_SPREAD} over {seeds.seeds} seeds, suite {suite.name}, "
-        f"protocol {seeds.protocol}",
+        f"{entry_title(Entry(seeds.kind, seeds.name, ''))} by machine, {_SPREAD} over {seeds.seeds} seeds, "
+        f"suite {suite.name}, protocol {seeds.protocol}",
         grouped(rows, lambda row: row.machine).values(),
         {"Machine": lambda rows: text(rows[0].machine, tag), **figures},
         protocol=seeds.protocol,

@@ -4,17 +4,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from workflow_lib.csv_rows import grouped
-from workflow_lib.evaluation.evidence_rows import FIXED_WEIGHTS, ChoiceRow, Entry, WeightRow
+from workflow_lib.evaluation.evidence_rows import (
+    EQUAL_WEIGHTS,
+    FIXED_WEIGHTS,
+    NORMAL_CALIBRATION,
+    ChoiceRow,
+    Entry,
+    WeightRow,
+)
 from workflow_lib.report.page.cells import UNKNOWN, Cell, entry_title, number, text
 from workflow_lib.report.page.content import Block, Details, Table, protocol_table, table
 from workflow_lib.report.sections.captions import calibration_chart
 from workflow_lib.report.suite_tables import SuiteTables
 
 _CHOSEN_NOTE = "“Ω where chosen” is the score on the machines that chose the weights, not on the one held out."
-_FIXED_NOTE = (
-    f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated” is the score on the machines that gave the calibration, "
-    "not on the one held out."
+_CALIBRATED_NOTE = (
+    "“Ω where calibrated” is the score on the machines that gave the calibration, not on the one held out."
 )
+_SHRINK_NOTE = "Shrink: share of equal weights in the weights shown, the rest is the grid's choice."
 
 
 def weight_blocks(suite: SuiteTables, protocol: str, system: str, seed: str) -> list[Block]:
@@ -22,6 +29,8 @@ def weight_blocks(suite: SuiteTables, protocol: str, system: str, seed: str) -> 
     rows = [row for row in suite.weights if (row.protocol, row.system, row.seed) == (protocol, system, seed)]
     if not rows:
         return []
+    if system in suite.normal_calibration:
+        return [_weight_table(suite, rows)]
     blocks: list[Block] = [*calibration_chart(suite, rows), _calibration_table(suite, rows)]
     return [
         _weight_table(suite, rows),
@@ -57,20 +66,35 @@ def _omega(row: WeightRow | ChoiceRow | None) -> Cell:
 
 
 def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
-    first, fixed = rows[0], rows[0].system in suite.fixed_weights
+    first = rows[0]
+    given, notes = _given(suite, first.system)
+    omega = "Ω where calibrated" if given else "Ω where chosen"
+    shown = any(row.selection_omega is not None for row in rows) or first.system not in suite.normal_calibration
+    shrink = any(row.shrink is not None for row in rows)
     cells: dict[str, Callable[[list[WeightRow]], Cell]] = {
         "Held out": lambda fold: text(fold[0].held_out or "none", suite.tag("system", first.system)),
         **{branch: partial(_weight, branch) for branch in dict.fromkeys(row.branch for row in rows)},
-        "Ω where calibrated" if fixed else "Ω where chosen": lambda fold: _omega(fold[0]),
+        **({"Shrink": lambda fold: number(fold[0].shrink, ".2f", missing=UNKNOWN)} if shrink else {}),
+        **({omega: lambda fold: _omega(fold[0])} if shown else {}),
     }
+    notes = [*notes, *([_SHRINK_NOTE] if shrink else [])]
     title = f"{entry_title(Entry('system', first.system, first.seed))}: fusion weights"
     return table(
         f"{title}, suite {suite.name}, protocol {first.protocol}",
         grouped(rows, lambda row: row.held_out).values(),
         cells,
         protocol=first.protocol,
-        note=f"{_FIXED_NOTE if fixed else _CHOSEN_NOTE} Data: weights.csv",
+        note=" ".join([*notes, "Data: weights.csv"]),
     )
+
+
+def _given(suite: SuiteTables, system: str) -> tuple[bool, list[str]]:
+    """Whether no machine chose the weights of a system, and what its table says of weights and calibration."""
+    own = [f"{NORMAL_CALIBRATION.capitalize()}."] if system in suite.normal_calibration else []
+    for names, note in ((suite.fixed_weights, FIXED_WEIGHTS), (suite.equal_weights, EQUAL_WEIGHTS)):
+        if system in names:
+            return True, [f"{note.capitalize()}.", *(own or [_CALIBRATED_NOTE])]
+    return False, [_CHOSEN_NOTE, *own]
 
 
 def _weight(branch: str, fold: Sequence[WeightRow]) -> Cell:
