@@ -20,7 +20,7 @@ rule score_model:
         runtime=site.runtime(10),
     params:
         branches=plan.scores.branches,
-        code=lambda w: code_digest("score_model"),
+        code=lambda w: code_digest("score_model", *plan.scores.modules(w)),
     message:
         "Score {wildcards.machine} with all branches of {wildcards.model} ({wildcards.suite})"
     script:

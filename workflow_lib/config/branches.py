@@ -1,12 +1,13 @@
 """Branches and systems of the configuration: settings that do not go together, weights that cannot be searched."""
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from math import comb
 from typing import Any
 
 from workflow_lib.config.candidates import OF_PCA, candidate_faults, grid_branches
-from workflow_lib.config.faults import unknown_names
-from workflow_lib.config.schema import branch_kind
+from workflow_lib.config.faults import schema_faults, unknown_names
+from workflow_lib.config.schema import branch_kind, definition
 from workflow_lib.protocols import has_searched_weights, possible_protocols
 
 MAX_GRID_POINTS = 2_000_000
@@ -25,7 +26,8 @@ def branch_faults(config: Mapping[str, Any], unsound: Set[str]) -> Iterator[str]
         if not faults:
             place = f"{place}.candidates"
             of_points = (_settings_faults(place, point, models) for point in grid_branches(name, branch).values())
-            faults = [fault.replace(f"{place}.conditioning.", f"{place}.") for found in of_points for fault in found]
+            nested = re.compile(rf"^{re.escape(place)}\.(conditioning|scorer)\.")
+            faults = [nested.sub(f"{place}.", fault) for found in of_points for fault in found]
         yield from dict.fromkeys(faults)
 
 
@@ -35,6 +37,7 @@ def _settings_faults(place: str, branch: Mapping[str, Any], models: Mapping[str,
     return [
         *_view_faults(place, branch, models[branch["model"]]),
         *_conditioning_faults(f"{place}.conditioning", branch["conditioning"]),
+        *_scorer_faults(f"{place}.scorer", branch["scorer"]),
     ]
 
 
@@ -62,6 +65,14 @@ def _view_faults(place: str, branch: Mapping[str, Any], model: Mapping[str, Any]
     store = f"models.{branch['model']}.blocks"
     what = f"{store} has no block {branch['block']}" if "block" in branch else "missing"
     return [f"{place}.block: {what}: write one of {', '.join(map(str, model['blocks']))}, or add it there"]
+
+
+def _scorer_faults(place: str, scorer: Mapping[str, Any]) -> Iterator[str]:
+    faults = schema_faults(scorer, definition(f"{scorer['kind']}_scorer"), place)
+    if faults:  # of a grid, which may name the keys of every scorer
+        yield from faults
+    elif scorer.get("banks") == "pooled" and isinstance(scorer["k"], list) and len(set(scorer["k"])) > 1:
+        yield f"{place}.k: {scorer['k']}: one bank of both domains has one number of neighbours: write {scorer['k'][0]}"
 
 
 def system_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -1,10 +1,9 @@
 """Which encoders there are and what each takes, read from the text of their files: an import would bring torch."""
 
 import ast
-from functools import cache
 from pathlib import Path
 
-from workflow_lib.errors import UserError
+from workflow_lib.config.functions_by_file import functions_by_file
 
 # What the configuration can say to a loader; each loader takes some of them.
 OPTIONS = (
@@ -34,16 +33,6 @@ def _arguments(name: str) -> set[str]:
     return {argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)}
 
 
-@cache
 def _loaders() -> dict[str, ast.FunctionDef]:
-    """Find `load_<name>` in each `<name>.py`, by reading the text: an import would bring torch."""
-    found = {}
-    for path in sorted(_FOLDER.glob("*.py")):
-        try:
-            definitions = ast.parse(path.read_text(encoding="utf-8")).body
-        except (SyntaxError, ValueError) as fault:
-            raise UserError(f"{path}: this is no Python ({fault}): correct it, or take it out of the folder") from fault
-        for node in definitions:
-            if isinstance(node, ast.FunctionDef) and node.name == f"load_{path.stem}":
-                found[path.stem] = node
-    return found
+    """Encoder -> its loader, `load_<name>` of `<name>.py`."""
+    return functions_by_file(_FOLDER, "load")

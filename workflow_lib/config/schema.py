@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_lib.config.faults import place_of, schema_faults, shown, unknown_names
+from workflow_lib.config.scorers import add_scorers
 from workflow_lib.files import read_yaml
 
 SCHEMA = Path(__file__).with_name("schema.yaml")
@@ -14,8 +15,10 @@ SCHEMA = Path(__file__).with_name("schema.yaml")
 
 @cache
 def config_schema() -> dict[str, Any]:
-    """The schema of the whole configuration."""
-    return read_yaml(SCHEMA)
+    """The schema of the whole configuration, with the scorers that are found."""
+    schema: dict[str, Any] = read_yaml(SCHEMA)
+    add_scorers(schema["$defs"])
+    return schema
 
 
 def definition(name: str) -> dict[str, Any]:

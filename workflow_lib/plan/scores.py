@@ -108,6 +108,11 @@ class Scores:
             raise UserError(f"{folder}: no branch of this run is scored by this model on this machine")
         return {branch: self.models.scored_settings(branch, w.suite) for branch in self._branches[folder]}
 
+    def modules(self, wildcards: Any) -> list[str]:
+        """Library modules of the scorers that a score job runs, for its code digest."""
+        scorers = {b["scorer"]["kind"] for b in self.branches(wildcards).values() if "view" in b}
+        return [f"scoring.scorers.{name}" for name in sorted(scorers)]
+
     def channels(self, wildcards: Any) -> list[str]:
         """Channels that a model embeds: the recorded ones and, where a branch of the run uses it, `cancelled`.
 

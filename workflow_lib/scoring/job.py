@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from workflow_lib.embedding.store import StoredClips, open_store, read_residuals, read_statistics
 from workflow_lib.errors import UserError
 from workflow_lib.scoring.conditioning import Conditioner, view_matrix
-from workflow_lib.scoring.local_density import domain_conditioned_score, neighbourhood_notes
 from workflow_lib.scoring.mahalanobis import score_residuals
-from workflow_lib.scoring.normal_scores import self_excluded_scores
 from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import COLUMNS, ScoreTable, stored_scores
+from workflow_lib.scoring.scorers import fit_scorer
 
 log = logging.getLogger(__name__)
 # Whitened by all their own directions, n normal clips are the corners of a regular simplex.
@@ -26,9 +25,9 @@ FULL_RANK_NOTE = (
     "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
 )
 # How the normal training clips were scored: written beside the scores, because a threshold depends on it.
-SELF_EXCLUDED = "each clip against the banks without it; the conditioner, and an adapted model, have seen it"
 OWN_SCORE = "the clip's own score: the network and its covariances have seen it, only a new training could leave it out"
 ELSEWHERE = "made elsewhere"
+Scored = tuple[NDArray[np.floating], str, list[str]]  # scores (clips,), how normal clips were scored, notes
 EMPTY = ScoreTable.from_any({name: [] for name in COLUMNS})
 
 
@@ -87,35 +86,35 @@ def score_branches(source: str, branches: Mapping[str, Mapping[str, Any]]) -> It
         provenance = {key: str(value) for key, value in store.attrs.items()}
         scorer = _scorer(store, clips)
         for name, branch in branches.items():
-            score, notes = scorer(branch)
+            score, kind, notes = scorer(branch)
             notes = list(dict.fromkeys(notes))
             for note in notes:
                 log.info("%s: %s", name, note)
-            yield name, _tables(source, clips, score, "residuals" in store, notes, provenance)
+            yield name, _tables(source, clips, score, kind, notes, provenance)
 
 
 def _tables(
     source: str,
     clips: StoredClips,
     score: NDArray[np.floating],
-    own: bool,
+    normal_kind: str,
     notes: list[str],
     provenance: dict[str, str],
 ) -> BranchScores:
-    """Scores (clips,) as tables of the test and the normal training clips; own: these were scored with themselves."""
+    """Scores (clips,) as tables of the test and the normal training clips; normal_kind: how these were scored."""
     test, trained = clips.split == "test", clips.training("source") | clips.training("target")
-    if trained.sum() == 1 and not own:
+    if trained.sum() == 1 and normal_kind != OWN_SCORE:
         trained &= np.isfinite(score)  # the only clip of a machine has no other to be scored against
     for mask, what in ((test, "test"), (trained, "normal training")):
         if not np.isfinite(score[mask]).all():
             infinite = int((~np.isfinite(score[mask])).sum())
             raise UserError(f"{source}: {infinite} {what} clips have no finite score: check the recordings")
     table, normal = stored_scores(clips, test, score), stored_scores(clips, trained, score)
-    return BranchScores(table, normal, OWN_SCORE if own else SELF_EXCLUDED, notes, provenance)
+    return BranchScores(table, normal, normal_kind, notes, provenance)
 
 
-def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], tuple[NDArray[np.floating], list[str]]]:
-    """What scores a branch (its settings) from a store: the scores (clips,) and notes; data are read once."""
+def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], Scored]:
+    """What scores a branch (its settings) from a store; data are read once."""
     if "residuals" in store:
         return partial(_score_residuals, read_residuals(store), store.attrs["notes"].splitlines())
 
@@ -131,32 +130,30 @@ def _scorer(store: Any, clips: StoredClips) -> Callable[[Mapping[str, Any]], tup
     return lambda branch: _score_vectors(vectors(branch), clips, branch)
 
 
-def _score_vectors(
-    vectors: NDArray[np.float64], clips: StoredClips, branch: Mapping[str, Any]
-) -> tuple[NDArray[np.floating], list[str]]:
-    """Local-density scores (clips,) of a view (clips, dimensions) (Eq. 2 and 3); NaN for clips not scored."""
+def _score_vectors(vectors: NDArray[np.float64], clips: StoredClips, branch: Mapping[str, Any]) -> Scored:
+    """Scores of a view (clips, dimensions), conditioned, by the branch's scorer; NaN for clips not scored."""
     source, target = clips.training("source"), clips.training("target")
     conditioner = Conditioner(**branch["conditioning"]).fit(vectors[source | target])
-    options = {key: value for key, value in branch["scorer"].items() if key != "kind"}
-    notes = conditioner.notes + neighbourhood_notes(int(source.sum()), int(target.sum()), options["k"])
+    test = clips.split == "test"
+    query, source_bank, target_bank = (conditioner.transform(vectors[mask]) for mask in (test, source, target))
+    scorer = fit_scorer(branch["scorer"], source_bank, target_bank)
+    notes = conditioner.notes + scorer.notes
     axes = conditioner.components_
     full_rank = axes is not None and len(axes) >= int((source | target).sum()) - 1
     if conditioner.components and conditioner.whiten and full_rank:  # of PCA: a shrunk covariance keeps density
         notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
-    test = clips.split == "test"
-    query, source_bank, target_bank = (conditioner.transform(vectors[mask]) for mask in (test, source, target))
     score = np.full(len(test), np.nan)
-    score[test] = domain_conditioned_score(query, source_bank, target_bank, **options)
-    score[source], score[target] = self_excluded_scores(source_bank, target_bank, **options)
-    return score, notes
+    score[test] = scorer.score(query)
+    score[source], score[target] = scorer.normal_scores()
+    return score, scorer.normal_kind, notes
 
 
 def _score_residuals(
     residuals: Mapping[str, NDArray[np.floating]], store_notes: list[str], branch: Mapping[str, Any]
-) -> tuple[NDArray[np.floating], list[str]]:
+) -> Scored:
     """Reconstruction scores (clips,): mean squared error or selective Mahalanobis (paper, section 2.1)."""
     scorer = branch["scorer"]
     if scorer["kind"] == "mse":
-        return residuals["mse"], []
+        return residuals["mse"], OWN_SCORE, []
     score, notes = score_residuals(residuals, scorer["reading"], scorer["shrinkage"])
-    return score, [*store_notes, *notes]
+    return score, OWN_SCORE, [*store_notes, *notes]

@@ -13,6 +13,8 @@ from workflow_lib.scoring.conditioning import as_vectors, is_count
 METRICS = ("euclidean", "cosine")
 MATCHES = ("nearest", "ratio")
 SCALES = ("sum", "mean")
+FORMS = ("ratio", "difference")
+BANKS = ("domains", "pooled")
 EPS = 1e-12  # the epsilon of Eq. 2
 
 
@@ -24,66 +26,104 @@ def local_density_score(
     match: str = "nearest",
     scale: str = "sum",
     eps: float = EPS,
+    form: str = "ratio",
 ) -> NDArray[np.float64]:
     """Distance to the bank over the neighbourhood scale there, Eq. 2: query (n, d), bank (m, d) -> (n,) float64.
 
     The scale S of a reference is the sum (`mean`: the mean) of its distances to its k nearest other references; where
     the bank has fewer, all others count and nothing is rescaled; a single reference has S = 0. Match `nearest` divides
     by S + eps at the nearest reference (on a tie the lowest index), `ratio` takes the minimum of the quotient over all
-    references, as the literature does. Metrics: L2 norm of the difference, or 1 - cos, where a zero vector is at
-    distance 1 from all others and 0 from a zero vector. Distances come from coordinate differences, pair by pair:
-    exact for near duplicates, and the same bytes whatever the other queries are.
+    references, as the literature does (Wilkinghoff et al., Local density-based anomaly score normalization for domain
+    generalization, arXiv:2509.10951, 2025). Form `difference` takes S off the distance instead: d - S at the nearest
+    reference, or the minimum of d - S over all; the score keeps the unit of the distance, can be negative and needs no
+    eps. Metrics: L2 norm of the difference, or 1 - cos, where a zero vector is at distance 1 from all others and 0 from
+    a zero vector. Distances come from coordinate differences, pair by pair: exact for near duplicates, and the same
+    bytes whatever the other queries are.
     UserError: an empty bank, widths that differ, values that are not finite, an unknown option.
     """
     query, bank = as_vectors(query, "query vectors"), as_vectors(bank, "reference vectors")
-    check_density_options(query, bank, k, metric, match, scale, eps)
+    check_density_options(query, bank, k, metric, match, scale, eps, form)
     query, bank = prepare_vectors(query, metric), prepare_vectors(bank, metric)
     if match == "ratio":
-        density = _neighbourhood_scale(bank, np.arange(len(bank)), k, metric, scale) + eps
-        ratio = np.empty(len(query))
+        of_all = _neighbourhood_scale(bank, np.arange(len(bank)), k, metric, scale)
+        least = np.empty(len(query))
         for rows in blocks(len(query), len(bank)):
-            ratio[rows] = (distances(query[rows], bank, metric) / density).min(axis=1)
-        return ratio
+            least[rows] = compare_to_scale(distances(query[rows], bank, metric), of_all, eps, form).min(axis=1)
+        return least
     distance, nearest = _nearest_reference(query, bank, metric)
     matched, position = np.unique(nearest, return_inverse=True)
-    return distance / (_neighbourhood_scale(bank, matched, k, metric, scale)[position] + eps)
+    of_nearest = _neighbourhood_scale(bank, matched, k, metric, scale)[position]
+    return compare_to_scale(distance, of_nearest, eps, form)
 
 
 def domain_conditioned_score(
     query: ArrayLike,
     source_bank: ArrayLike | None,
     target_bank: ArrayLike | None,
-    k: Sequence[int] = (8, 5),
+    k: int | Sequence[int] = (8, 5),
     metric: str = "euclidean",
     match: str = "nearest",
     scale: str = "sum",
     eps: float = EPS,
+    banks: str = "domains",
+    form: str = "ratio",
 ) -> NDArray[np.float64]:
     """The smaller of the two domains' local-density scores, Eq. 3: query (n, d), banks (m, d) -> (n,) float64.
 
-    k holds K of the source and K of the target. A bank that is None or has no rows is left out; UserError if both are,
-    and as in `local_density_score`, which explains the options.
+    k holds K of the source and K of the target, or is one number for both. With K_s > K_t the scale `sum` favours the
+    source: with (8, 5) its distances are divided by eight others, those to the target by five, so that of equally dense
+    domains the source gives the minimum even at 8 / 5 = 1.6 times the distance; `mean` weighs them alike.
+    Banks `pooled` makes one bank of both domains and takes one K: with K = 1 and match `ratio` the strongest single
+    setting of the literature (see `local_density_score`, which explains the other options).
+    A bank that is None or has no rows is left out; UserError if both are, and as in `local_density_score`.
     """
-    if np.ndim(k) != 1 or len(k) != 2:
-        raise UserError(f"k is {k!r}: give two numbers of neighbours, for the source and for the target")
-    for k_domain in k:  # also of a domain without normals: the same setting serves machines that have some
-        check_neighbours(k_domain)
-    banks = [
+    k_source, k_target = neighbours_of_domains(k, banks)
+    found = [
         (bank, k_domain)
-        for bank, k_domain in zip((source_bank, target_bank), k, strict=True)
+        for bank, k_domain in ((source_bank, k_source), (target_bank, k_target))
         if bank is not None and len(np.asarray(bank))
     ]
-    if not banks:
+    if not found:
         raise UserError("neither source nor target has a normal training clip: a score needs at least one")
+    if banks == "pooled":
+        found = [(np.concatenate([bank for bank, _ in found]), k_source)]
     return np.minimum.reduce(
-        [local_density_score(query, bank, k_domain, metric, match, scale, eps) for bank, k_domain in banks]
+        [local_density_score(query, bank, k_domain, metric, match, scale, eps, form) for bank, k_domain in found]
     )
 
 
-def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5)) -> list[str]:
+def neighbours_of_domains(k: int | Sequence[int], banks: str) -> tuple[int, int]:
+    """K of the source and of the target; UserError where k is no such setting, or two numbers are for one bank."""
+    pair = (k, k) if isinstance(k, int | np.integer) else k
+    if np.ndim(pair) != 1 or len(pair) != 2:
+        raise UserError(f"k is {k!r}: give two numbers of neighbours, for the source and for the target, or one")
+    for k_domain in pair:  # also of a domain without normals: the same setting serves machines that have some
+        check_neighbours(k_domain)
+    if banks not in BANKS:
+        raise UserError(f"banks {banks!r} is unknown: use {' or '.join(BANKS)}")
+    if banks == "pooled" and pair[0] != pair[1]:
+        raise UserError(f"k is {k!r}: one bank of both domains has one number of neighbours: give {pair[0]}")
+    return pair[0], pair[1]
+
+
+def compare_to_scale(
+    distance: NDArray[np.float64], neighbourhood: NDArray[np.float64], eps: float, form: str
+) -> NDArray[np.float64]:
+    """A distance against the neighbourhood scale S of its reference, by form: d / (S + eps) or d - S."""
+    return distance / (neighbourhood + eps) if form == "ratio" else distance - neighbourhood
+
+
+def neighbourhood_notes(
+    n_source: int, n_target: int, k: int | Sequence[int] = (8, 5), banks: str = "domains"
+) -> list[str]:
     """One line for each bank with fewer others than k = (K_s, K_t) asks, as 'K_t 5 -> 3: 4 target normals'."""
+    k_source, k_target = neighbours_of_domains(k, banks)
+    if banks == "pooled":
+        size = n_source + n_target
+        normals = f"{size} normal" + ("" if size == 1 else "s")
+        return [f"K {k_source} -> {size - 1}: {normals}"] if k_source > size - 1 else []
     notes = []
-    for domain, size, k_domain in (("source", n_source, k[0]), ("target", n_target, k[1])):
+    for domain, size, k_domain in (("source", n_source, k_source), ("target", n_target, k_target)):
         normals = f"{size} {domain} normal" + ("" if size == 1 else "s")
         if not size:
             other = "target" if domain == "source" else "source"
@@ -94,7 +134,7 @@ def neighbourhood_notes(n_source: int, n_target: int, k: Sequence[int] = (8, 5))
 
 
 def check_density_options(
-    query: NDArray, bank: NDArray, k: int, metric: str, match: str, scale: str, eps: float
+    query: NDArray, bank: NDArray, k: int, metric: str, match: str, scale: str, eps: float, form: str
 ) -> None:
     """UserError for arguments that `local_density_score` cannot use."""
     if not len(bank):
@@ -106,7 +146,8 @@ def check_density_options(
     check_neighbours(k)
     if not eps > 0:
         raise UserError(f"eps is {eps!r}: it must be above 0, it keeps a scale of 0 from dividing")
-    for what, value, known in (("metric", metric, METRICS), ("match", match, MATCHES), ("scale", scale, SCALES)):
+    named = (("metric", metric, METRICS), ("match", match, MATCHES), ("scale", scale, SCALES), ("form", form, FORMS))
+    for what, value, known in named:
         if value not in known:
             raise UserError(f"{what} {value!r} is unknown: use {' or '.join(known)}")
 

@@ -15,8 +15,10 @@ from workflow_lib.scoring.conditioning import as_vectors
 from workflow_lib.scoring.local_density import (
     EPS,
     check_density_options,
+    compare_to_scale,
     distances_to_others,
     local_density_score,
+    neighbours_of_domains,
     prepare_vectors,
 )
 
@@ -24,51 +26,68 @@ from workflow_lib.scoring.local_density import (
 def self_excluded_scores(
     source_bank: ArrayLike,
     target_bank: ArrayLike,
-    k: Sequence[int] = (8, 5),
+    k: int | Sequence[int] = (8, 5),
     metric: str = "euclidean",
     match: str = "nearest",
     scale: str = "sum",
     eps: float = EPS,
+    banks: str = "domains",
+    form: str = "ratio",
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of all clips of the source (m_s, d) and the target bank (m_t, d) by Eq. 3, each without itself.
 
     Returns (m_s,) and (m_t,) float64; NaN for a clip without another to be scored against. Options as in
     `domain_conditioned_score`; the bytes are those of its score with a bank from which the clip was removed.
     """
-    options = (metric, match, scale, eps)
+    options = (metric, match, scale, eps, form)
+    k_source, k_target = neighbours_of_domains(k, banks)
     source, target = np.asarray(source_bank, np.float64), np.asarray(target_bank, np.float64)
+    if banks == "pooled":
+        scores = self_excluded_density_score(np.concatenate([source, target]), k_source, *options)
+        return scores[: len(source)], scores[len(source) :]
     return (
-        _smaller(self_excluded_density_score(source, k[0], *options), source, target, k[1], options),
-        _smaller(self_excluded_density_score(target, k[1], *options), target, source, k[0], options),
+        _smaller(self_excluded_density_score(source, k_source, *options), source, target, k_target, options),
+        _smaller(self_excluded_density_score(target, k_target, *options), target, source, k_source, options),
     )
 
 
 def self_excluded_density_score(
-    bank: ArrayLike, k: int, metric: str = "euclidean", match: str = "nearest", scale: str = "sum", eps: float = EPS
+    bank: ArrayLike,
+    k: int,
+    metric: str = "euclidean",
+    match: str = "nearest",
+    scale: str = "sum",
+    eps: float = EPS,
+    form: str = "ratio",
 ) -> NDArray[np.float64]:
     """Eq. 2 of every row of a bank (m, d) against the bank without it: (m,) float64; NaN for an only row."""
     bank = np.asarray(bank)
     if len(bank) < 2:
         return np.full(len(bank), np.nan)
     bank = as_vectors(bank, "reference vectors")
-    check_density_options(bank, bank, k, metric, match, scale, eps)
+    check_density_options(bank, bank, k, metric, match, scale, eps, form)
     bank = prepare_vectors(bank, metric)
     n_neighbours = min(k, len(bank) - 2)  # a reference has neither itself nor the clip as a neighbour
     distance, nearest, neighbours = _neighbourhoods(bank, n_neighbours, metric)
     sums = _sums_without_one(neighbours)
     divisor = n_neighbours if scale == "mean" and n_neighbours else 1
     if match == "nearest":
-        return distance / (_sums_without(sums, neighbours, distance, nearest) / divisor + eps)
+        return compare_to_scale(distance, _sums_without(sums, neighbours, distance, nearest) / divisor, eps, form)
     references = np.arange(len(bank))
-    ratio = np.empty(len(bank))
+    least = np.empty(len(bank))
     for rows in blocks(len(bank), len(bank)):
         others = distances_to_others(bank, references[rows], metric)
-        ratio[rows] = (others / (_sums_without(sums, neighbours, others, references) / divisor + eps)).min(axis=1)
-    return ratio
+        of_all = _sums_without(sums, neighbours, others, references) / divisor
+        least[rows] = compare_to_scale(others, of_all, eps, form).min(axis=1)
+    return least
 
 
 def _smaller(
-    own: NDArray[np.float64], bank: NDArray, other_bank: NDArray, k_other: int, options: tuple[str, str, str, float]
+    own: NDArray[np.float64],
+    bank: NDArray,
+    other_bank: NDArray,
+    k_other: int,
+    options: tuple[str, str, str, float, str],
 ) -> NDArray[np.float64]:
     """The smaller of the clips' scores in their own domain and in the other: (m,); NaN counts as no score."""
     if not len(bank) or not len(other_bank):

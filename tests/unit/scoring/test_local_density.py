@@ -77,6 +77,82 @@ def test_mean_scale_is_the_sum_over_the_neighbours_there_are(metric):
 
 
 @pytest.mark.parametrize("match", ["nearest", "ratio"])
+def test_a_sum_favours_the_source_1_6_times_and_a_mean_neither(match):
+    """Two domains alike in all, each of nine clips that are equally far from each other, with K = (8, 5)."""
+    source, query = np.eye(9, 18), np.zeros((1, 18))
+    target = np.roll(source, 9, axis=1)
+    by_sum, by_mean = (
+        [local_density_score(query, bank, k, match=match, scale=scale)[0] for bank, k in ((source, 8), (target, 5))]
+        for scale in ("sum", "mean")
+    )
+    assert by_sum[1] == pytest.approx(1.6 * by_sum[0]) and by_mean[1] == pytest.approx(by_mean[0])
+    # A clip that is nearer to the target, by up to that factor, has its minimum in the source all the same.
+    nearer = query + 0.1 * target.sum(axis=0)
+    to_target, to_source = (local_density_score(nearer, bank, 8, match=match)[0] for bank in (target, source))
+    assert to_target < to_source < 1.6 * to_target
+    for scale, expected in (("sum", source), ("mean", target)):
+        k = 8 if expected is source else 5
+        of_domain = local_density_score(nearer, expected, k, match=match, scale=scale)
+        assert domain_conditioned_score(nearer, source, target, match=match, scale=scale) == of_domain
+
+
+def plain_score(query, banks, k, metric, match, scale, form):
+    """The forms of the score in plain loops over clips, references and neighbours."""
+
+    def distance(a, b):
+        return np.sqrt(((a - b) ** 2).sum()) if metric == "euclidean" else 1 - a @ b / np.sqrt((a @ a) * (b @ b))
+
+    scores = []
+    for x in query:
+        of_banks = []
+        for bank, k_bank in zip(banks, k, strict=True):
+            found = []
+            for i, reference in enumerate(bank):
+                others = sorted(distance(reference, other) for j, other in enumerate(bank) if j != i)[:k_bank]
+                s = sum(others) / (len(others) if scale == "mean" else 1)
+                d = distance(x, reference)
+                found.append((d, d / s if form == "ratio" else d - s))
+            of_banks.append(min(found)[1] if match == "nearest" else min(value for _, value in found))
+        scores.append(min(of_banks))
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("form", ["ratio", "difference"])
+@pytest.mark.parametrize("scale", ["sum", "mean"])
+@pytest.mark.parametrize("match", ["nearest", "ratio"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_every_form_equals_plain_loops(metric, match, scale, form):
+    source, target, query = normals(14, 6), normals(5, 6, seed=1) + 1, normals(9, 6, seed=2)
+    source, target, query = (x.astype(np.float64) for x in (source, target, query))
+    options = {"metric": metric, "match": match, "scale": scale, "form": form}
+    for k in ((8, 3), (4, 9)):
+        found = domain_conditioned_score(query, source, target, k, **options)
+        np.testing.assert_allclose(found, plain_score(query, [source, target], k, **options), rtol=1e-8, atol=1e-12)
+    for k in (1, 5):  # K = 1 with the match `ratio` is the literature's setting
+        found = domain_conditioned_score(query, source, target, k, banks="pooled", **options)
+        pooled = np.concatenate([source, target])
+        np.testing.assert_allclose(found, plain_score(query, [pooled], [k], **options), rtol=1e-8, atol=1e-12)
+        both = domain_conditioned_score(query, source, target, (k, k), banks="pooled", **options)
+        assert found.tobytes() == both.tobytes()
+
+
+def test_one_number_of_neighbours_is_for_both_domains():
+    source, target, query = golden_case("main")
+    for k in (8, np.int64(8)):
+        assert np.array_equal(
+            domain_conditioned_score(query, source, target, k), domain_conditioned_score(query, source, target, (8, 8))
+        )
+
+
+def test_a_pooled_bank_of_one_domain_is_that_domain():
+    source, target, query = golden_case("main")
+    for nothing in (None, target[:0]):
+        alone = domain_conditioned_score(query, source, nothing, 5, banks="pooled")
+        assert np.array_equal(alone, local_density_score(query, source, 5))
+    assert (domain_conditioned_score(query, source, target, 5, banks="pooled") <= alone).all()
+
+
+@pytest.mark.parametrize("match", ["nearest", "ratio"])
 def test_near_duplicates_keep_their_distance(match):
     """|a|^2 + |b|^2 - 2ab would return 0 or noise here."""
     bank = np.full((3, 50), 1e4)
@@ -154,7 +230,12 @@ def test_transformed_rows_are_the_same_bytes_in_any_company(shape):
     [
         ({"k": (8, 0)}, "K is 0"),
         ({"k": (2.5, 5)}, "K is 2.5"),
-        ({"k": 8}, "two numbers of neighbours"),
+        ({"k": (8, 5, 3)}, "two numbers of neighbours"),
+        ({"k": 0}, "K is 0"),
+        ({"k": "8"}, "two numbers of neighbours"),
+        ({"k": (8, 5), "banks": "pooled"}, "one bank of both domains has one number of neighbours: give 8"),
+        ({"banks": "both"}, "use domains or pooled"),
+        ({"form": "quotient"}, "use ratio or difference"),
         ({"metric": "manhattan"}, "use euclidean or cosine"),
         ({"match": "first"}, "use nearest or ratio"),
         ({"scale": "max"}, "use sum or mean"),
@@ -179,6 +260,9 @@ def test_notes_say_each_reduction_of_the_neighbourhoods():
     assert neighbourhood_notes(6, 1) == ["K_s 8 -> 5: 6 source normals", "K_t 5 -> 0: 1 target normal"]
     assert neighbourhood_notes(990, 0) == ["no target normals: scored against the source alone"]
     assert neighbourhood_notes(0, 10) == ["no source normals: scored against the target alone"]
+    assert neighbourhood_notes(6, 1, 8, "pooled") == ["K 8 -> 6: 7 normals"]
+    assert neighbourhood_notes(0, 1, 8, "pooled") == ["K 8 -> 0: 1 normal"]
+    assert neighbourhood_notes(6, 0, 5, "pooled") == neighbourhood_notes(990, 10, 8) == []
 
 
 # ---- conditioning ----------------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from workflow_lib.scoring.normal_scores import self_excluded_density_score, self
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden" / "dld" / "dld.npz")
 OPTIONS = [
-    {"metric": metric, "match": match, "scale": scale}
+    {"metric": metric, "match": match, "scale": scale, "form": form}
     for metric in ("euclidean", "cosine")
     for match in ("nearest", "ratio")
     for scale in ("sum", "mean")
+    for form in ("ratio", "difference")
 ]
 
 
@@ -54,7 +55,16 @@ def test_ties_and_copies_are_left_out_by_index(options):
     source, target = grid_vectors(40), grid_vectors(7, seed=2)
     assert_equal_to_the_loop(source, target, (5, 3), options)
     copies = np.repeat([[1.0, 2.0, 0.5]], 2, axis=0)
-    assert self_excluded_density_score(np.vstack([copies, grid_vectors(9)]), 2, **options)[:2].tolist() == [0, 0]
+    score = self_excluded_density_score(np.vstack([copies, grid_vectors(9)]), 2, **options)[:2]
+    assert (score <= 0).all() and (options["form"] == "difference" or score.tolist() == [0, 0])
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o.values()))
+def test_a_pooled_bank_leaves_out_the_clip_of_either_domain(options):
+    source, target = grid_vectors(25), grid_vectors(6, seed=2) + 0.5
+    assert_equal_to_the_loop(source, target, 4, {**options, "banks": "pooled"})
+    assert_equal_to_the_loop(source, target, 40, {**options, "banks": "pooled"})
+    assert_equal_to_the_loop(source, target[:0], 3, {**options, "banks": "pooled"})
 
 
 @pytest.mark.parametrize("n_clips", [2, 3, 4, 6])

@@ -8,9 +8,10 @@ from one_line import one_line_error
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.store import create_store, statistics_name
 from workflow_lib.scoring import Conditioner, domain_conditioned_score
-from workflow_lib.scoring.job import ELSEWHERE, FULL_RANK_NOTE, OWN_SCORE, SELF_EXCLUDED, score_branches, score_model
+from workflow_lib.scoring.job import ELSEWHERE, FULL_RANK_NOTE, OWN_SCORE, score_branches, score_model
 from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
+from workflow_lib.scoring.scorers.local_density import SELF_EXCLUDED
 
 BRANCH = {
     "model": "eat",
