@@ -139,7 +139,7 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         ("run.branches", ["ae_mes"], "config: run.branches: there is no branch 'ae_mes': write ae_mse"),
         ("run.seeds", [], "config: run.seeds"),
         ("run.protocols", ["cross_fited"], "write one of: cross_fitted, complete_dev, fixed_lomo"),
-        ("run.protocols", [], "config: run.protocols: [] is not possible: name at least one"),
+        ("run.protocols", [], "config: run.protocols: [] is not possible: write auto, or a list of protocols"),
         ("run.protocols", ["complete_dev"] * 2, "name each once (complete_dev)"),
         ("run.suites", [], "config: run.suites: [] is not possible: name at least one"),
         ("run.suites", ["dev", "dev"], "run.suites: ['dev', 'dev'] is not possible: name each once (dev)"),

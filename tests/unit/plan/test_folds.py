@@ -38,7 +38,11 @@ def test_a_machine_alone_gives_its_fold_its_name_and_none_has_the_name_of_a_grou
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    config["run"] |= {"suites": ["mine"], "protocols": ["complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo"]}
+    config["run"] |= {
+        **config["auto"]["published"],
+        "suites": ["mine"],
+        "protocols": ["complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo"],
+    }
     config["suites"]["mine"] = {"root": "data/mine", "machines": MACHINES, "labels": True}
     config["folds"] = {"size": 3}
     return load_plan(config, ROOT / "config.yaml")

@@ -41,8 +41,10 @@ def own(config, **suite):
 
 
 def planned(config, names=tuple(LABELLED), **suite):
-    """The plan of a suite of two machines, with test clips of these names."""
+    """The plan of a suite of two machines, with test clips of these names, that runs what is run on published ones."""
     make_suite(Path("mine"), names=names)
+    published = config["auto"]["published"]
+    config["run"] |= {key: listed for key, listed in published.items() if config["run"][key] == "auto"}
     return load_plan(own(config, **suite), DEFAULTS)
 
 
@@ -53,6 +55,40 @@ def test_without_a_choice_the_users_own_suite_runs_or_all_shipped_ones(config):
     assert plan.suites["mine"].machines == ("fan", "pump")
     config["run"]["suites"] = "dev"
     assert load_plan(config, DEFAULTS).run_suites == ("dev",)
+
+
+def test_auto_is_what_needs_no_weights_for_ones_own_suite_and_the_papers_list_for_published_ones(config):
+    paper = load_plan(config, DEFAULTS)
+    assert paper.config["run"]["systems"][:2] == ["NearMah", "AEM2DFuse"]
+    make_suite(Path("mine"))
+    for run in (config["run"], "auto"):
+        mine = load_plan(own({**config, "run": run, "suites": dict(config["suites"])}), DEFAULTS)
+        assert mine.run_suites == ("mine",)
+        assert mine.reported.systems("mine") == ["Spectral", "SpectralEvents"]
+        assert mine.reported.branches("mine") == ["spectral", "spectral_power", "spectral_delta"]
+        assert mine.config["run"]["protocols"] == ["complete_dev", "cross_fitted"]
+        assert wanted_weights(mine) == []
+    config["run"] |= {"systems": ["NearMah"]}
+    assert load_plan(own(config), DEFAULTS).reported.systems("mine") == ["NearMah"]
+
+
+def test_a_mono_suite_is_scored_on_near_where_a_branch_has_a_view_for_it(config):
+    make_suite(Path("mine"))
+    job = SimpleNamespace(suite="mine", model="logmel", machine="fan")
+    for channels, view in ((2, ["cancelled"]), (1, ["near"])):
+        plan = load_plan(own(config, channels=channels), DEFAULTS)
+        assert [branch["view"] for branch in plan.scores.branches(job).values()] == [view] * 3
+        assert plan.scores.channels(job) == view
+
+
+def test_cancelled_is_computed_where_a_branch_uses_it(config):
+    job = SimpleNamespace(suite="dev", model="eat", machine="fan")
+    assert load_plan(config, DEFAULTS).scores.channels(job) == ["near", "far"]
+    config["run"] |= {"branches": ["eat_cancelled"], "systems": []}
+    assert load_plan(config, DEFAULTS).scores.channels(job) == ["near", "far", "cancelled"]
+    config["run"] |= {"branches": ["spectral_near", "spectral_near_far"]}
+    job.model = "logmel"
+    assert load_plan(config, DEFAULTS).scores.channels(job) == ["near", "far"]
 
 
 @pytest.mark.parametrize(
