@@ -10,18 +10,17 @@ import argparse
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from statistics import median
 
 import measure
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy import sparse
-from torchaudio.functional import melscale_fbanks
 
 from workflow_lib.channels import cancel_far, cancelled_spectrum, stft
+from workflow_lib.encoders.logmel import load_logmel
 
-WINDOW, HOP, RATE, BANDS = 1024, 512, 16000, 128
+WINDOW, HOP, RATE = 1024, 512, 16000
+LOG_MEL = load_logmel()
 HANN = np.sin(np.pi / WINDOW * np.arange(WINDOW)) ** 2
 
 
@@ -36,7 +35,7 @@ def main() -> None:
         "spectra": lambda: [stft(channel) for channel in clip],
         "cancelling, 9 taps": lambda: cancelled_spectrum(near, far),
         "cancelling, 1 tap": lambda: cancelled_spectrum(near, far, 1, 0.0),
-        "log-mel": lambda: [log_mel(channel) for channel in (near, far, cancelled)],
+        "log-mel": lambda: [LOG_MEL.frames(channel) for channel in (near, far, cancelled)],
         "whole": lambda: whole(clip),
         "waveform": lambda: cancel_far(*clip),
     }
@@ -78,21 +77,7 @@ def plain(clip: np.ndarray) -> list[np.ndarray]:
 def whole(clip: np.ndarray) -> list[np.ndarray]:
     """Log-mel of near, far and cancelled."""
     near, far = map(stft, clip)
-    return [log_mel(channel) for channel in (near, far, cancelled_spectrum(near, far))]
-
-
-def log_mel(spectrum: np.ndarray) -> np.ndarray:
-    """Log-mel (bands, frames) in dB of a spectrum (frames, bins)."""
-    # Squares of real and imaginary parts side by side; a band has few of the frequencies.
-    mel = filters() @ np.square(spectrum.T.view(np.float64))
-    power = mel[:, ::2] + mel[:, 1::2]
-    return 10 * np.log10(np.maximum(power, 1e-10))
-
-
-@cache
-def filters() -> sparse.csr_array:
-    """Triangular filters (bands, bins) on the HTK scale."""
-    return sparse.csr_array(melscale_fbanks(WINDOW // 2 + 1, 0.0, RATE / 2, BANDS, RATE).T.double().numpy())
+    return [LOG_MEL.frames(channel) for channel in (near, far, cancelled_spectrum(near, far))]
 
 
 def clips_per_second(processes: int, clips: int, seconds: float) -> float:

@@ -2,6 +2,6 @@
 
 from workflow_lib.channels.cancellation import cancel_far, cancelled_spectrum
 from workflow_lib.channels.stft import istft, stft
-from workflow_lib.channels.waveforms import CHANNELS, Cancellation, channel_waveforms
+from workflow_lib.channels.waveforms import Cancellation, channel_waveforms
 
-__all__ = ["CHANNELS", "Cancellation", "cancel_far", "cancelled_spectrum", "channel_waveforms", "istft", "stft"]
+__all__ = ["Cancellation", "cancel_far", "cancelled_spectrum", "channel_waveforms", "istft", "stft"]

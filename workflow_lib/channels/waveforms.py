@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from workflow_lib.channels.cancellation import cancel_far
+from workflow_lib.config.channel_names import CANCELLED, CHANNELS
 from workflow_lib.config.faults import schema_faults
 from workflow_lib.config.schema import definition, filled
 from workflow_lib.errors import UserError, nearest
-
-RECORDED = ("near", "far")  # rows of a recording
-CHANNELS = (*RECORDED, "cancelled")
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,9 @@ def channel_waveforms(recorded: ArrayLike, channels: Sequence[str], cancellation
     clip = np.asarray(recorded, dtype=np.float32)
     waveforms = np.empty((len(channels), clip.shape[1]), dtype=np.float32)
     for waveform, name in zip(waveforms, channels, strict=True):
-        if name not in CHANNELS:
-            raise UserError(f"there is no channel {name!r}: {nearest(name, CHANNELS)}")
+        if name not in (*CHANNELS, CANCELLED):
+            raise UserError(f"there is no channel {name!r}: {nearest(name, (*CHANNELS, CANCELLED))}")
         if name != "near" and len(clip) < 2:
             raise UserError(f"channel {name!r} needs a far microphone, and the clip is mono: use near")
-        waveform[:] = cancellation.waveform(clip) if name == "cancelled" else clip[RECORDED.index(name)]
+        waveform[:] = cancellation.waveform(clip) if name == CANCELLED else clip[CHANNELS.index(name)]
     return waveforms

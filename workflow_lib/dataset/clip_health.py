@@ -113,8 +113,8 @@ def removed_by_far(waveform: Waveform) -> float | None:
         return None
     start = waveform[:, : MOST_WINDOWS * HOP].astype(np.float64)
     near, far = (stft(channel, WINDOW) for channel in start - start.mean(axis=1, keepdims=True))
-    rest = cancelled_spectrum(near, far, TAPS)
-    return 1 - float(np.vdot(rest, rest).real / np.vdot(near, near).real)
+    before, after = ((s.real**2 + s.imag**2).sum() for s in (near, cancelled_spectrum(near, far, TAPS)))
+    return 1 - float(after / before)
 
 
 def clipped_share(channel: Waveform) -> float:
