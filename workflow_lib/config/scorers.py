@@ -27,6 +27,6 @@ def add_scorers(definitions: dict[str, Any]) -> None:
         branch["scorer"]["kinds"][name] = {"$ref": f"#/$defs/{name}_scorer"}
         for key, rule in options.items():
             item = {word: value for word, value in rule.items() if word != "default"}
-            values = {"type": "array", "minItems": 1, "uniqueItems": True}
             if key != "kind":
-                grid[key] = values | ({"items": item} if grid.get(key, {}).get("items", item) == item else {})
+                same = key not in grid or grid[key].get("items") == item
+                grid[key] = {"type": "array", "minItems": 1, "uniqueItems": True} | ({"items": item} if same else {})

@@ -100,9 +100,9 @@ class Conditioner:
         if self.components is not None:
             self._fit_pca((normal - self._mean) / self._scale, self.components)
         elif self.covariance:
-            standardised = (normal - self._mean) / self._scale
-            standardised[:, _is_constant(normal, self._mean)] = 0.0  # what rounding leaves there has no direction
-            self._fit_ledoit_wolf(standardised)
+            axes, deviation, self.notes = ledoit_wolf_axes(centre(normal) / self._scale)
+            if len(axes):
+                self._project_on(axes, deviation)
         return self
 
     def transform(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -139,37 +139,47 @@ class Conditioner:
         deviation = singular[:kept] / np.sqrt(len(centred) - 1) if self.whiten else np.ones(kept)
         self._project_on(axes[:kept], deviation)
 
-    def _fit_ledoit_wolf(self, centred: NDArray[np.float64]) -> None:
-        """All eigenvectors of the shrunk covariance of centred vectors (n, d), each over the root of its eigenvalue.
-
-        They are those of the covariance itself, found by a singular value decomposition of the vectors: of n < d clips
-        it costs less than that of the covariance (d, d), and squares no rounding errors.
-        """
-        from sklearn.covariance import ledoit_wolf_shrinkage  # a second to import, which few scoring jobs need
-
-        if not centred.any():
-            self.notes.append(f"no whitening: {_same(len(centred))}")
-            return
-        n_clips, n_features = centred.shape
-        with threadpool_limits(1, user_api="blas"):  # as in the PCA
-            shrinkage = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
-            _, singular, axes = svd(centred, full_matrices=n_clips < n_features, check_finite=False)
-        variance = np.zeros(n_features)
-        variance[: len(singular)] = np.square(singular) / n_clips
-        tolerance = variance[0] * max(centred.shape) * np.finfo(np.float64).eps
-        if ((1.0 - shrinkage) * variance + shrinkage * variance.mean()).min() <= tolerance:
-            rank = int((variance > tolerance).sum())
-            why = f"shrunk by {FALLBACK_SHRINKAGE} to be invertible: {_count(n_clips, 'normal training clip')}"
-            self.notes.append(f"Ledoit-Wolf covariance has rank {rank} of {n_features}: {why}")
-            shrinkage = FALLBACK_SHRINKAGE
-        self._project_on(axes, np.sqrt((1.0 - shrinkage) * variance + shrinkage * variance.mean()))
-
     def _project_on(self, axes: NDArray[np.float64], deviation: NDArray[np.float64]) -> None:
         """Take axes (c, d), over the deviations (c,) along them, as what `transform` projects on."""
         # The SVD leaves signs open: the largest loading of every axis is made positive.
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
         self.components_ = axes * np.sign(largest)
         self._projection = np.ascontiguousarray(self.components_.T / deviation)
+
+
+def centre(normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors (n, d) less their mean, exactly 0 where a feature is constant: what rounding leaves has no direction."""
+    mean = normal.mean(axis=0)
+    return np.where(_is_constant(normal, mean), 0.0, normal - mean)
+
+
+def ledoit_wolf_axes(
+    centred: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """All eigenvectors (d, d), in rows, of the Ledoit-Wolf covariance of centred vectors (n, d), from the largest.
+
+    Also the roots (d,) of their eigenvalues, and notes; no eigenvector, with a note, where all vectors are 0. They are
+    those of the covariance as it is, found by a singular value decomposition of the vectors: of n < d clips it costs
+    less than that of a covariance (d, d), and squares no rounding errors.
+    """
+    from sklearn.covariance import ledoit_wolf_shrinkage  # a second to import, which few scoring jobs need
+
+    n_clips, n_features = centred.shape
+    if not centred.any():
+        return np.empty((0, n_features)), np.empty(0), [f"no whitening: {_same(n_clips)}"]
+    with threadpool_limits(1, user_api="blas"):  # the last bits of an SVD depend on the number of threads
+        shrinkage = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+        _, singular, axes = svd(centred, full_matrices=n_clips < n_features, check_finite=False)
+    variance = np.zeros(n_features)
+    variance[: len(singular)] = np.square(singular) / n_clips
+    tolerance = variance[0] * max(centred.shape) * np.finfo(np.float64).eps
+    notes = []
+    if ((1.0 - shrinkage) * variance + shrinkage * variance.mean()).min() <= tolerance:
+        rank = int((variance > tolerance).sum())
+        why = f"shrunk by {FALLBACK_SHRINKAGE} to be invertible: {_count(n_clips, 'normal training clip')}"
+        notes = [f"Ledoit-Wolf covariance has rank {rank} of {n_features}: {why}"]
+        shrinkage = FALLBACK_SHRINKAGE
+    return axes, np.sqrt((1.0 - shrinkage) * variance + shrinkage * variance.mean()), notes
 
 
 def as_vectors(x: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -9,8 +9,15 @@ from workflow_lib.studies.lookup import EvidenceLookup
 from workflow_lib.studies.unmeasured_row import first_row
 
 ASPECTS = ("evidence", "microphones", "conditioning", "score")
-ENCODERS = {"eat": "EAT", "ced": "CED", "m2d": "M2D"}
-INPUTS = {"near": "near", "far": "far", "near-far": "near minus far"}
+ENCODERS = {"eat": "EAT", "ced": "CED", "m2d": "M2D", "logmel": "log-mel spectra"}
+STATISTICS = {
+    "mean": "mean",
+    "std": "standard deviation",
+    "power": "mean power",
+    "p95": "95th percentile",
+    "delta_std": "deviation of frame differences",
+}
+INPUTS = {"near": "near", "far": "far", "near-far": "near minus far", "cancelled": "cancelled"}
 
 
 def role_rows(settings: Mapping[str, Any], _tables: EvidenceLookup) -> list[StudyRow]:
@@ -36,7 +43,7 @@ def branch_role(branch: Mapping[str, Any], model: Mapping[str, Any], encoder: Ma
         "evidence": _evidence(branch, model, encoder),
         "microphones": microphones + ("; encoder adapted on near and far" if model["kind"] == "adapted" else ""),
         "conditioning": _conditioning(branch["conditioning"]),
-        "score": "DLD, {metric}, K = {k[0]}/{k[1]}".format(**branch["scorer"]),
+        "score": _score(branch["scorer"]),
     }
 
 
@@ -55,7 +62,24 @@ def _evidence(branch: Mapping[str, Any], model: Mapping[str, Any], encoder: Mapp
     state = "adapted " if model["kind"] == "adapted" else ""
     if branch["view"] == ["head"]:
         return f"embedding of the head of {state}{name}"
-    return f"mean and standard deviation of block {branch['block']} of {state}{name}"
+    of_block = f"block {branch['block']} of " if "block" in branch else ""
+    return f"{' and '.join(STATISTICS[name] for name in branch['statistics'])} of {of_block}{state}{name}"
+
+
+def _score(settings: Mapping[str, Any]) -> str:
+    if settings["kind"] != "local_density":
+        options = [f"{key} {value}" for key, value in settings.items() if key != "kind"]
+        return ", ".join([settings["kind"].replace("_", " "), *options])
+    k_source, k_target = [settings["k"]] * 2 if isinstance(settings["k"], int) else settings["k"]
+    k = f"K = {k_source}, one bank" if settings["banks"] == "pooled" else f"K = {k_source}/{k_target}"
+    parts = ["DLD", settings["metric"], k]
+    # What the paper's branches share is not said.
+    parts += ["mean scale"] if settings["scale"] == "mean" else []
+    if settings["match"] == "ratio":
+        parts.append(f"least {settings['form']}")
+    elif settings["form"] == "difference":
+        parts.append("difference")
+    return ", ".join(parts)
 
 
 def _conditioning(settings: Mapping[str, Any]) -> str:

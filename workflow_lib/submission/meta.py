@@ -15,7 +15,12 @@ from workflow_lib.config.submission_form import DESCRIPTION, FIGURES
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import MachineRow
 
-METHODS = {"mse": "AE", "mahalanobis": "AE, Mahalanobis distance", "local_density": "k-NN, local density"}
+METHODS = {
+    "mse": "AE",
+    "mahalanobis": "AE, Mahalanobis distance",
+    "local_density": "k-NN, local density",
+    "gaussian": "Gaussian, Mahalanobis distance",
+}
 # State of a network that is not trained by its loss: running statistics, and the covariances of the residuals.
 NOT_PARAMETERS = ("running_mean", "running_var", "num_batches_tracked", "cov_source", "cov_target")
 EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
@@ -88,7 +93,7 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
     encoders = [base for base in bases if base["kind"] == "frozen"]
     adapted = any(model["kind"] == "adapted" for model in models)
     scorers = [branch["scorer"]["kind"] for branch in facts.branches.values() if "scorer" in branch]
-    methods = [METHODS[kind] for kind in scorers] + (["LoRA", "ArcFace"] if adapted else [])
+    methods = [METHODS.get(kind, kind.replace("_", " ")) for kind in scorers] + (["LoRA", "ArcFace"] if adapted else [])
     averages = ["average" if model["kind"] == "autoencoder" else "average, standard deviation" for model in models]
     quantile = f"{100 * facts.threshold['quantile']:g} %"
     fitted = "of a gamma distribution fitted to" if facts.threshold["method"] == "gamma" else "of"
@@ -105,7 +110,7 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
         "machine_learning_method": ", ".join(dict.fromkeys(methods)) or None,
         "aggregation_method": max(averages, key=len, default=None),
         "domain_generalization_method": (
-            "minimum of source and target score" if {"mahalanobis", "local_density"} & set(scorers) else None
+            "minimum of source and target score" if any(map(_scores_by_domain, facts.branches.values())) else None
         ),
         "ensemble_method_subsystem_count": len(facts.branches) if several else None,
         "decision_making": f"weighted average, {threshold}" if several else threshold,
@@ -116,6 +121,12 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
         "development_data_usage": "development, training" if adapted else "development",
     }
     return {name: values.get(name) for name in DESCRIPTION}
+
+
+def _scores_by_domain(branch: Mapping[str, Any]) -> bool:
+    """Whether a branch takes the smaller of a clip's scores in the two domains."""
+    scorer = branch.get("scorer", {"kind": "external"})
+    return scorer["kind"] in ("mahalanobis", "local_density", "gaussian") and scorer.get("banks") != "pooled"
 
 
 def count_parameters(files: Iterable[str]) -> int:

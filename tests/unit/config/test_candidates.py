@@ -88,6 +88,29 @@ def test_a_covariance_takes_the_place_of_pca_in_a_grid(config):
     check_config(config)
 
 
+def test_a_grid_varies_the_options_of_the_scorer_and_the_statistics(config):
+    grid = {"banks": ["pooled", "domains"], "form": ["ratio", "difference"], "k": [1, 4], "statistics": [["mean"]]}
+    config["branches"]["m2d"]["candidates"] = grid
+    check_config(config)
+    derived = grid_branches("m2d", with_defaults(config)["branches"]["m2d"])
+    assert len(derived) == 8
+    found = derived["m2d.banks-pooled.form-difference.k-1.statistics-mean"]
+    assert found["scorer"] == {
+        **with_defaults(config)["branches"]["m2d"]["scorer"],
+        "banks": "pooled",
+        "form": "difference",
+        "k": 1,
+    }
+    assert found["statistics"] == ["mean"]
+
+
+def test_a_grid_of_another_scorers_options_is_refused(config):
+    config["branches"]["m2d"] |= {"scorer": {"kind": "gaussian"}, "candidates": {"k": [1, 4]}}
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    assert str(caught.value) == "config: branches.m2d.candidates.k: unknown key: write one of: kind"
+
+
 def test_a_grid_that_leaves_a_covariance_says_what_takes_its_place(config):
     config["branches"]["m2d"] |= {
         "conditioning": {"covariance": "ledoit_wolf"},
@@ -110,6 +133,9 @@ def test_a_grid_that_leaves_a_covariance_says_what_takes_its_place(config):
         ("m2d", {"components": list(range(1, 102))}, "101 candidates, at most 99 can be tried"),
         ("m2d", {"blocks": [8]}, "branches.m2d.candidates.blocks"),
         ("ae_mse", {"k": [[8, 5]]}, "branches.ae_mse.candidates.k"),
+        ("m2d", {"k": [[8, 5], 0]}, "branches.m2d.candidates.k[1]: 0 is not possible: write 1 or more"),
+        ("m2d", {"banks": ["pooled"], "k": [1, [8, 5]]}, "branches.m2d.candidates.k: [8, 5]: one bank of both domains"),
+        ("m2d", {"bank": ["pooled"]}, "branches.m2d.candidates.bank: unknown key: write banks"),
     ],
 )
 def test_what_cannot_be_a_candidate_is_one_line(config, branch, candidates, message):

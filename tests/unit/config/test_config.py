@@ -59,6 +59,9 @@ def test_what_is_shipped_and_what_the_documentation_shows_is_valid(config):
     check_config(put(config, "systems.DualDL4.weights", WEIGHTS))
     check_config(put(config, "branches.ced.conditioning", SHRUNK))
     check_config(put(config, "branches.ced.conditioning", {**RAW, "covariance": None}))
+    for scorer in ({"banks": "pooled", "k": 1}, {"banks": "pooled", "k": [3, 3]}, {"k": 4, "form": "difference"}):
+        check_config(put(config, "branches.ced.scorer", {"kind": "local_density", **scorer}))
+    check_config(put(config, "branches.ced.scorer", {"kind": "gaussian"}))
     check_config(put(config, "fetch.accept_licence", ["m2d", "ced"]))
 
 
@@ -204,8 +207,22 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         ("branches.ced.conditioning", {**SHRUNK, "whiten": True}, "branches.ced.conditioning: covariance standardises"),
         ("branches.ced.conditioning", {**SHRUNK, **RAW}, "leave out standardise, components and whiten, or covariance"),
         ("branches.ced.conditioning", {"covariance": "ledoit"}, "'ledoit' is not possible: write one of: ledoit_wolf"),
-        ("branches.ced.scorer.kind", "mse", "branches.ced.scorer.kind: 'mse' is not possible: write local_density"),
+        (
+            "branches.ced.scorer.kind",
+            "mse",
+            "ced.scorer.kind: 'mse' is not possible: write one of: gaussian, local_density",
+        ),
         ("branches.ced.scorer.k", [8], "branches.ced.scorer.k: [8] is not possible: write 2 numbers"),
+        ("branches.ced.scorer.kind", "local_densty", "'local_densty' is not possible: write one of: local_density, ga"),
+        ("branches.ced.scorer", {"kind": "gaussian", "k": [8, 5]}, "branches.ced.scorer.k: unknown key: write one of"),
+        ("branches.ced.scorer.k", 0, "branches.ced.scorer.k: 0 is not possible: write 1 or more"),
+        (
+            "branches.ced.scorer.k",
+            2.5,
+            "branches.ced.scorer.k: 2.5 is of the wrong type: write a list or a whole",
+        ),
+        ("branches.ced.scorer.banks", "pooled", "scorer.k: [8, 5]: one bank of both domains has one number of neighb"),
+        ("branches.ced.scorer.form", "quotient", "form: 'quotient' is not possible: write one of"),
         ("branches.ced.scorer.eps", math.inf, "branches.ced.scorer.eps: inf is of the wrong type: write a finite"),
         ("branches.ae_mse.scorer.reading", "official", "branches.ae_mse.scorer.reading: only for `kind: mahalanobis`"),
         ("branches.ae_mse.scorer.k", [8, 5], "branches.ae_mse.scorer.k: unknown key: write one of: kind"),

@@ -189,6 +189,14 @@ def test_a_held_out_machine_is_no_input_of_its_fold(config):
     assert not [folder for folder in folders if folder.endswith("/fan")]
 
 
+def test_a_score_job_depends_on_the_files_of_its_scorers(config):
+    config["branches"]["eat_raw"]["scorer"] = {"kind": "gaussian"}
+    plan = load_plan(config, DEFAULTS)
+    job = SimpleNamespace(suite="dev", model="eat", machine="fan")
+    assert plan.scores.modules(job) == ["scoring.scorers.gaussian", "scoring.scorers.local_density"]
+    assert plan.scores.modules(SimpleNamespace(suite="dev", model="ae", machine="fan")) == []
+
+
 def test_one_job_scores_all_branches_of_a_model_and_fuses_all_systems_of_a_machine(config):
     plan = load_plan(config, DEFAULTS)
     job = SimpleNamespace(suite="dev", model="eat", machine="fan")

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from one_line import one_line_error
 
 from workflow_lib.dataset.manifest import Clip
@@ -11,6 +12,7 @@ from workflow_lib.scoring import Conditioner, domain_conditioned_score
 from workflow_lib.scoring.job import ELSEWHERE, FULL_RANK_NOTE, OWN_SCORE, score_branches, score_model
 from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
+from workflow_lib.scoring.scorers import fit_scorer
 from workflow_lib.scoring.scorers.local_density import SELF_EXCLUDED
 
 BRANCH = {
@@ -35,8 +37,10 @@ def clips(n_source=12, n_target=3):
     return [clip(f"section_00_{i:04d}.wav", "test", None, None) for i in range(5)][::-1] + normal
 
 
-def store(path, listed):
-    statistics = np.random.default_rng(0).normal(size=(len(listed), 3)).astype(np.float32)
+def store(path, listed, rows=slice(None)):
+    """rows: the clips that are written, of all that are drawn."""
+    statistics = np.random.default_rng(0).normal(size=(len(listed), 3)).astype(np.float32)[rows]
+    listed = listed[rows]
     with create_store(path, listed, {"trained": "yes"}) as file:
         for moment in ("mean", "std"):
             file.create_dataset(statistics_name(10, "near", moment), data=statistics + (moment == "std"))
@@ -73,6 +77,38 @@ def test_a_shrunk_covariance_says_nothing_of_full_rank(tmp_path):
     scores = scored(tmp_path / "fan.h5", {**BRANCH, "conditioning": {"covariance": "ledoit_wolf"}})
     assert [note for note in pca.notes if note not in scores.notes] == [FULL_RANK_NOTE.format(3)]
     assert np.isfinite(scores.table.score).all() and np.isfinite(scores.normal.score).all()
+
+
+@pytest.mark.parametrize("conditioning", [BRANCH["conditioning"], {"covariance": "ledoit_wolf"}], ids=["pca", "shrunk"])
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        BRANCH["scorer"],
+        {"kind": "gaussian"},
+        {"kind": "local_density", "k": 2, "banks": "pooled", "form": "difference"},
+    ],
+    ids=["domains", "gaussian", "pooled"],
+)
+def test_test_clips_change_neither_each_other_nor_the_normal_scores(tmp_path, conditioning, scorer):
+    branch = {**BRANCH, "conditioning": conditioning, "scorer": scorer}
+    store(tmp_path / "all.h5", clips())
+    store(tmp_path / "some.h5", clips(), slice(3, None))
+    every, some = scored(tmp_path / "all.h5", branch), scored(tmp_path / "some.h5", branch)
+    assert len(every.table.clip) == 5 and len(some.table.clip) == 2
+    kept = np.isin(every.table.clip, some.table.clip)
+    assert every.table.score[kept].tobytes() == some.table.score.tobytes()
+    assert every.normal.score.tobytes() == some.normal.score.tobytes() and every.notes == some.notes
+
+
+def test_a_scorer_says_how_it_scored_normal_clips(tmp_path):
+    vectors = store(tmp_path / "fan.h5", clips())
+    branch = {**BRANCH, "conditioning": {"covariance": "ledoit_wolf"}, "scorer": {"kind": "gaussian"}}
+    scores = scored(tmp_path / "fan.h5", branch)
+    z = Conditioner(covariance="ledoit_wolf").fit(vectors[5:]).transform(vectors)
+    scorer = fit_scorer({"kind": "gaussian"}, z[5:17], z[17:])
+    assert scores.normal_kind == scorer.normal_kind != SELF_EXCLUDED
+    assert scores.table.score[::-1].tobytes() == scorer.score(z[:5]).tobytes()
+    assert scores.normal.score.tobytes() == np.concatenate(scorer.normal_scores()).tobytes()
 
 
 def test_the_only_normal_clip_of_a_machine_has_no_score(tmp_path):

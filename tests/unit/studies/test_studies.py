@@ -373,6 +373,7 @@ def test_roles_are_told_from_the_configuration(config, tmp_path):
     lines, _, _ = made(tmp_path, {**planned(config).settings("dev", "table_1"), "name": "mine"}, tmp_path, "again")
     told = {(line["label"], line["detail"]): line["value"] for line in lines}
     assert told["M2D", "conditioning"] == "standardised, Ledoit-Wolf whitening"
+    assert told["M2D", "evidence"] == "mean and standard deviation of block 10 of M2D"
     config["branches"]["m2d"]["scorer"]["metric"] = "euclidean"
     again = planned(config).settings("dev", "table_1")
     assert again["rows"][2]["branch"]["scorer"]["metric"] == "euclidean"
