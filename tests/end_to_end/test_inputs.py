@@ -118,8 +118,9 @@ def test_equal_weights_of_z_need_no_label_and_no_other_machine(three_suites, sui
         assert not (folder / f"fusion/{protocol}" / machine / "Plain").exists()
     clips = len(normal["ae_mse"])
     assert thresholds and {row["normal_clips"] for row in thresholds} == {str(clips)}
-    expected = decision_threshold(fused(normal), thresholds[0]["method"], float(thresholds[0]["quantile"] or 0)).value
-    assert [float(row["threshold"]) for row in thresholds] == pytest.approx([expected] * len(thresholds), rel=1e-9)
+    for row in thresholds:  # eight normal clips are too few for a gamma fit
+        expected = decision_threshold(fused(normal), row["method"], float(row["quantile"])).value
+        assert float(row["threshold"] or "nan") == pytest.approx(expected, rel=1e-6, nan_ok=True)
     weights = [row for row in three_suites.rows(f"{suite}/tables/weights.csv") if row["system"] == "Plain"]
     assert {(row["branch"], row["weight"], row["median"]) for row in weights} == {(b, "0.5", "") for b in branches}
     assert "Plain: each machine is calibrated by its own normal training clips." in three_suites.page()
