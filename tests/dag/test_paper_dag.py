@@ -194,8 +194,12 @@ def whole(workflow, tmp_path_factory) -> Dag:
     protocols = ["complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo"]
     fixed = {"branches": ["ae_mahalanobis", "dualmic"], "weights": {"ae_mahalanobis": 0.5, "dualmic": 0.5}}
     run = {"suites": ["dev"], "protocols": protocols, "seeds": [13711]}
-    run["systems"] = ["NearMah", *SEARCHED, "Fixed"]
-    systems = {"Fixed": {**fixed, "protocols": ["complete_dev", "fixed_lomo"]}}
+    run["systems"] = ["NearMah", *SEARCHED, "Fixed", "OwnScale", "Plain"]
+    systems = {
+        "Fixed": {**fixed, "protocols": ["complete_dev", "fixed_lomo"]},
+        "OwnScale": {"branches": ["ae_mahalanobis", "dualmic"], "calibration": "normal", "shrink": [0, 0.5, 1]},
+        "Plain": {"branches": ["ae_mahalanobis", "dualmic"], "search": "none"},
+    }
     return Dag.read(paper_with(tmp_path_factory.mktemp("nested"), workflow, run=run, systems=systems), "all")
 
 
@@ -214,8 +218,8 @@ def inputs_of_machine(machine: str, jobs: list[dict]) -> set[str]:
 
 
 def adapted_scores(job: dict) -> list[str]:
-    """Score folders of adapted models among the inputs of a job."""
-    return [path for path in job["input"] if "/scores/dualmic@" in path]
+    """Folders of scores by adapted models among the inputs of a job, of test clips and of normal training clips."""
+    return [path for path in job["input"] if "scores/dualmic@" in path]
 
 
 def test_nested_models_are_expanded_and_only_where_a_protocol_asks_for_them(whole, dry_run):
@@ -260,12 +264,39 @@ def test_each_choosing_machine_is_scored_by_a_model_not_trained_on_it(whole, pro
             assert protocol == "cross_fitted" or not inputs_of_machine(held_out, trainings)
 
 
-def test_the_walk_finds_a_planted_leak(whole):
+@pytest.mark.parametrize("kind", ["scores", "normal_scores"])
+def test_the_walk_finds_a_planted_leak(whole, kind):
     """One score of the held-out machine among the inputs of its fold, and the same check fails."""
     held_out, fit = folds(whole, "fit_folds", "nested_lomo")[0]
-    leak = str(Path(fit["input"][0]).with_name(held_out))
+    leak = str(next(Path(path) for path in fit["input"] if f"/{kind}/" in path).with_name(held_out))
     assert leak in whole.makers
     assert inputs_of_machine(held_out, whole.ancestors([*fit["input"], leak]))
+
+
+@pytest.mark.parametrize("protocol", ["cross_fitted", "nested_lomo"])
+def test_normal_scores_that_calibrate_are_of_the_machine_and_model_that_they_calibrate(whole, protocol):
+    """Each selection machine's, in its fold; the held-out machine's only where it is fused."""
+    for rule in ("fit_folds", "fuse_machine"):
+        for machine, job in folds(whole, rule, protocol):
+            normal = {path for path in job["input"] if "/normal_scores/" in path}
+            of_branches = [path for path in job["input"] if re.search(r"/scores/(ae|dualmic@[^/]*)/", path)]
+            assert normal == {path.replace("/scores/", "/normal_scores/") for path in of_branches} != set()
+            others = {"ToyCar", "ToyCarEmu", "bearingEmu", "fan", "gearboxEmu", "sliderEmu", "valveEmu"} - {machine}
+            assert {Path(path).name for path in normal} == (others if rule == "fit_folds" else {machine})
+
+
+def test_equal_weights_on_a_machines_own_scale_need_no_fold_and_no_other_machine(workflow, tmp_path):
+    """All that a fused machine comes from is of that machine, and no machine's fold is fitted."""
+    plain = {"Plain": {"branches": ["ae_mahalanobis", "m2d"], "search": "none"}}
+    run = {"systems": ["Plain"], "branches": [], "protocols": ["complete_dev", "fixed_lomo", "cross_fitted"]}
+    dag = Dag.read(paper_with(tmp_path, workflow, run=run, systems=plain), "all")
+    assert "fit_folds" not in dag.rules() and dag.rules()["fuse_machine"] == 3 * 7 + 5
+    for protocol in run["protocols"]:
+        for machine, fuse in folds(dag, "fuse_machine", protocol):
+            behind = [fuse, *dag.ancestors(fuse["input"])]
+            assert {job["rule"] for job in behind} > {"score_model", "embed_machine", "train_autoencoder"}
+            made = [path for job in behind for path in job["input"] if path in dag.makers]
+            assert made and all(of_machine(machine, path) for path in made), (protocol, machine)
 
 
 # Rules of the paper's configuration, and the Slurm jobs of profiles/slurm that their instances share.

@@ -40,7 +40,7 @@ def test_the_report_says_on_its_first_screen_that_a_model_is_untrained(small_run
 def test_every_number_carries_its_protocol(small_run):
     """A branch alone chooses nothing, but is reported for each protocol: what the systems are compared with."""
     rows = small_run.rows("small/tables/official.csv")
-    entries = [*(("branch", name) for name in BRANCHES), ("system", "pair")]
+    entries = [*(("branch", name) for name in BRANCHES), ("system", "pair"), ("system", "pair@equal")]
     assert {(row["kind"], row["name"], row["protocol"]) for row in rows} == {
         (*entry, protocol) for entry in entries for protocol in ("complete_dev", "cross_fitted")
     }
@@ -73,6 +73,25 @@ def check_folds(workflow: Workflow, fold_of: dict[str, str]) -> CrossFit:
 
 def test_the_workflows_folds_equal_the_librarys_cross_fit(small_run):
     check_folds(small_run, {machine: machine for machine in MACHINES})
+
+
+def test_the_equal_weight_twin_stands_beside_its_system(small_run):
+    """Same branches and folds, calibration and figures as the library gives them, and the paired difference."""
+    tables = {machine: {branch: branch_table(small_run, branch, machine) for branch in PAIR} for machine in MACHINES}
+    crossed = cross_fit(tables, PAIR, search="none", calibration="selection")
+    for machine, fold in crossed.folds.items():
+        fused = read_scores(small_run.results / f"small/fused/cross_fitted/{machine}/pair@equal/noseed.csv")
+        assert fused.score.tobytes() == fold.table.score.tobytes()
+    rows = small_run.rows("small/tables/official.csv")
+    omega = {row["name"]: float(row["omega"]) for row in rows if row["protocol"] == "cross_fitted"}
+    assert omega["pair@equal"] == pytest.approx(crossed.score, rel=0, abs=1e-12)
+    (row,) = (
+        row
+        for row in small_run.rows("small/tables/differences.csv")
+        if (row["protocol"], row["name_a"], row["name_b"]) == ("cross_fitted", "pair@equal", "pair")
+    )
+    assert float(row["difference"]) == omega["pair@equal"] - omega["pair"]
+    assert "pair, equal weights" in small_run.page() and "pair@equal" not in small_run.page()
 
 
 def test_folds_of_several_machines_go_through_to_the_page(small_run, tmp_path):

@@ -7,6 +7,9 @@ import pytest
 import soundfile
 from conftest import ROOT, SMALL, Workflow
 
+from workflow_lib.scoring.score_file import read_normal_scores, read_scores
+from workflow_lib.scoring.thresholds import decision_threshold
+
 AE_ONLY = {"branches": ["ae_mse"], "systems": ["NearMah"], "protocols": ["complete_dev", "cross_fitted"]}
 LABELLED = [
     f"section_00_{domain}_test_{label}_{i:04d}_noAttribute.wav"
@@ -68,9 +71,10 @@ def three_suites(tmp_path_factory) -> Workflow:
     write_machine(recordings / "quiet" / "quiet", [name for name in LABELLED if "normal" in name])
     write_machine(recordings / "source" / "fan", [name for name in LABELLED if "source" in name], target=0)
     suites = {"unlabelled": {}, "quiet": {}, "source": {}}
-    run = {"systems": ["NearMah", "NearRes"]}
-    assert "allow_no_target" in own(folder, run=run, suites=suites).run().stdout
-    workflow = own(folder, run=run, suites={**suites, "source": {"allow_no_target": True}})
+    run = {"systems": ["NearMah", "NearRes", "Plain"]}
+    systems = {"Plain": {"branches": ["ae_mse", "ae_mahalanobis"], "search": "none"}}
+    assert "allow_no_target" in own(folder, run=run, suites=suites, systems=systems).run().stdout
+    workflow = own(folder, run=run, suites={**suites, "source": {"allow_no_target": True}}, systems=systems)
     workflow.make()
     return workflow
 
@@ -78,13 +82,48 @@ def three_suites(tmp_path_factory) -> Workflow:
 def test_unlabelled_clips_are_ranked_and_not_evaluated(three_suites):
     ranking = three_suites.rows("unlabelled/tables/ranking.csv")
     assert {(row["name"], row["machine"]) for row in ranking} == {
-        (name, machine) for name in ("ae_mse", "ae_mahalanobis", "NearMah") for machine in ("fan", "pump")
+        (name, machine) for name in ("ae_mse", "ae_mahalanobis", "NearMah", "Plain") for machine in ("fan", "pump")
     }
     first = [row for row in ranking if (row["name"], row["machine"]) == ("NearMah", "fan")]
     assert [int(row["rank"]) for row in first] == [1, 2, 3, 4, 5]
     assert [float(row["score"]) for row in first] == sorted((float(row["score"]) for row in first), reverse=True)
     assert three_suites.rows("unlabelled/tables/official.csv") == []
     assert "not evaluated" in three_suites.page()
+
+
+@pytest.mark.parametrize(
+    ("suite", "machine", "protocols"),
+    [
+        ("unlabelled", "pump", ["complete_dev"]),
+        ("source", "fan", ["complete_dev"]),  # its only machine
+        ("quiet", "quiet", ["complete_dev", "cross_fitted"]),
+    ],
+)
+def test_equal_weights_of_z_need_no_label_and_no_other_machine(three_suites, suite, machine, protocols):
+    """The fused scores and their threshold, computed plainly; no fold is fitted for the system."""
+    folder = three_suites.results / suite
+    branches = ("ae_mse", "ae_mahalanobis")
+    tables = {b: read_scores(folder / f"scores/ae/{machine}/{b}.csv") for b in branches}
+    normal = {b: read_normal_scores(folder / f"normal_scores/ae/{machine}/{b}.csv").score for b in branches}
+
+    def fused(scores):
+        return sum((scores[b] - normal[b].mean()) / normal[b].std() for b in branches) / 2
+
+    wanted, thresholds = fused({b: table.score for b, table in tables.items()}), []
+    for protocol in protocols:
+        found = read_scores(folder / f"fused/{protocol}/{machine}/Plain/noseed.csv")
+        np.testing.assert_allclose(found.score, wanted, rtol=1e-12)
+        rows = three_suites.rows(f"{suite}/tables/thresholds.csv")
+        thresholds += [row for row in rows if (row["name"], row["machine"]) == ("Plain", machine)]
+        assert not (folder / f"fusion/{protocol}" / machine / "Plain").exists()
+    clips = len(normal["ae_mse"])
+    assert thresholds and {row["normal_clips"] for row in thresholds} == {str(clips)}
+    for row in thresholds:  # eight normal clips are too few for a gamma fit
+        expected = decision_threshold(fused(normal), row["method"], float(row["quantile"])).value
+        assert float(row["threshold"] or "nan") == pytest.approx(expected, rel=1e-6, nan_ok=True)
+    weights = [row for row in three_suites.rows(f"{suite}/tables/weights.csv") if row["system"] == "Plain"]
+    assert {(row["branch"], row["weight"], row["median"]) for row in weights} == {(b, "0.5", "") for b in branches}
+    assert "Plain: each machine is calibrated by its own normal training clips." in three_suites.page()
 
 
 def official(workflow: Workflow, suite: str) -> dict[tuple[str, str], str]:

@@ -12,13 +12,15 @@ GOLDEN = ROOT / "tests" / "golden" / "fusion"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))["grid_0.1"]
 NAMES = EXPECTED["branches"]
 BRANCHES = [f"real_{name}" for name in NAMES]
+THREE = ["real_ae_mahalanobis", "real_ae_mse", "real_alignment"]
 
 
 def table_3_like() -> dict:
     """As docs/studies.md shows it: single branches and the fusion, each under its own protocol."""
     single = [{"label": name, "branch": f"real_{name}", "protocol": "complete_dev"} for name in NAMES]
     fused = [
-        {"label": "four branches", "system": "four", "protocol": protocol}
+        {"label": label, "system": system, "protocol": protocol}
+        for label, system in (("four branches", "four"), ("three branches, equal weights", "three@equal"))
         for protocol in ("cross_fitted", "complete_dev")
     ]
     return {"kind": "scopes", "title": "Public detectors, by selection scope", "rows": [*single, *fused]}
@@ -36,6 +38,8 @@ def real(tmp_path_factory) -> Workflow:
     systems = {
         "four": {"branches": BRANCHES, "step": 0.1},
         "ranked": {"branches": BRANCHES, "search": "linear_program"},
+        "three": {"branches": THREE, "shrink": [0, 0.25, 0.5, 0.75, 1]},
+        "unlabelled": {"branches": BRANCHES, "search": "none"},  # there are no scores of normal training clips
     }
     workflow.configure(
         suites={"real": {}},
@@ -79,8 +83,10 @@ def test_real_score_tables_give_the_expected_fusion(real, omega):
 def test_pairs_of_systems_and_branches_are_compared_and_folds_say_how_they_chose(real, omega):
     """Each pair of systems, of branches, and each system with the best branch."""
     found = {(row["protocol"], row["name_a"], row["name_b"]): row for row in real.rows("real/tables/differences.csv")}
-    pairs = [*combinations(sorted(BRANCHES), 2), ("four", "real_alignment"), ("four", "ranked")]
-    pairs.append(("ranked", "real_alignment"))
+    systems = ["four", "ranked", "three"]
+    twins = [(f"{system}@equal", system) for system in systems]
+    pairs = [*combinations(sorted(BRANCHES), 2), *combinations(systems, 2), *twins]
+    pairs += [(system, "real_alignment") for pair in twins for system in pair]
     assert sorted(found) == sorted((protocol, *p) for protocol in ("complete_dev", "cross_fitted") for p in pairs)
     for (protocol, a, b), row in found.items():
         difference = float(row["difference"])
@@ -92,10 +98,21 @@ def test_pairs_of_systems_and_branches_are_compared_and_folds_say_how_they_chose
         assert (facts["search"], facts["protocol"]) == (search, "cross_fitted")
 
 
-def test_table_3_like_rows_of_real_branches_have_the_expected_values(real):
+def test_equal_weights_are_ahead_of_searched_ones_on_the_real_set(real, omega):
+    """Six machines choose weights that lose on the seventh; a chosen shrinkage goes all the way to equal ones."""
+    assert omega["three@equal", "cross_fitted"] == pytest.approx(0.5788, abs=5e-5)
+    assert omega["three", "cross_fitted"] == pytest.approx(omega["three@equal", "cross_fitted"], rel=0, abs=1e-12)
+    folds = [row for row in real.rows("real/tables/weights.csv") if row["system"] == "three"]
+    assert {row["shrink"] for row in folds if row["protocol"] == "cross_fitted"} == {"1.0"}
+    notes = {row["branch"]: row["note"] for row in real.rows("real/tables/notes.csv")}
+    assert notes["unlabelled"].startswith("left out: branch real_ae_mse has no scores of normal training clips: put")
+
+
+def test_table_3_like_rows_of_real_branches_have_the_expected_values(real, omega):
     lines = rows(real, "detectors")
     wanted = [("complete_dev", EXPECTED["single"][name]) for name in NAMES]
     wanted += [("cross_fitted", EXPECTED["cross_fitted_omega"]), ("complete_dev", EXPECTED["complete_dev"]["omega"])]
+    wanted += [(protocol, omega["three@equal", protocol]) for protocol in ("cross_fitted", "complete_dev")]
     assert [line["protocol"] for line in lines] == [protocol for protocol, _ in wanted]
     for line, (_, value) in zip(lines, wanted, strict=True):
         assert float(line["value"]) == pytest.approx(value, abs=1e-9)

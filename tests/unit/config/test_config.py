@@ -319,6 +319,56 @@ def test_a_bad_setting_of_the_adaptation_is_refused_by_name(config, key, value):
         AdapterSettings.from_mapping({key: value})
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"search": "none", "shrink": 0.5}, "shrink: it shrinks the weights of `search: grid`"),
+        ({"search": "linear_program", "shrink": [0, 1]}, "shrink: it shrinks the weights of `search: grid`"),
+        ({"weights": WEIGHTS, "shrink": 1}, "shrink: it shrinks the weights of `search: grid`"),
+        ({"shrink": 1.5}, "shrink: 1.5 is not possible: write 0 to 1"),
+        ({"shrink": [0, -1]}, "shrink[1]: -1 is not possible: write 0 to 1"),
+        ({"shrink": []}, "shrink: [] is not possible: name at least one"),
+        ({"calibration": "norml"}, "calibration: 'norml' is not possible: write one of: normal, selection"),
+        (
+            {"search": "none", "calibration": "selection", "protocols": ["fixed_lomo"]},
+            "calibration is of other machines",
+        ),
+        *(({"shrink": shrink}, None) for shrink in (0, 1, 0.25, [0, 0.5, 1])),
+        ({"search": "none", "shrink": 0, "protocols": ["fixed_lomo", "nested_lomo"]}, None),
+        ({"weights": WEIGHTS, "calibration": "normal"}, None),
+    ],
+)
+def test_shrinkage_is_of_the_grid_and_calibration_has_two_kinds(config, settings, line):
+    config["systems"]["DualDL4"] = {"branches": list(WEIGHTS), **settings}
+    if line is None:
+        check_config(config)
+    else:
+        (found,) = faults(config)
+        assert found.startswith("config: systems.DualDL4.") and line in found
+
+
+def test_the_default_of_calibration_follows_from_the_search(config):
+    config["systems"] |= {
+        search: {"branches": ["ced"], "search": search} for search in ("grid", "linear_program", "none")
+    }
+    config["systems"]["kept"] = {"branches": ["ced"], "search": "none", "calibration": "selection"}
+    found = with_defaults(config)["systems"]
+    names = ("grid", "linear_program", "none", "kept", "DualDL4Paper")
+    wanted = ["selection", "selection", "normal", "selection", "selection"]
+    assert [found[name]["calibration"] for name in names] == wanted
+
+
+def test_studies_may_name_the_equal_weight_twin_of_a_system_with_searched_weights(config):
+    def study(system, kind="comparison", **more):
+        rows = [{"label": "twin", "system": system, "protocol": "cross_fitted"}]
+        return put(config, "studies.mine", {"kind": kind, "title": "x", "rows": rows, **more})
+
+    check_config(study("DualDL4@equal"))
+    for name in ("DualDL4Paper@equal", "NearMah@equal", "DualDL4@chosen"):
+        (line,) = faults(study(name))
+        assert line.startswith(f"config: studies.mine.rows[0].system: there is no system {name!r}")
+
+
 @pytest.mark.parametrize("search", ["grid", "linear_program"])
 def test_weights_are_given_or_searched_for_and_only_a_grid_is_limited(config, search):
     fine = put(config, "systems.DualDL4.step", 0.002)

@@ -10,6 +10,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.model_name import ModelName, chosen_branch, chosen_system, seed_of, seed_word
 from workflow_lib.plan.requirements import missing_suites, missing_weights, wanted_weights
+from workflow_lib.plan.submission import submitted
 
 ROOT = Path(__file__).parents[3]
 DEFAULTS = ROOT / "config.yaml"
@@ -221,6 +222,92 @@ def test_the_evaluation_suite_is_fused_with_what_dev_chose(config):
     config["run"] |= {"suites": ["dev", "eval"], "protocols": ["cross_fitted"]}
     chosen_for_eval = load_plan(config, DEFAULTS).scores.systems(fold_of("complete_dev"))
     assert "DualDL4" in chosen_for_eval, "dev itself is not evaluated so"
+
+
+def reported_as(plan, suite, name):
+    """Protocols under which a system is in the evidence of a suite."""
+    return [e.protocol for e in plan.evaluations.by_suite[suite] if e.kind == "system" and e.name == name]
+
+
+def test_beside_each_system_with_searched_weights_stands_its_equal_weight_twin(config):
+    config["run"]["protocols"] += ["nested_lomo"]
+    plan = load_plan(config, DEFAULTS)
+    names = {e.name for suite in ("dev", "eval") for e in plan.evaluations.by_suite[suite] if e.kind == "system"}
+    searched = {"AEM2DFuse", "DualDL4", "DualDL4Fine", "DualDL4Program", "Screen5", "PreDual4"}
+    assert {name for name in names if "@" in name} == {f"{name}@equal" for name in searched}
+    for name in searched:
+        for suite in ("dev", "eval"):
+            assert reported_as(plan, suite, f"{name}@equal") == reported_as(plan, suite, name)
+    systems = plan.scores.systems(fold_of("nested_lomo"))
+    for key in ("candidates", "models", "seeds"):
+        assert systems["PreDual4@equal"][key] == systems["PreDual4"][key]
+    settings = systems["PreDual4"]["settings"]
+    assert systems["PreDual4@equal"]["settings"] == {**settings, "search": "none", "calibration": "selection"}
+    assert not [row for row in submitted(plan, "eval") if "@" in row["system"]]
+
+
+PLAIN = {"branches": ["ae_mse", "ae_mahalanobis"], "search": "none"}
+
+
+@pytest.mark.parametrize("machines", [["fan"], ["fan", "pump"]])
+@pytest.mark.parametrize("names", [LABELLED, UNLABELLED])
+def test_equal_weights_of_normal_scores_are_available_everywhere_and_need_no_fold(config, machines, names):
+    make_suite(Path("mine"), machines, names)
+    config["systems"]["Plain"] = PLAIN
+    config["run"] |= {"systems": ["Plain", "NearRes"], "protocols": ["complete_dev", "fixed_lomo", "cross_fitted"]}
+    plan = load_plan(own(config), DEFAULTS)
+    alone = names == UNLABELLED or len(machines) == 1
+    protocols = ["complete_dev"] if alone else ["complete_dev", "fixed_lomo", "cross_fitted"]
+    assert reported_as(plan, "mine", "Plain") == protocols and not reported_as(plan, "mine", "Plain@equal")
+    (line,) = (e for e in plan.evaluations.by_suite["mine"] if (e.name, e.protocol) == ("Plain", "complete_dev"))
+    assert line.folds == {} and line.label_free["calibration"] == "normal"
+    job = SimpleNamespace(suite="mine", protocol="complete_dev", machine="fan", held_out="none")
+    assert plan.scores.machine_normal_scores(job) == ["results/mine/normal_scores/ae/fan"]
+    assert "Plain" not in plan.scores.fitted_systems(job)
+    assert bool(plan.scores.folds_of_machine(job)) == (names == LABELLED), "NearRes needs one where it is available"
+
+
+def test_equal_weights_that_other_machines_calibrate_have_the_protocols_of_a_searched_system(config):
+    config["systems"] |= {"Sigmoids": {**PLAIN, "calibration": "selection"}, "Plain": PLAIN}
+    config["run"] |= {"systems": ["Sigmoids", "Plain"], "protocols": ["complete_dev", "fixed_lomo", "cross_fitted"]}
+    plan = load_plan(config, DEFAULTS)
+    assert reported_as(plan, "dev", "Sigmoids") == ["complete_dev", "cross_fitted"]
+    assert reported_as(plan, "dev", "Plain") == config["run"]["protocols"]
+    assert list(plan.scores.fitted_systems(fold_of("cross_fitted"))) == ["Sigmoids"]
+    assert not plan.scores.selection_normal_scores(fold_of("cross_fitted"))
+    assert plan.scores.fold_folder("eval", "complete_dev", "Sander").startswith("results/dev/")
+    config["systems"]["Plain"] = {**PLAIN, "weights": {"ae_mse": 0.5, "ae_mahalanobis": 0.5}, "calibration": "normal"}
+    del config["systems"]["Plain"]["search"]
+    plan = load_plan(config, DEFAULTS)
+    assert reported_as(plan, "dev", "Plain") == ["complete_dev", "fixed_lomo"]
+    with pytest.raises(UserError, match="no system of suite dev is fused"):
+        plan.scores.systems(fold_of("nested_lomo"))
+
+
+def test_a_label_free_system_chooses_in_a_nested_fold_where_a_branch_declares_candidates(config):
+    config["systems"] |= {"Plain": PLAIN, "Choosing": {"branches": ["ae_mse", "m2d"], "search": "none"}}
+    config["run"] |= {"systems": ["Plain", "Choosing"], "branches": [], "protocols": ["nested_lomo"]}
+    scores = load_plan(config, DEFAULTS).scores
+    assert set(scores.systems(fold_of("nested_lomo"))) == {"Plain", "Choosing", "m2d@chosen"}
+    assert set(scores.fitted_systems(fold_of("nested_lomo"))) == {"Choosing", "m2d@chosen"}
+    assert len(scores.selection_normal_scores(fold_of("nested_lomo"))) == 6 * 2
+
+
+def test_a_system_on_its_own_scale_says_which_normal_scores_are_missing(config):
+    config = with_tables(config, ["one", "two"], ["fan", "pump"])
+    config["systems"]["all"]["search"] = "none"
+    Path("one", "normal").mkdir()
+    for machine in ("fan", "pump"):
+        Path("one", "normal", f"{machine}.csv").write_text("clip,domain,anomaly,score\na.wav,source,0,1\n")
+    plan = load_plan(config, DEFAULTS)
+    reasons = dict(plan.reported.left_out("tables"))
+    missing = "branch two has no scores of normal training clips: put them in two/normal/<machine>.csv (fan, pump)"
+    assert reasons == {"all": missing}
+    Path("one", "normal").rename(Path("two", "normal"))
+    config["systems"]["all"] |= {"search": "grid", "calibration": "normal"}
+    assert "branch one has no" in dict(load_plan(config, DEFAULTS).reported.left_out("tables"))["all"]
+    config["systems"]["all"]["branches"] = ["two"]
+    assert load_plan(config, DEFAULTS).reported.systems("tables") == ["all"], "one branch is not calibrated"
 
 
 def test_a_system_of_one_branch_has_its_branchs_tables_and_no_fold(config):
