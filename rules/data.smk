@@ -23,6 +23,35 @@ rule simulate_machine:
         "../scripts/simulate_machine.py"
 
 
+rule disturb_machine:
+    input:
+        recordings=plan.recordings.disturbed_from,
+    output:
+        recordings=directory(paths.simulated),
+    log:
+        paths.log(paths.simulated),
+    benchmark:
+        paths.benchmark(paths.simulated)
+    wildcard_constraints:
+        suite=plan.wildcards["pseudo_suite"],
+    conda:
+        "../envs/conda.yaml"
+    resources:
+        **site.cpu_job,
+        mem_mb=site.mem_mb(1000),
+        runtime=site.runtime(10),
+    params:
+        disturbing=plan.recordings.disturbing,
+        code=lambda w: code_digest("disturb_machine"),
+    message:
+        "Disturb normal training clips of {wildcards.machine} ({wildcards.suite})"
+    script:
+        "../scripts/disturb_machine.py"
+
+
+ruleorder: disturb_machine > simulate_machine
+
+
 rule index_machine:
     input:
         recordings=lambda w: plan.suites[w.suite].recordings(w.machine),

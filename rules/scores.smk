@@ -59,6 +59,7 @@ rule fuse_machine:
         scores=plan.scores.machine_scores,
         normal_scores=plan.scores.machine_normal_scores,
         fusion=plan.scores.folds_of_machine,
+        pseudo=plan.scores.pseudo_scores,
     output:
         fused=directory(paths.fused),
     log:

@@ -9,20 +9,26 @@ from typing import Any
 PROTOCOLS = ("complete_dev", "fixed_lomo", "cross_fitted", "nested_lomo")
 # A fold needs other machines: to train on, and with normal and anomalous test clips to choose on; a nested one, which
 # scores each selection machine with a model trained without it and without the held-out one, needs a third.
+LABEL_FREE = ("none", "pseudo")  # searches that need no other machine
 LEAST_FOLDS = {"complete_dev": 1, "fixed_lomo": 2, "cross_fitted": 2, "nested_lomo": 3}
 
 
 def chooses_nothing(system: Mapping[str, Any]) -> bool:
     """Whether a system takes neither weights nor calibration from other machines, by its settings.
 
-    Its weights are equal or given, and each machine is calibrated by its own normal training clips.
+    Its weights are equal, given or by the machine's own pseudo-anomalies, and its own normal training clips calibrate.
     """
-    return system.get("calibration") == "normal" and ("weights" in system or system["search"] == "none")
+    return system.get("calibration") == "normal" and ("weights" in system or system["search"] in LABEL_FREE)
+
+
+def weighted_by_pseudo_anomalies(system: Mapping[str, Any]) -> bool:
+    """Whether each machine's own pseudo-anomalies weight several branches, by a system's settings."""
+    return len(system["branches"]) > 1 and "weights" not in system and system["search"] == "pseudo"
 
 
 def has_searched_weights(system: Mapping[str, Any]) -> bool:
     """Whether machines choose the weights of several branches, by a system's settings."""
-    return len(system["branches"]) > 1 and "weights" not in system and system["search"] != "none"
+    return len(system["branches"]) > 1 and "weights" not in system and system["search"] not in LABEL_FREE
 
 
 def needs_fold(system: Mapping[str, Any], candidates: Mapping[str, Sequence[str]]) -> bool:
@@ -41,4 +47,6 @@ def possible_protocols(kind: str, settings: Mapping[str, Any]) -> tuple[str, ...
         return PROTOCOLS
     if "weights" in settings:
         return ("complete_dev", "fixed_lomo")
+    if weighted_by_pseudo_anomalies(settings):
+        return ("complete_dev", "fixed_lomo", "cross_fitted")  # nested_lomo chooses settings of branches by labels
     return PROTOCOLS if chooses_nothing(settings) else ("complete_dev", "cross_fitted", "nested_lomo")

@@ -8,7 +8,7 @@ from typing import Any
 from workflow_lib.config.candidates import OF_PCA, candidate_faults, grid_branches
 from workflow_lib.config.faults import schema_faults, unknown_names
 from workflow_lib.config.schema import branch_kind, definition
-from workflow_lib.protocols import has_searched_weights, possible_protocols
+from workflow_lib.protocols import has_searched_weights, possible_protocols, weighted_by_pseudo_anomalies
 
 MAX_GRID_POINTS = 2_000_000
 
@@ -84,10 +84,13 @@ def system_faults(config: Mapping[str, Any]) -> Iterator[str]:
         if impossible := [protocol for protocol in system["protocols"] or () if protocol not in possible]:
             why = "its weights are chosen" if has_searched_weights(system) else "its calibration is of other machines"
             why = "its weights are fixed" if "weights" in system else why
+            why = "it is of each machine alone" if weighted_by_pseudo_anomalies(system) else why
             yield f"{place}.protocols: {', '.join(impossible)}: {why}: write some of {', '.join(possible)}"
         searched = "weights" not in system and system["search"] == "grid"
         if system["shrink"] not in (0, [0]) and not searched:
             yield f"{place}.shrink: it shrinks the weights of `search: grid`: leave it out, or search so"
+        if weighted_by_pseudo_anomalies(system) and system["calibration"] != "normal":
+            yield f"{place}.calibration: `search: pseudo` needs no other machine: write normal, or leave it out"
         yield from _step_faults(f"{place}.step", system["step"], len(branches), searched)
         if "weights" not in system:
             continue

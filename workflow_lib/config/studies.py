@@ -7,7 +7,7 @@ from typing import Any
 from workflow_lib.config.faults import unknown_names
 from workflow_lib.config.twins import equal_twin
 from workflow_lib.errors import nearest
-from workflow_lib.protocols import has_searched_weights
+from workflow_lib.protocols import has_searched_weights, weighted_by_pseudo_anomalies
 
 SECTIONS = {"branch": "branches", "system": "systems"}
 
@@ -34,11 +34,13 @@ def study_faults(config: Mapping[str, Any]) -> Iterator[str]:
         for where, entry in entries.items():
             for kind in SECTIONS.keys() & entry.keys():
                 known = config[SECTIONS[kind]]
-                if kind == "system" and study["kind"] != "leave_one_branch_out":
+                if kind == "system" and study["kind"] not in ("leave_one_branch_out", "pseudo"):
                     known = [*known, *(equal_twin(s) for s, system in known.items() if has_searched_weights(system))]
                 yield from unknown_names(f"{where}.{kind}", kind, [entry[kind]], known)
         if study["kind"] == "leave_one_branch_out":
             yield from _removal_faults(place, study, study["system"], config)
+        if study["kind"] == "pseudo":
+            yield from _pseudo_faults(f"{place}.system", study["system"], config)
         if study["kind"] in ("comparison", "scopes"):
             yield from _column_faults(place, study)
     for name, other in config["stand_ins"].items():
@@ -66,6 +68,14 @@ def _removal_faults(place: str, study: Mapping[str, Any], name: str, config: Map
         if row["branch"] not in branches:
             where = f"{place}.rows[{number}].branch: {row['branch']} is no branch of {study['system']}"
             yield f"{where}: {nearest(row['branch'], branches)}"
+
+
+def _pseudo_faults(place: str, name: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """Also of the system that stands in, whose branches are ranked."""
+    name = config["stand_ins"].get(name, name)
+    system = config["systems"].get(name)
+    if system and not weighted_by_pseudo_anomalies(system):
+        yield f"{place}: {name} has no pseudo-anomalies: it needs several branches and `search: pseudo`"
 
 
 def _column_faults(place: str, study: Mapping[str, Any]) -> Iterator[str]:

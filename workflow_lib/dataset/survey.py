@@ -76,6 +76,17 @@ def survey_machine(
     return found, faults
 
 
+def training_clips(folder: Path) -> list[FoundClip]:
+    """Every normal clip below a folder of training clips, sorted by name; UserError that lists what is none."""
+    found: list[FoundClip] = []
+    faults: list[Fault] = []
+    for path in _sound_files(folder, faults):
+        _identify(path, "train", found, faults, None)
+    if faults:
+        raise UserError("\n".join(map(str, faults)))
+    return sorted(found, key=lambda clip: clip.path.name)
+
+
 def labels_in_names(root: str | Path, machine: str, truth: Truth | None = None) -> frozenset[str | None]:
     """Labels in the names of a machine's test clips, or in their true names: normal, anomaly, None if unknown."""
     labels, known = set(), truth or {}

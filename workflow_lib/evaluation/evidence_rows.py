@@ -9,6 +9,7 @@ from workflow_lib.csv_rows import Filled, Share, Written, one_of
 # The notes on systems of several branches that other machines choose less for.
 FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"
 EQUAL_WEIGHTS = "equal weights, not chosen"
+PSEUDO_WEIGHTS = "each machine's own pseudo-anomalies weight the branches: an indication, no real fault is in them"
 NORMAL_CALIBRATION = "each machine is calibrated by its own normal training clips"
 EntryKind = Annotated[str, one_of("branch", "system")]
 Seconds = Annotated[float, Written(".3f")]
@@ -226,12 +227,12 @@ class StudyRow:
     """
 
     study: Filled
-    kind: Annotated[str, one_of("roles", "comparison", "scopes", "heat_map", "leave_one_branch_out")]
+    kind: Annotated[str, one_of("roles", "comparison", "scopes", "heat_map", "leave_one_branch_out", "pseudo")]
     title: Filled
     row: int
     label: Filled
     detail: str
-    metric: Annotated[str, one_of("omega", "source_auc", "target_auc", "pauc", "change", "text")]
+    metric: Annotated[str, one_of("omega", "source_auc", "target_auc", "pauc", "change", "pseudo_auc", "text")]
     suite: Filled
     protocol: str
     entry_kind: str

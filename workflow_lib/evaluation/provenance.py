@@ -14,6 +14,7 @@ from workflow_lib.evaluation.evidence_rows import (
     EQUAL_WEIGHTS,
     FIXED_WEIGHTS,
     NORMAL_CALIBRATION,
+    PSEUDO_WEIGHTS,
     ClipsRow,
     ModelRow,
     NoteRow,
@@ -26,6 +27,7 @@ from workflow_lib.fetch.licence import licence_of
 from workflow_lib.fusion import NormalScale
 from workflow_lib.plan.model_name import ModelName
 from workflow_lib.plan.paths import NO_ONE
+from workflow_lib.protocols import weighted_by_pseudo_anomalies
 from workflow_lib.scoring.score_file import read_normal_scores
 
 Log = TypeVar("Log", TrainingRow, ValidationRow)
@@ -79,7 +81,7 @@ def note_rows(evidence: Evidence) -> list[NoteRow]:
         for note in fact["notes"]
     ]
     rows += [NoteRow(suite, name, "", "", f"left out: {reason}") for name, reason in evidence.left_out]
-    return [*rows, *_system_notes(evidence), *_shrink_notes(evidence)]
+    return [*rows, *_system_notes(evidence), *_shrink_notes(evidence), *_pseudo_notes(evidence)]
 
 
 def _system_notes(evidence: Evidence) -> Iterator[NoteRow]:
@@ -91,6 +93,8 @@ def _system_notes(evidence: Evidence) -> Iterator[NoteRow]:
             yield NoteRow(evidence.suite, name, "", "", FIXED_WEIGHTS)
         elif settings.get("search") == "none" and len(settings["branches"]) > 1:
             yield NoteRow(evidence.suite, name, "", "", EQUAL_WEIGHTS)
+        elif weighted_by_pseudo_anomalies(settings):
+            yield NoteRow(evidence.suite, name, "", "", PSEUDO_WEIGHTS)
         if settings.get("calibration") == "normal" and len(settings["branches"]) > 1:
             yield NoteRow(evidence.suite, name, "", "", NORMAL_CALIBRATION)
             yield from _scale_notes(evidence.suite, name, entries)
@@ -115,6 +119,14 @@ def _shrink_notes(evidence: Evidence) -> Iterator[NoteRow]:
         if note := fold.get("shrink", {}).get("note"):
             held_out = "" if fold["held_out"] == NO_ONE else f", held out: {fold['held_out']}"
             yield NoteRow(evidence.suite, fold["system"], "", "", f"shrink ({fold['protocol']}{held_out}): {note}")
+
+
+def _pseudo_notes(evidence: Evidence) -> Iterator[NoteRow]:
+    """Machines whose pseudo-anomalies no branch finds."""
+    for path in evidence.folds:
+        fold = json.loads(Path(path).read_text(encoding="utf-8"))
+        if note := fold.get("pseudo", {}).get("note"):
+            yield NoteRow(evidence.suite, fold["system"], "", fold["held_out"], f"{note} ({fold['protocol']})")
 
 
 def log_rows(evidence: Evidence, file_name: str, row_type: type[Log]) -> Iterator[Log]:

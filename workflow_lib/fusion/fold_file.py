@@ -12,9 +12,10 @@ from typing import Any
 from workflow_lib.errors import UserError
 from workflow_lib.fusion.candidate_choice import Candidates, Choice, choose_candidates, chosen_tables
 from workflow_lib.fusion.cross_fit import Fusion, RobustSigmoid, fit_fusion, label_free_fusion
+from workflow_lib.fusion.pseudo_weights import PseudoWeights, pseudo_weights
 from workflow_lib.fusion.shrinkage import Shrinkage
 from workflow_lib.plan.model_name import ModelName, seed_word
-from workflow_lib.protocols import needs_fold
+from workflow_lib.protocols import needs_fold, weighted_by_pseudo_anomalies
 from workflow_lib.scoring.score_file import read_normal_scores, read_scores, write_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
@@ -129,8 +130,11 @@ def fit_fold(
     return StoredFold(fit_fusion(chosen, protocol=protocol, normal=normal, folds=folds, **given), choices)
 
 
-def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
-    """Write a fold as JSON with its protocol and the suite, system and held-out machine that it belongs to."""
+def write_fold(path: Path, fold: StoredFold, pseudo: PseudoWeights | None = None, **identity: str) -> None:
+    """Write a fold as JSON with its protocol and the suite, system and held-out machine that it belongs to.
+
+    pseudo: what weighted the branches, where it was the pseudo-anomalies of the machine itself.
+    """
     fusion, choices = fold.fusion, fold.choices.items()
     omega = {b: {n: None if math.isnan(v) else v for n, v in choice.omega.items()} for b, choice in choices}
     facts = {
@@ -150,6 +154,9 @@ def write_fold(path: Path, fold: StoredFold, **identity: str) -> None:
         facts["calibrated_by"] = fusion.calibrated_by
     if fusion.shrinkage:
         facts["shrink"] = {**vars(fusion.shrinkage), "omega": list(fusion.shrinkage.omega.items())}
+    if pseudo:
+        kept = {key: value for key, value in vars(pseudo).items() if key != "weights"}
+        facts["pseudo"] = {**kept, "auc": {b: None if math.isnan(auc) else auc for b, auc in pseudo.auc.items()}}
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
@@ -178,19 +185,30 @@ def fuse_machine(
     machine: str,
     systems: Mapping[str, Mapping[str, Any]],
     normal_folders: Iterable[str] = (),
+    *,
+    pseudo_folders: Iterable[str] = (),
+    suite: str = "",
+    protocol: str = "complete_dev",
 ) -> None:
     """Write the fused scores of one machine by all systems and seeds, output/<system>/<seed>.csv.
 
     folders: of the machine's score tables; folds: the folder that `fit_folds` wrote for it, where a system needs one;
     systems: as `Scores.systems` of the plan gives them; normal_folders: of the machine's normal scores, for systems
-    that they calibrate.
+    that they calibrate; pseudo_folders: of the scores of its pseudo-anomalies, for systems that they weight, whose
+    weights are written to output/<system>/<seed>.json; suite and protocol: what these files name.
     """
     scores, normals = ScoreFolders(folders), ScoreFolders(normal_folders, read_normal_scores)
+    pseudo_scores = ScoreFolders(pseudo_folders)
     for system, facts in systems.items():
         settings, models = facts["settings"], facts["models"]
         (output / system).mkdir(parents=True)
         for seed in facts["seeds"]:
-            if needs_fold(settings, facts["candidates"]):
+            if weighted_by_pseudo_anomalies(settings):
+                found = pseudo_weights(pseudo_scores.tables(machine, models, seed), settings["branches"], machine)
+                fold = StoredFold(found.fusion(protocol), {b: Choice(b, {}) for b in settings["branches"]})
+                identity = {"suite": suite, "system": system, "held_out": machine}
+                write_fold(output / system / f"{seed_word(seed)}.json", fold, found, **identity)
+            elif needs_fold(settings, facts["candidates"]):
                 fold = read_fold(Path(folds, system, f"{seed_word(seed)}.json"))
             else:
                 fold = label_free_fold(settings)

@@ -8,6 +8,7 @@ from typing import Any
 from workflow_lib.plan.model_name import ModelName, seed_word
 from workflow_lib.plan.paths import fill
 from workflow_lib.plan.scores import Scores, members
+from workflow_lib.protocols import weighted_by_pseudo_anomalies
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Evaluation:
     untrained: bool  # a model with random weights takes part, or in nested_lomo may be chosen to
     tables: Mapping[str, str]  # machine -> score table
     normal: Mapping[str, Mapping[str, str]]  # machine -> branch or candidate -> scores of its normal training clips
-    folds: Mapping[str, str]  # machine -> the fold that fuses its scores; none for a branch or a system of one branch
+    # machine -> calibration and weights of its scores, from a fold or from its pseudo-anomalies; none for a branch or a
+    # system of one branch
+    folds: Mapping[str, str]
     label_free: Mapping[str, Any]  # settings of a system of several branches that no fold is fitted for; else none
 
 
@@ -54,7 +57,9 @@ class Evaluations:
         if fused := scores.fused_as(suite, kind, name, protocol):
             file = f"{fused}/{seed_word(seed)}"
             tables = {m: f"{scores.fused_folder(suite, protocol, m)}/{file}.csv" for m in machines}
-            if scores.fitted_as(suite, kind, name, protocol):
+            if weighted_by_pseudo_anomalies(scores.reported.system(fused)):
+                folds = {m: table.removesuffix(".csv") + ".json" for m, table in tables.items()}
+            elif scores.fitted_as(suite, kind, name, protocol):
                 folds = {m: f"{scores.fold_folder(suite, protocol, m)}/{file}.json" for m in machines}
             else:
                 label_free = scores.reported.system(fused)

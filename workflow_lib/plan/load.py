@@ -17,7 +17,8 @@ from workflow_lib.errors import UserError
 from workflow_lib.files import read_yaml
 from workflow_lib.plan.paths import Paths
 from workflow_lib.plan.plan import Plan
-from workflow_lib.plan.suites import load_suite
+from workflow_lib.plan.suites import load_suite, pseudo_name, pseudo_suite
+from workflow_lib.protocols import weighted_by_pseudo_anomalies
 
 EARLIER = "profiles/earlier/workflow.yaml"  # suites of 2023-2025
 
@@ -54,6 +55,8 @@ def load_plan(config: Mapping[str, Any], defaults: Path, files: Iterable[str | P
     ]
     if faults:
         raise UserError("\n".join(faults))
+    if any(weighted_by_pseudo_anomalies(config["systems"][system]) for system in run["systems"]):
+        suites |= {pseudo_name(name): pseudo_suite(suite, paths) for name, suite in suites.items() if suite.root}
     plan = Plan(config, suites, tuple(run_suites), written)
     for name in run_suites:
         if not plan.evaluations.by_suite[name]:

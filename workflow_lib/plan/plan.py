@@ -18,7 +18,7 @@ from workflow_lib.plan.paths import NO_ONE, Paths
 from workflow_lib.plan.recordings import Recordings
 from workflow_lib.plan.reported import Reported
 from workflow_lib.plan.scores import Scores
-from workflow_lib.plan.suites import Suite
+from workflow_lib.plan.suites import PSEUDO, Suite
 from workflow_lib.protocols import PROTOCOLS
 
 
@@ -53,6 +53,7 @@ class Plan:
         folds = _one_of(fold for suite in self.folds.by_name.values() for fold in suite)
         return {
             "suite": _one_of(self.suites),
+            "pseudo_suite": _one_of([n for n, suite in self.suites.items() if suite.made_from] or [PSEUDO]),
             "machine": _one_of(machine for suite in self.suites.values() for machine in suite.machines),
             "held_out": rf"(?:{NO_ONE}|{folds})",
             "model": rf"{_one_of([*self.config['models'], EXTERNAL])}(?:{scope_pattern(folds)})?",

@@ -8,6 +8,7 @@ from typing import Any
 from workflow_lib.plan.paths import Paths, fill
 from workflow_lib.plan.suites import Suite
 
+TRAIN = ("train",)
 SHORTEST_S = 0.2  # five frames of the autoencoder are 0.128 s, one patch of EAT 0.175 s
 
 
@@ -38,6 +39,26 @@ class Recordings:
         """Manifests of a suite; none where there are only tables."""
         machines = self.suites[suite].machines if self.suites[suite].root else ()
         return [fill(self.paths.manifest, suite=suite, machine=machine) for machine in machines]
+
+    # ---- pseudo-anomalies ------------------------------------------------------------------------------------------
+
+    def disturbed_from(self, wildcards: Any) -> list[str]:
+        """Training folders that a machine's pseudo-anomalies are made of: its own and the second machine's."""
+        return [folder for _, folders in self._disturbed(wildcards) for folder in folders]
+
+    def disturbing(self, wildcards: Any) -> dict[str, Any]:
+        """What makes a machine's pseudo-anomalies: its training folder, the second machine's, and the settings."""
+        suite = self.suites[self.suites[wildcards.suite].made_from or ""]
+        machines = [machine for machine, _ in self._disturbed(wildcards)]
+        train, another = ([*(f"{suite.root}/{machine}/train" for machine in machines), None])[:2]
+        files = [suite.fingerprint(machine, TRAIN) for machine in machines]
+        return {"train": train, "another": another, "files": files, "settings": self.config["pseudo"]}
+
+    def _disturbed(self, wildcards: Any) -> list[tuple[str, list[str]]]:
+        """The machine and the next one of its suite, which is the same where there is one, with what is read."""
+        suite, machine = self.suites[self.suites[wildcards.suite].made_from or ""], wildcards.machine
+        another = suite.machines[(suite.machines.index(machine) + 1) % len(suite.machines)]
+        return [(name, suite.recordings(name, TRAIN)) for name in dict.fromkeys((machine, another))]
 
     # ---- published recordings --------------------------------------------------------------------------------------
 

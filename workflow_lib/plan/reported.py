@@ -13,7 +13,14 @@ from workflow_lib.plan.folds import Folds
 from workflow_lib.plan.model_name import chosen_branch
 from workflow_lib.plan.models import Models
 from workflow_lib.plan.suites import Suite
-from workflow_lib.protocols import LEAST_FOLDS, PROTOCOLS, chooses_nothing, has_searched_weights, possible_protocols
+from workflow_lib.protocols import (
+    LEAST_FOLDS,
+    PROTOCOLS,
+    chooses_nothing,
+    has_searched_weights,
+    possible_protocols,
+    weighted_by_pseudo_anomalies,
+)
 
 Candidates = Mapping[str, Sequence[str]]  # branch -> the branches that may stand in its place, itself first
 
@@ -43,7 +50,9 @@ class Reported:
         return list(dict.fromkeys([*self.branches(suite), *nested]))
 
     def entries(self, suite: str) -> Iterator[tuple[str, str, str]]:
-        """(kind, name, protocol) of all that a suite reports."""
+        """(kind, name, protocol) of all that a suite reports; nothing of a suite of pseudo-anomalies."""
+        if self.suites[suite].made_from:
+            return
         for kind, name in self._names(suite):
             for protocol in self.protocols(suite, kind, name):
                 yield kind, name, protocol
@@ -139,6 +148,8 @@ class Reported:
             for branch in branches:
                 if reason := self._why_no_normals[branch, suite]:
                     return reason
+        if weighted_by_pseudo_anomalies(settings):
+            return next(filter(None, map(self._why_no_pseudo_anomalies, branches)), None)
         if chooses_nothing(settings):
             return None
         if here.select_on:
@@ -148,6 +159,13 @@ class Reported:
             return f"its scores cannot be calibrated: name a labelled suite under suites.{suite}.select_on"
         if not here.selection_machines:
             return "no machine has normal and anomalous test clips, so none can choose its weights"
+        return None
+
+    def _why_no_pseudo_anomalies(self, branch: str) -> str | None:
+        if self.models.kind_of(branch) == "external":
+            return f"search: pseudo: branch {branch} is of score tables made elsewhere, which have no disturbed clips"
+        if self.models.is_adapted(branch):
+            return f"search: pseudo: the adapted model of branch {branch} was trained on the clips that are disturbed"
         return None
 
     def left_out(self, suite: str) -> list[tuple[str, str]]:

@@ -13,7 +13,8 @@ from workflow_lib.plan.model_name import EXTERNAL, chosen_system
 from workflow_lib.plan.models import Models
 from workflow_lib.plan.paths import NO_ONE, Paths, fill
 from workflow_lib.plan.reported import Candidates, Reported
-from workflow_lib.protocols import needs_fold
+from workflow_lib.plan.suites import pseudo_name
+from workflow_lib.protocols import needs_fold, weighted_by_pseudo_anomalies
 
 Entry = tuple[str, str, str]  # kind, name and protocol of what is reported
 Systems = Mapping[str, Mapping[str, Any]]  # name -> what fits and fuses a system
@@ -66,6 +67,11 @@ class Scores:
                 wanted[suite] += [("system", name, "complete_dev") for name in submitted if name in available]
             if select_on := suites[suite].select_on:
                 wanted[select_on] += [entry for entry in wanted[suite] if self.fitted_as(suite, *entry)]
+        for suite in [name for name in suites if pseudo_name(name) in suites]:
+            systems = {name for kind, name, _ in wanted[suite] if kind == "system"}
+            settings = [self.reported.system(name) for name in systems]
+            branches = {b for s in settings if weighted_by_pseudo_anomalies(s) for b in s["branches"]}
+            wanted[pseudo_name(suite)] = [("branch", b, "complete_dev") for b in sorted(branches)]
         return {suite: list(dict.fromkeys(entries)) for suite, entries in wanted.items()}
 
     def folders(self, suite: str, entries: Iterable[Entry]) -> dict[str, list[str]]:
@@ -222,6 +228,17 @@ class Scores:
         """Folders of the normal scores of one machine, for systems that these calibrate."""
         calibrated = _calibrated_by_normals(self.systems(wildcards))
         return list(map(self.paths.normal_scores_of, self._folders_of(wildcards, calibrated, [wildcards.machine])))
+
+    def pseudo_scores(self, wildcards: Any) -> list[str]:
+        """Folders of the scores of one machine's pseudo-anomalies, for systems that they weight."""
+        w = wildcards
+        systems = {n: s for n, s in self.systems(w).items() if weighted_by_pseudo_anomalies(s["settings"])}
+        models = dict.fromkeys(model for system in systems.values() for model in system["models"].values())
+        return [self._folder(model, pseudo_name(w.suite), w.protocol, w.machine, "") for model in models]
+
+    def pseudo_table(self, branch: str, suite: str, machine: str) -> str:
+        """Score table of a branch on the pseudo-anomalies of a machine of a suite."""
+        return self.table(branch, pseudo_name(suite), "complete_dev", machine, "")
 
     def folds_of_machine(self, wildcards: Any) -> list[str]:
         """The folder of the calibrations and weights that fuse a machine's scores; none where no system needs one."""

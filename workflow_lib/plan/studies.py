@@ -26,14 +26,15 @@ class Studies:
     def names(self, suite: str) -> list[str]:
         """Studies of a suite: those that the configuration names, or with `auto` all that have something to show.
 
-        That is an available row, or two where rows are compared with one of them.
+        That is an available row, or two where rows are compared with one of them. A suite without labels has those by
+        pseudo-anomalies alone.
         """
-        if not self.plan.suites[suite].labelled:
-            return []
+        labelled, every = self.plan.suites[suite].labelled, self.plan.config["studies"]
+        possible = [name for name, study in every.items() if labelled or study["kind"] == "pseudo"]
         chosen = self.plan.config["run"]["studies"]
         if chosen != "auto":
-            return [chosen] if isinstance(chosen, str) else list(chosen)
-        studies = self.plan.config["studies"].items()
+            return [name for name in ([chosen] if isinstance(chosen, str) else chosen) if name in possible]
+        studies = [(name, every[name]) for name in possible]
         shown = {name: [row for row in self._rows(suite, study) if not row["absent"]] for name, study in studies}
         return [name for name, study in studies if len(shown[name]) > ("against" in study)]
 
@@ -64,13 +65,17 @@ class Studies:
             "seeds": [str(seed) for seed in self.plan.config["run"]["seeds"]],
             "rows": self._rows(suite, study),
             "removal": self._removal(suite, study),
+            "pseudo": self._pseudo_tables(suite, study),
+            "labelled": here.labelled,
         }
 
     def score_folders(self, wildcards: Any) -> list[str]:
         """Folders of score tables that the studies of a suite compute from, besides the tables of the suite."""
         suite, studies = wildcards.suite, self.plan.config["studies"]
         removals = [self._removal(suite, studies[name]).get("tables", {}) for name in self.names(suite)]
-        tables = (t for seeds in removals for m in seeds.values() for paths in m.values() for t in paths.values())
+        tables = [t for seeds in removals for m in seeds.values() for paths in m.values() for t in paths.values()]
+        ranked = [self._pseudo_tables(suite, studies[name]) for name in self.names(suite)]
+        tables += [table for of_study in ranked for paths in of_study.values() for table in paths.values()]
         return sorted({table.rpartition("/")[0] for table in tables})
 
     # ---- rows ------------------------------------------------------------------------------------------------------
@@ -84,6 +89,12 @@ class Studies:
         if study["kind"] == "heat_map":
             entry = {key: study[key] for key in ("branch", "system") if key in study}
             return [self._row(suite, study, {"label": study["title"], **entry, **PLAIN})]
+        if study["kind"] == "pseudo":
+            system = self.stand_in(study["system"])
+            absent = self._absence(suite, "system", system, study["protocol"], "")
+            branches = self.plan.config["systems"][system]["branches"]
+            rows = [self._row(suite, study, {"label": branch, "branch": branch, **PLAIN}) for branch in branches]
+            return [{**row, "absent": absent} for row in rows]
         return [self._row(suite, study, row) for row in study["rows"]]
 
     def _row(self, suite: str, study: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,6 +156,16 @@ class Studies:
         if protocol is not None and protocol not in {p for p, _ in mine}:
             return f"not part of this run: {kind} {name} under {protocol}"
         return f"not part of this run: seed {seed}" if seed and seed not in {s for _, s in mine} else ""
+
+    # ---- pseudo-anomalies --------------------------------------------------------------------------------------------
+
+    def _pseudo_tables(self, suite: str, study: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Branch -> machine -> score table of pseudo-anomalies; {} for other kinds, and where this run has none."""
+        if study["kind"] != "pseudo":
+            return {}
+        machines, table = self.plan.suites[suite].machines, self.plan.scores.pseudo_table
+        rows = [row["entry"] for row in self._rows(suite, study) if not row["absent"]]
+        return {branch: {machine: table(branch, suite, machine) for machine in machines} for branch in rows}
 
     # ---- leave one branch out ----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from workflow_lib.simulation import machine_kinds
 
 FORBIDDEN = re.compile(r"[/\\{}@+\x00-\x1f]")  # would break path patterns, or the names of adapted models
 SPLITS = ("train", "test")
+PSEUDO = "@pseudo"
 AS_WRITTEN = ("sample_rate", "resample", "allow_no_target", "select_on", "simulate", "ground_truth", "fetch")
 BOTH = frozenset({"normal", "anomaly"})
 
@@ -40,6 +41,12 @@ class Suite:
     simulate: Mapping[str, Any] | None
     ground_truth: str | None = None  # file with the true names of unlabelled test clips
     fetch: str | None = None  # the published set that `snakemake fetch_data` gets, such as dcase2026/dev
+    made_from: str | None = None  # the suite whose normal training clips this one is made of: pseudo-anomalies
+
+    @property
+    def is_made(self) -> bool:
+        """Whether a job of this workflow makes the recordings."""
+        return bool(self.simulate or self.made_from)
 
     @property
     def training_suite(self) -> str:
@@ -53,17 +60,17 @@ class Suite:
 
     def recordings(self, machine: str, splits: tuple[str, ...] = SPLITS) -> list[str]:
         """Folders of one machine's splits: those that are there, or the one that the simulation will make."""
-        if self.simulate:
+        if self.is_made:
             return [f"{self.root}/{machine}"]
         folders = [f"{self.root}/{machine}/{split}" for split in splits]
         return [folder for folder in folders if Path(folder).is_dir()]
 
-    def fingerprint(self, machine: str) -> str | None:
-        """Changes when a recording is added, removed or written again; None for what is simulated."""
-        if self.simulate:
+    def fingerprint(self, machine: str, splits: tuple[str, ...] = SPLITS) -> str | None:
+        """Changes when a recording is added, removed or written again; None for what a job of this workflow makes."""
+        if self.is_made:
             return None
-        found = fingerprint(self.recordings(machine))
-        truth = Path(self.ground_truth).read_bytes() if self.ground_truth else b""
+        found = fingerprint(self.recordings(machine, splits))
+        truth = Path(self.ground_truth).read_bytes() if self.ground_truth and "test" in splits else b""
         return found if not truth else f"{found}-{hashlib.sha256(truth).hexdigest()[:16]}"
 
     def absence(self, machines: Iterable[str] = ()) -> str | None:
@@ -130,6 +137,28 @@ def load_suite(name: str, settings: Mapping[str, Any], paths: Paths, score_folde
         present=present,
         channels=settings["channels"] or (published.channels if published else 2),
         **{key: settings[key] for key in AS_WRITTEN},
+    )
+
+
+def pseudo_name(suite: str) -> str:
+    """Name of the suite of pseudo-anomalies made from another; `@` is in no name of the configuration."""
+    return f"{suite}{PSEUDO}"
+
+
+def pseudo_suite(suite: Suite, paths: Paths) -> Suite:
+    """The suite of pseudo-anomalies that is made of another one's normal training clips."""
+    return replace(
+        suite,
+        name=pseudo_name(suite.name),
+        root=fill(paths.recordings, suite=pseudo_name(suite.name)),
+        labelled=True,
+        selection_machines=(),
+        present=True,
+        select_on=None,
+        simulate=None,
+        ground_truth=None,
+        fetch=None,
+        made_from=suite.name,
     )
 
 

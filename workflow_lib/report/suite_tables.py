@@ -12,6 +12,7 @@ from workflow_lib.evaluation.evidence_rows import (
     EQUAL_WEIGHTS,
     FIXED_WEIGHTS,
     NORMAL_CALIBRATION,
+    PSEUDO_WEIGHTS,
     TABLES,
     EvidenceTables,
 )
@@ -49,6 +50,11 @@ class SuiteTables(EvidenceTables):
     def equal_weights(self) -> frozenset[str]:
         """Systems whose branches have equal weights, with the twins of those whose weights are searched."""
         return self._noted(EQUAL_WEIGHTS) | {row.system for row in self.weights if twin_of(row.system)}
+
+    @cached_property
+    def pseudo_weights(self) -> frozenset[str]:
+        """Systems whose branches are weighted by each machine's own pseudo-anomalies."""
+        return self._noted(PSEUDO_WEIGHTS)
 
     @cached_property
     def normal_calibration(self) -> frozenset[str]:

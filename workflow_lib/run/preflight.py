@@ -38,7 +38,7 @@ def check_ready(plan: Plan, jobs: Iterable[Any]) -> None:
     faults: list[Fault] = []
     for name, machines in indexed.items():
         suite = plan.suites[name]
-        if suite.root is not None and not suite.simulate:
+        if suite.root is not None and not suite.is_made:
             rules = {"suite": name, **plan.recordings.index_rules(name)}
             faults += sorted(fault for machine in machines for fault in index_machine(suite.root, machine, **rules)[1])
     if faults:
@@ -50,7 +50,7 @@ def remarks(plan: Plan) -> list[str]:
     lines = []
     for name in plan.run_suites:
         suite = plan.suites[name]
-        if suite.root and suite.present and not suite.simulate:
+        if suite.root and suite.present and not suite.is_made:
             folders = sorted(path.name for path in Path(suite.root).iterdir() if path.is_dir())
             unused = [path for path in folders if not path.startswith(".") and path not in suite.machines]
             lines += [f"suite {name}: not a machine of it, not used: {', '.join(unused)}"] if unused else []

@@ -19,6 +19,7 @@ log = logging.getLogger("snakemake.logging.workflow")  # the terminal shows all 
 STAGES = {  # in the order of the flow
     "fetch": ("list_archives", "fetch_archive", "fetch_data", "fetch_weights"),
     "simulate": ("simulate_machine",),
+    "disturb": ("disturb_machine",),
     "index": ("index_machine",),
     "check": ("check_machine", "tabulate_health"),
     "train": ("train_autoencoder",),

@@ -11,6 +11,7 @@ from workflow_lib.studies.figures import draw
 from workflow_lib.studies.heat_map import heat_map_rows
 from workflow_lib.studies.latex import latex_table
 from workflow_lib.studies.lookup import EvidenceLookup
+from workflow_lib.studies.pseudo_ranking import pseudo_rows
 from workflow_lib.studies.removal import removal_rows
 from workflow_lib.studies.roles import role_rows
 from workflow_lib.studies.unmeasured_row import file_stem
@@ -21,6 +22,7 @@ BUILDERS: dict[str, Callable[[Mapping[str, Any], EvidenceLookup], list[StudyRow]
     "scopes": scope_rows,
     "heat_map": heat_map_rows,
     "leave_one_branch_out": removal_rows,
+    "pseudo": pseudo_rows,
 }
 
 

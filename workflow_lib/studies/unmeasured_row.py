@@ -11,6 +11,7 @@ METRICS = {
     "target_auc": "target AUC",
     "pauc": "pAUC",
     "change": "change of Ω",
+    "pseudo_auc": "AUC, pseudo-anomalies",
     "text": "",
 }
 

@@ -10,6 +10,7 @@ from workflow_lib.errors import UserError
 from workflow_lib.plan.load import load_plan
 from workflow_lib.plan.model_name import ModelName, chosen_branch, chosen_system, seed_of, seed_word
 from workflow_lib.plan.requirements import missing_suites, missing_weights, wanted_weights
+from workflow_lib.plan.studies import Studies
 from workflow_lib.plan.submission import submitted
 
 ROOT = Path(__file__).parents[3]
@@ -523,3 +524,77 @@ def test_defaults_are_filled_in_and_what_is_written_is_kept(config):
     plan = load_plan(config, DEFAULTS)
     assert plan.written["models"] == config["models"]
     assert plan.config["models"]["dualmic"]["adaptation"]["lora_rank"] == 8
+
+
+# ---- pseudo-anomalies ------------------------------------------------------------------------------------------------
+
+
+def pseudo_plan(config, names=tuple(LABELLED), machines=("fan", "pump"), systems=("SpectralPseudo",)):
+    make_suite(Path("mine"), machines, names)
+    config["run"].update(systems=list(systems), branches=[])
+    return load_plan(own(config), DEFAULTS)
+
+
+def fused(protocol, machine="fan"):
+    return SimpleNamespace(suite="mine", protocol=protocol, machine=machine)
+
+
+def test_pseudo_anomalies_are_a_suite_of_their_own_that_is_not_reported(config):
+    """Its recordings are made of S's training folders, its scores read where the machine is fused, without a fold."""
+    plan = pseudo_plan(config)
+    assert set(plan.suites) == {"mine", "mine@pseudo"} and plan.run_suites == ("mine",)
+    here = plan.suites["mine@pseudo"]
+    assert here.recordings("fan") == [f"{plan.paths.results}/mine@pseudo/recordings/fan"]
+    made = SimpleNamespace(suite="mine@pseudo", machine="pump")
+    assert plan.recordings.disturbed_from(made) == ["mine/pump/train", "mine/fan/train"]
+    assert plan.recordings.disturbing(made)["another"] == "mine/fan/train"
+    assert not plan.evaluations.by_suite["mine@pseudo"]
+    scores = f"{plan.paths.results}/mine@pseudo/scores/logmel/fan"
+    for protocol in ("complete_dev", "cross_fitted"):
+        assert plan.scores.pseudo_scores(fused(protocol)) == [scores]
+        assert not plan.scores.folds_of_machine(fused(protocol))
+    scored = SimpleNamespace(suite="mine@pseudo", model="logmel", machine="fan")
+    branches = ["spectral", "spectral_power", "spectral_delta"]
+    assert list(plan.scores.branches(scored)) == branches and plan.scores.channels(scored) == ["cancelled"]
+    assert not plan.reported.protocols("mine", "system", "SpectralPseudo").count("nested_lomo")
+
+
+def test_without_such_a_system_there_is_no_such_suite(config):
+    plan = pseudo_plan(config, systems=["SpectralEvents"])
+    assert set(plan.suites) == {"mine"} and not plan.scores.pseudo_scores(fused("complete_dev"))
+
+
+def test_the_fingerprint_of_disturbed_clips_is_that_of_training_clips(config):
+    plan = pseudo_plan(config)
+    made = SimpleNamespace(suite="mine@pseudo", machine="fan")
+    before, everything = plan.recordings.disturbing(made), plan.suites["mine"].fingerprint("fan")
+    (Path("mine/fan/test") / LABELLED[0]).write_bytes(b"other")
+    assert plan.recordings.disturbing(made) == before and plan.suites["mine"].fingerprint("fan") != everything
+    Path("mine/pump/train/section_00_source_train_normal_0000_noAttribute.wav").write_bytes(b"new")
+    assert plan.recordings.disturbing(made)["files"] != before["files"]
+
+
+@pytest.mark.parametrize("names", [LABELLED, UNLABELLED])
+def test_pseudo_anomalies_need_neither_labels_nor_a_second_machine(config, names):
+    plan = pseudo_plan(config, names=names, machines=("fan",))
+    assert plan.reported.systems("mine") == ["SpectralPseudo"]
+    assert plan.recordings.disturbing(SimpleNamespace(suite="mine@pseudo", machine="fan"))["another"] is None
+    assert Studies(plan).names("mine") == ["pseudo"]
+
+
+@pytest.mark.parametrize(
+    ("branch", "reason"),
+    [
+        ("dualmic", "search: pseudo: the adapted model of branch dualmic was trained on the clips that are disturbed"),
+        ("elsewhere", "search: pseudo: branch elsewhere is of score tables made elsewhere, which have no disturbed"),
+    ],
+)
+def test_branches_that_cannot_be_scored_without_the_left_out_clips_make_a_system_unavailable(config, branch, reason):
+    for folder in ("tables", "tables/normal"):
+        Path(folder).mkdir()
+        for machine in ("fan", "pump"):
+            Path(folder, f"{machine}.csv").write_text("clip,domain,anomaly,score\n", encoding="utf-8")
+    config["branches"]["elsewhere"] = {"scores": "tables"}
+    config["systems"]["mixed"] = {"branches": ["spectral", branch], "search": "pseudo"}
+    plan = pseudo_plan(config, systems=["Spectral", "mixed"])
+    assert dict(plan.reported.left_out("mine"))["mixed"].startswith(reason)

@@ -64,6 +64,10 @@ TRANSFERRED = "Weights and calibration of {} are those found on labelled machine
 TRANSFERRED_CALIBRATION = "The calibration of {} is that found on labelled machines under this protocol."
 TRANSFERRED_WEIGHTS = "The weights of {} are those found on labelled machines under this protocol."
 WEIGHTS_EQUAL = "The branches of {} have equal weights: no machine chose them."
+WEIGHTS_PSEUDO = (
+    "The branches of {} are weighted by each machine's own pseudo-anomalies, disturbed normal training clips: no "
+    "machine chose them, and no real fault is in them."
+)
 OWN_CALIBRATION = "{}: each machine is calibrated by its own normal training clips."
 TWINS = (
     "“Equal weights” behind a name: the same branches and calibration with equal weights, for comparison with the "

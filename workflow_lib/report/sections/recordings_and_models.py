@@ -8,6 +8,7 @@ from workflow_lib.evaluation.evidence_rows import (
     EQUAL_WEIGHTS,
     FIXED_WEIGHTS,
     NORMAL_CALIBRATION,
+    PSEUDO_WEIGHTS,
     ClipsRow,
     ModelRow,
     NoteRow,
@@ -104,5 +105,5 @@ def _notes(suite: SuiteTables) -> Block:
 def _note_tag(suite: SuiteTables, row: NoteRow) -> str:
     if any(model.model == row.model and model.trained == "no" for model in suite.models):
         return UNTRAINED
-    about_system = row.note in (EQUAL_WEIGHTS, FIXED_WEIGHTS, NORMAL_CALIBRATION)
+    about_system = row.note in (EQUAL_WEIGHTS, FIXED_WEIGHTS, NORMAL_CALIBRATION, PSEUDO_WEIGHTS)
     return suite.tag("system" if about_system else "branch", row.branch)

@@ -16,7 +16,7 @@ _READING = (
 )
 # Folder of the benchmark files -> what its jobs do, in the order of the flow.
 STAGES = {
-    "recordings": "simulate recordings",
+    "recordings": "simulate or disturb recordings",
     "fetch": "fetch recordings",
     "manifest": "index recordings",
     "health": "check recordings",

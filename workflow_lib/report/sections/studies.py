@@ -12,7 +12,7 @@ from workflow_lib.report.page.content import Block, Chart, Prose, Section, Table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.scoring.result import one_protocol
 
-_TITLES = {"omega": "Ω", **METRICS, "change": "Change of Ω"}
+_TITLES = {"omega": "Ω", **METRICS, "change": "Change of Ω", "pseudo_auc": "AUC, pseudo-anomalies"}
 _READING = (
     "Tables and figures of the paper, made again by this run, with the value that the paper publishes beside ours. "
     "The paper's values were measured on its development set with trained models; where ours come from another suite "

@@ -77,8 +77,10 @@ def _choices(suite: SuiteTables, protocol: str, systems: Iterable[str]) -> str:
     blended = {row.system for row in suite.weights if row.protocol == protocol}
     named = {name for name in systems if not twin_of(name)}
     fixed, equal, own = named & suite.fixed_weights, named & suite.equal_weights, named & suite.normal_calibration
-    given = fixed | equal
-    lines = [(glossary.WEIGHTS_FIXED, fixed), (glossary.WEIGHTS_EQUAL, equal), (glossary.OWN_CALIBRATION, own)]
+    pseudo = named & suite.pseudo_weights
+    given = fixed | equal | pseudo
+    lines = [(glossary.WEIGHTS_FIXED, fixed), (glossary.WEIGHTS_EQUAL, equal), (glossary.WEIGHTS_PSEUDO, pseudo)]
+    lines += [(glossary.OWN_CALIBRATION, own)]
     if any(map(twin_of, systems)):
         lines += [(glossary.TWINS, {name for name in named if equal_twin(name) in set(systems)})]
     if not is_evaluated(suite):

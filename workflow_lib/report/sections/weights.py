@@ -8,6 +8,7 @@ from workflow_lib.evaluation.evidence_rows import (
     EQUAL_WEIGHTS,
     FIXED_WEIGHTS,
     NORMAL_CALIBRATION,
+    PSEUDO_WEIGHTS,
     ChoiceRow,
     Entry,
     WeightRow,
@@ -70,9 +71,10 @@ def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
     given, notes = _given(suite, first.system)
     omega = "Ω where calibrated" if given else "Ω where chosen"
     shown = any(row.selection_omega is not None for row in rows) or first.system not in suite.normal_calibration
+    whose = "Machine" if first.system in suite.pseudo_weights else "Held out"
     shrink = any(row.shrink is not None for row in rows)
     cells: dict[str, Callable[[list[WeightRow]], Cell]] = {
-        "Held out": lambda fold: text(fold[0].held_out or "none", suite.tag("system", first.system)),
+        whose: lambda fold: text(fold[0].held_out or "none", suite.tag("system", first.system)),
         **{branch: partial(_weight, branch) for branch in dict.fromkeys(row.branch for row in rows)},
         **({"Shrink": lambda fold: number(fold[0].shrink, ".2f", missing=UNKNOWN)} if shrink else {}),
         **({omega: lambda fold: _omega(fold[0])} if shown else {}),
@@ -91,7 +93,8 @@ def _weight_table(suite: SuiteTables, rows: Sequence[WeightRow]) -> Table:
 def _given(suite: SuiteTables, system: str) -> tuple[bool, list[str]]:
     """Whether no machine chose the weights of a system, and what its table says of weights and calibration."""
     own = [f"{NORMAL_CALIBRATION.capitalize()}."] if system in suite.normal_calibration else []
-    for names, note in ((suite.fixed_weights, FIXED_WEIGHTS), (suite.equal_weights, EQUAL_WEIGHTS)):
+    given = {FIXED_WEIGHTS: suite.fixed_weights, EQUAL_WEIGHTS: suite.equal_weights}
+    for note, names in {**given, PSEUDO_WEIGHTS: suite.pseudo_weights}.items():
         if system in names:
             return True, [f"{note.capitalize()}.", *(own or [_CALIBRATED_NOTE])]
     return False, [_CHOSEN_NOTE, *own]
