@@ -26,8 +26,8 @@ class Studies:
     def names(self, suite: str) -> list[str]:
         """Studies of a suite: those that the configuration names, or with `auto` all that have something to show.
 
-        That is an available row, or two where rows are compared with one of them. A suite without labels has those by
-        pseudo-anomalies alone.
+        That is an available row; where rows are compared with one of them, two rows and at least half of all. A suite
+        without labels has the studies by pseudo-anomalies alone.
         """
         labelled, every = self.plan.suites[suite].labelled, self.plan.config["studies"]
         possible = [name for name, study in every.items() if labelled or study["kind"] == "pseudo"]
@@ -35,8 +35,9 @@ class Studies:
         if chosen != "auto":
             return [name for name in ([chosen] if isinstance(chosen, str) else chosen) if name in possible]
         studies = [(name, every[name]) for name in possible]
-        shown = {name: [row for row in self._rows(suite, study) if not row["absent"]] for name, study in studies}
-        return [name for name, study in studies if len(shown[name]) > ("against" in study)]
+        absent = {name: [bool(row["absent"]) for row in self._rows(suite, study)] for name, study in studies}
+        least = {name: max(2, len(absent[name]) / 2) if "against" in study else 1 for name, study in studies}
+        return [name for name, found in absent.items() if found.count(False) >= least[name]]
 
     def suite_folders(self, wildcards: Any) -> list[str]:
         """Folders of the studies of all suites that have some."""
