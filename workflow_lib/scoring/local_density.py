@@ -33,12 +33,13 @@ def local_density_score(
     The scale S of a reference is the sum (`mean`: the mean) of its distances to its k nearest other references; where
     the bank has fewer, all others count and nothing is rescaled; a single reference has S = 0. Match `nearest` divides
     by S + eps at the nearest reference (on a tie the lowest index), `ratio` takes the minimum of the quotient over all
-    references, as the literature does (Wilkinghoff et al., Local density-based anomaly score normalization for domain
-    generalization, arXiv:2509.10951, 2025). Form `difference` takes S off the distance instead: d - S at the nearest
+    references, as the literature does. Form `difference` takes S off the distance instead: d - S at the nearest
     reference, or the minimum of d - S over all; the score keeps the unit of the distance, can be negative and needs no
-    eps. Metrics: L2 norm of the difference, or 1 - cos, where a zero vector is at distance 1 from all others and 0 from
-    a zero vector. Distances come from coordinate differences, pair by pair: exact for near duplicates, and the same
-    bytes whatever the other queries are.
+    eps. Both forms, with match `ratio`, scale `mean` and one bank of both domains, are those of Wilkinghoff et al.,
+    Local density-based anomaly score normalization for domain generalization (arXiv:2509.10951, 2025).
+    Metrics: L2 norm of the difference, or 1 - cos, where a zero vector is at distance 1 from all others and 0 from a
+    zero vector. Distances come from coordinate differences, pair by pair: exact for near duplicates, and the same bytes
+    whatever the other queries are.
     UserError: an empty bank, widths that differ, values that are not finite, an unknown option.
     """
     query, bank = as_vectors(query, "query vectors"), as_vectors(bank, "reference vectors")
