@@ -9,7 +9,6 @@ from workflow_lib.errors import UserError
 
 MOST_TAPS = 13
 LEAST_RIDGE = 1e-12  # added to the diagonal: silence of far removes nothing
-LEAST_PIVOT = 1e-14  # of the power of a tap
 LEAST_COVERAGE = 0.05  # of squared windows; elsewhere it is at least 0.5 (stft.istft)
 BINS_AT_ONCE = 16  # frequencies whose shifted frames fit the cache
 # The matrix library shares longer sums among threads, and their order would then depend on the number of threads.
@@ -109,16 +108,15 @@ def _equations(c: Spectrum, padded: Spectrum, shifted: Spectrum) -> Spectrum:
 def _solve(system: Spectrum, ridge: float) -> Spectrum:
     """h (bins, taps) by Cholesky elimination of all frequencies at once, in half the time of np.linalg.solve; in place.
 
-    A tap that the ones before it predict to rounding, possible without ridge only, has no weight.
+    A tap that the ones before it predict exactly, possible without ridge only, has no weight.
     """
     taps, _, bins = system.shape
     diagonal = np.einsum("iik->ik", system[:, :taps])  # a view
     diagonal += ridge / taps * diagonal.real.sum(axis=0) + LEAST_RIDGE
-    least = LEAST_PIVOT * diagonal.real
     inverse = np.zeros((taps, bins))
     for tap in range(taps):
         pivot = system[tap, tap].real
-        np.divide(1.0, pivot, out=inverse[tap], where=pivot > least[tap])
+        np.divide(1.0, pivot, out=inverse[tap], where=pivot > 0)
         factors = system[tap, tap + 1 : taps].conj() * inverse[tap]
         for row, factor in enumerate(factors, tap + 1):
             system[row, row:] -= factor * system[tap, row:]

@@ -60,9 +60,11 @@ def plain(near: np.ndarray, far: np.ndarray, taps: int, ridge: float, causal: bo
 
 
 @pytest.mark.parametrize(("taps", "causal"), OPTIONS)
-@pytest.mark.parametrize("ridge", [0.0, 1e-3])
-def test_spectra_are_those_of_the_formula(taps, causal, ridge):
+@pytest.mark.parametrize(("ridge", "gain"), [(0.0, 1.0), (1e-3, 1.0), (0.0, 1e-8)])
+def test_spectra_are_those_of_the_formula(taps, causal, ridge, gain):
+    """Also of a far channel so quiet that the 1e-12 counts."""
     near, far = map(stft, two_channels())
+    far = gain * far
     wanted = plain(near, far, taps, ridge, causal)
     found = cancelled_spectrum(near, far, taps, ridge, causal)
     assert np.linalg.norm(found - wanted) < 1e-9 * np.linalg.norm(wanted)
@@ -194,10 +196,10 @@ def test_short_and_awkward_lengths_keep_their_ends_in_bounds(samples):
 DIGEST = """
 import hashlib, sys, numpy as np
 from workflow_lib.channels import cancel_far
-lengths = 16000, 700000, 9000
+lengths = 16000, 1500000, 9000  # the second has more frames than the matrix library sums in one thread
 pairs = [np.random.default_rng(index).standard_normal((2, length)) for index, length in enumerate(lengths)]
 for index in map(int, sys.argv[1:]):
-    print(index, hashlib.sha256(cancel_far(*pairs[index]).tobytes()).hexdigest())
+    print(index, hashlib.sha256(cancel_far(*pairs[index], window_samples=256).tobytes()).hexdigest())
 """
 
 
