@@ -360,8 +360,9 @@ def test_a_twin_has_a_readable_name_its_figures_and_no_charts_of_its_own(tmp_pat
     example = small_example()
     example.entry("cross_fitted", "system", "Dual@equal", {"fan": drawn_scores("fan", 9, 1.4)}, seed="13711")
     example.weights("cross_fitted", "Dual@equal", {"fan": {"ae": 0.5, "eat": 0.5}}, seed="13711")
-    html = report(tmp_path, example)
-    page = Parsed(html)
+    page = Parsed(report(tmp_path, example, figures=True))
+    drawn_of_dual = [path.name for path in (tmp_path / "report" / "figures").glob("*Dual*.svg")]
+    assert drawn_of_dual and not [name for name in drawn_of_dual if "equal" in name]
     assert "@equal" not in page.text and "Dual, equal weights" in page.text
     named = {row["System or branch"]["text"] for row in page.rows("Ranking by Ω")}
     assert {"Dual", "Dual, equal weights"} <= named
