@@ -15,6 +15,8 @@ from workflow_lib.dataset.manifest import Clip, write_manifest
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS, Evidence, write_tables
 from workflow_lib.evaluation.threshold_table import write_thresholds
+from workflow_lib.fusion.fold_file import fit_fold, write_fold
+from workflow_lib.fusion.shrinkage import TOO_FEW
 from workflow_lib.metrics import machine_metrics
 from workflow_lib.report import build_report
 from workflow_lib.report.suite_tables import SuiteTables, read_suite
@@ -192,6 +194,60 @@ def test_fixed_weights_are_noted_and_chosen_ones_are_not(tmp_path, weights, note
     suite = tabulate(tmp_path, run, config=config)
     assert [(row.branch, row.note) for row in suite.notes] == noted
     assert suite.fixed_weights == {name for name, _ in noted}
+
+
+def label_free(folder: Path, normal: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """A system of a and b without folds on the fan; normal: branch -> scores of its normal training clips."""
+    paths = {}
+    for branch, scores in normal.items():
+        paths[branch] = str(folder / f"{branch}.csv")
+        clips = [f"{place:02d}.wav" for place in range(len(scores))]
+        write_scores(folder / f"{branch}.csv", ScoreTable(clips, ["source"] * len(clips), [0] * len(clips), scores))
+    settings = {"branches": ["a", "b"], "search": "none", "calibration": "normal"}
+    found = evaluation(folder, "Plain", {"fan": scored("fan")}, "system")
+    return {**found, "normal": {"fan": paths}, "folds": {}, "label_free": settings}
+
+
+def test_a_system_that_chooses_nothing_says_so_and_where_a_scale_has_no_spread(tmp_path):
+    run = label_free(tmp_path, {"a": [1.0, 2.0, 4.0], "b": [3.0, 3.0]})
+    config = {**CONFIG, "systems": {"Plain": run["label_free"]}}
+    suite = tabulate(tmp_path, run, config=config)
+    assert suite.equal_weights == suite.normal_calibration - {"Plain@equal"} == {"Plain"}
+    (flat,) = (row for row in suite.notes if row.machine)
+    assert (flat.branch, flat.machine) == ("Plain", "fan") and flat.note.startswith("b: no standard deviation")
+    weights = ["mine", "complete_dev", "Plain", "", ""]
+    assert lines(tmp_path, "weights") == [[*weights, branch, "0.5", "", "", "", ""] for branch in "ab"]
+    page = page_of(tmp_path)
+    assert "Plain: each machine is calibrated by its own normal training clips." in page
+    assert "The branches of Plain have equal weights: no machine chose them." in page and "Ω where" not in page
+
+
+def test_the_threshold_of_a_system_that_chooses_nothing_is_of_its_own_normal_scores(tmp_path):
+    a, b = np.array([1.0, 2.0, 4.0, 5.0]), np.array([3.0, 9.0, 7.0, 4.0])
+    run = label_free(tmp_path, {"a": a, "b": b})
+    path = tmp_path / "thresholds.csv"
+    write_thresholds(path, [run], {"method": "quantile", "quantile": 0.8}, CONFIG)
+    (row,) = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    fused = ((a - a.mean()) / a.std() + (b - b.mean()) / b.std()) / 2
+    assert float(row["threshold"]) == pytest.approx(np.quantile(fused, 0.8), rel=1e-12)
+
+
+def test_the_share_of_equal_weights_of_a_fold_is_in_the_tables(tmp_path):
+    tables = {machine: {"a": scored(machine), "b": scored(machine, 2)} for machine in ("fan", "pump", "valve")}
+    folds = []
+    for shrink in (0.25, [0, 0.5]):
+        system = {"branches": ["a", "b"], "step": 0.5, "search": "grid", "shrink": shrink}
+        selection = tables if shrink == 0.25 else {"fan": tables["fan"]}  # one machine cannot choose
+        fold = fit_fold(selection, system, {"a": ["a"], "b": ["b"]}, "cross_fitted")
+        folds.append(tmp_path / str(len(folds)) / "noseed.json")
+        folds[-1].parent.mkdir()
+        write_fold(folds[-1], fold, suite="mine", system="Blend", held_out=f"held{len(folds)}")
+    run = evaluation(tmp_path, "Blend", {"fan": scored("fan")}, "system")
+    suite = tabulate(tmp_path, run, folds=list(map(str, folds)))
+    assert {(row.held_out, row.shrink) for row in suite.weights} == {("held1", 0.25), ("held2", 0.5)}
+    (note,) = (row.note for row in suite.notes if "shrink" in row.note)
+    assert note == f"shrink (cross_fitted, held out: held2): {TOO_FEW}"
+    assert "Shrink: share of equal weights" in page_of(tmp_path)
 
 
 # --- models ---------------------------------------------------------------------------------------------------------

@@ -74,6 +74,25 @@ def test_systems_and_branches_of_one_protocol_are_compared_and_each_system_with_
     assert found.difference == entries[3].result.omega - entries[0].result.omega
 
 
+def test_a_twin_is_compared_with_its_system_and_the_best_branch_only():
+    entries = [
+        entry("branch", "good", gain=2),
+        entry("branch", "poor", gain=0),
+        *(entry("system", name, seed=seed) for name in ("S", "S@equal") for seed in ("1", "2")),
+        entry("system", "T"),
+        entry("system", "T@equal"),
+        entry("system", "Lone@equal"),
+    ]
+    _, rows, _ = tabulated(entries)
+    twins = [(a[1:], b[1:]) for _, a, b in pairs_of(rows) if "@" in a[1] + b[1]]
+    best = [((name, seed), ("good", "")) for name, seed in (("Lone@equal", ""), ("S@equal", "1"), ("S@equal", "2"))]
+    own = [(("S@equal", seed), ("S", seed)) for seed in ("1", "2")]
+    assert sorted(twins) == sorted([*best, *own, (("T@equal", ""), ("good", "")), (("T@equal", ""), ("T", ""))])
+    (row,) = (row for row in rows if (row.name_a, row.name_b) == ("T@equal", "T"))
+    found = compare(entries[7].result, entries[6].result, FEW)
+    assert (row.difference, row.low, row.high) == (found.difference, found.low, found.high)
+
+
 def test_seeds_are_compared_with_their_own_and_what_has_none_with_each():
     entries = [
         entry("branch", "frozen", gain=1),

@@ -29,6 +29,7 @@ from report_example import (
 
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation import FIXED_WEIGHTS
+from workflow_lib.evaluation.evidence_rows import EQUAL_WEIGHTS, NORMAL_CALIBRATION
 from workflow_lib.report import build_report
 from workflow_lib.report.charts.drawing import drawn, evenly, inline_svg
 from workflow_lib.report.charts.title import wrapped
@@ -36,10 +37,14 @@ from workflow_lib.report.page.cells import Cell, number
 from workflow_lib.report.page.glossary import (
     NOT_EVALUATED,
     NOTHING_CHOSEN,
+    OWN_CALIBRATION,
     TRANSFERRED,
     TRANSFERRED_CALIBRATION,
+    TRANSFERRED_WEIGHTS,
+    TWINS,
     UNTRAINED_BASE,
     UNTRAINED_HEADLINE,
+    WEIGHTS_EQUAL,
     WEIGHTS_FIXED,
 )
 from workflow_lib.report.sections.entry_order import by_omega
@@ -349,6 +354,46 @@ def test_no_machine_is_said_to_have_chosen_fixed_weights(tmp_path, protocol):
     assert [cell["text"] for cell in fixed["rows"][0]][-1] == "Ω where calibrated"
     assert [cell["text"] for cell in chosen["rows"][0]][-1] == "Ω where chosen"
     assert f"{FIXED_WEIGHTS.capitalize()}. “Ω where calibrated”" in page.text
+
+
+def test_a_twin_has_a_readable_name_its_figures_and_no_charts_of_its_own(tmp_path):
+    example = small_example()
+    example.entry("cross_fitted", "system", "Dual@equal", {"fan": drawn_scores("fan", 9, 1.4)}, seed="13711")
+    example.weights("cross_fitted", "Dual@equal", {"fan": {"ae": 0.5, "eat": 0.5}}, seed="13711")
+    page = Parsed(report(tmp_path, example, figures=True))
+    drawn_of_dual = [path.name for path in (tmp_path / "report" / "figures").glob("*Dual*.svg")]
+    assert drawn_of_dual and not [name for name in drawn_of_dual if "equal" in name]
+    assert "@equal" not in page.text and "Dual, equal weights" in page.text
+    named = {row["System or branch"]["text"] for row in page.rows("Ranking by Ω")}
+    assert {"Dual", "Dual, equal weights"} <= named
+    pairs = [(row["System"]["text"], row["compared with"]["text"]) for row in page.rows("Differences between systems")]
+    assert ("Dual, equal weights, seed 13711", "Dual, seed 13711") in pairs
+    assert page.table("System Dual, equal weights, seed 13711 by machine")
+    tables = [table["caption"] for table in page.tables]
+    assert not [caption for caption in tables if "Dual, equal weights, seed 13711: fusion weights" in caption]
+    assert TWINS.format("Dual") in page.text and "The branches of Dual" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("notes", "present", "absent"),
+    [
+        ([EQUAL_WEIGHTS], [WEIGHTS_EQUAL, TRANSFERRED_CALIBRATION], [TRANSFERRED, TRANSFERRED_WEIGHTS]),
+        ([NORMAL_CALIBRATION], [OWN_CALIBRATION, TRANSFERRED_WEIGHTS], [TRANSFERRED, TRANSFERRED_CALIBRATION]),
+        (
+            [EQUAL_WEIGHTS, NORMAL_CALIBRATION],
+            [WEIGHTS_EQUAL, OWN_CALIBRATION],
+            [TRANSFERRED, TRANSFERRED_WEIGHTS, TRANSFERRED_CALIBRATION],
+        ),
+    ],
+)
+def test_only_what_other_machines_chose_is_called_taken_over(tmp_path, notes, present, absent):
+    example = unlabelled_example(machines=["pump"])
+    for note in notes:
+        example.add("notes", "Dual", "", "", note)
+    page = Parsed(report(tmp_path, example))
+    assert all(line.format("Dual") in page.text for line in present)
+    assert not [line for line in absent if line.format("Dual") in page.text]
+    assert ("Calibration of the branches" in page.text) == (NORMAL_CALIBRATION not in notes)
 
 
 def test_chosen_weights_are_not_called_fixed_and_transferred_ones_are_said_to_be_so(full, page):
