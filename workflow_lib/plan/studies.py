@@ -26,8 +26,8 @@ class Studies:
     def names(self, suite: str) -> list[str]:
         """Studies of a suite: those that the configuration names, or with `auto` all that have something to show.
 
-        That is an available row; where rows are compared with one of them, two rows and at least half of all. A suite
-        without labels has the studies by pseudo-anomalies alone.
+        That is an available row; where rows are compared among themselves alone (`against`, no published value), two
+        rows and at least half of all. A suite without labels has the studies by pseudo-anomalies alone.
         """
         labelled, every = self.plan.suites[suite].labelled, self.plan.config["studies"]
         possible = [name for name, study in every.items() if labelled or study["kind"] == "pseudo"]
@@ -35,9 +35,13 @@ class Studies:
         if chosen != "auto":
             return [name for name in ([chosen] if isinstance(chosen, str) else chosen) if name in possible]
         studies = [(name, every[name]) for name in possible]
-        absent = {name: [bool(row["absent"]) for row in self._rows(suite, study)] for name, study in studies}
-        least = {name: max(2, len(absent[name]) / 2) if "against" in study else 1 for name, study in studies}
-        return [name for name, found in absent.items() if found.count(False) >= least[name]]
+        return [name for name, study in studies if self._has_something_to_show(suite, study)]
+
+    def _has_something_to_show(self, suite: str, study: Mapping[str, Any]) -> bool:
+        rows = self._rows(suite, study)
+        here = [row for row in rows if not row["absent"]]
+        among_themselves = "against" in study and all(row["published"] is None for row in rows)
+        return len(here) >= max(2, len(rows) / 2) if among_themselves else bool(here)
 
     def suite_folders(self, wildcards: Any) -> list[str]:
         """Folders of the studies of all suites that have some."""

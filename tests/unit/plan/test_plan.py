@@ -231,7 +231,7 @@ def reported_as(plan, suite, name):
 
 
 def test_beside_each_system_with_searched_weights_stands_its_equal_weight_twin(config):
-    config["run"]["protocols"] += ["nested_lomo"]
+    config["run"]["protocols"] = [*config["auto"]["published"]["protocols"], "nested_lomo"]
     plan = load_plan(config, DEFAULTS)
     names = {e.name for suite in ("dev", "eval") for e in plan.evaluations.by_suite[suite] if e.kind == "system"}
     searched = {"AEM2DFuse", "DualDL4", "DualDL4Fine", "DualDL4Program", "Screen5", "PreDual4"}
