@@ -11,6 +11,7 @@ FIXED_WEIGHTS = "weights fixed by the configuration, not chosen"
 EQUAL_WEIGHTS = "equal weights, not chosen"
 PSEUDO_WEIGHTS = "each machine's own pseudo-anomalies weight the branches: an indication, no real fault is in them"
 NORMAL_CALIBRATION = "each machine is calibrated by its own normal training clips"
+ABOUT_SYSTEMS = (FIXED_WEIGHTS, EQUAL_WEIGHTS, PSEUDO_WEIGHTS, NORMAL_CALIBRATION)  # nothing is reduced in them
 EntryKind = Annotated[str, one_of("branch", "system")]
 Seconds = Annotated[float, Written(".3f")]
 

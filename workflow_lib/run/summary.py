@@ -9,7 +9,14 @@ from tabulate import tabulate
 from workflow_lib.config.twins import system_label
 from workflow_lib.csv_rows import grouped, read_rows
 from workflow_lib.dataset.health_table import Finding
-from workflow_lib.evaluation.evidence_rows import ModelRow, NoteRow, OfficialRow, RankingRow, UncertaintyRow
+from workflow_lib.evaluation.evidence_rows import (
+    ABOUT_SYSTEMS,
+    ModelRow,
+    NoteRow,
+    OfficialRow,
+    RankingRow,
+    UncertaintyRow,
+)
 from workflow_lib.plan.model_name import ModelName
 from workflow_lib.protocols import PROTOCOLS
 
@@ -74,7 +81,10 @@ def _warnings(tables: Mapping[str, Path], health: Mapping[str, Path]) -> Iterato
     models = [row for folder in tables.values() for row in _rows(folder, ModelRow, "models")]
     if untrained := dict.fromkeys(ModelName.parse(row.model).model for row in models if row.trained == "no"):
         yield f"Warning: random weights in {', '.join(untrained)}: their scores show the machinery, not the method"
-    noted = {folder / "notes.csv": len(_rows(folder, NoteRow, "notes")) for folder in tables.values()}
+    noted = {
+        folder / "notes.csv": sum(row.note not in ABOUT_SYSTEMS for row in _rows(folder, NoteRow, "notes"))
+        for folder in tables.values()
+    }
     if sum(noted.values()):
         paths = ", ".join(str(path) for path, number in noted.items() if number)
         yield f"Notes on what was reduced or left out: {sum(noted.values())} in {paths}"

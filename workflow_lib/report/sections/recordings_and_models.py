@@ -5,10 +5,7 @@ from functools import partial
 
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import (
-    EQUAL_WEIGHTS,
-    FIXED_WEIGHTS,
-    NORMAL_CALIBRATION,
-    PSEUDO_WEIGHTS,
+    ABOUT_SYSTEMS,
     ClipsRow,
     ModelRow,
     NoteRow,
@@ -105,5 +102,5 @@ def _notes(suite: SuiteTables) -> Block:
 def _note_tag(suite: SuiteTables, row: NoteRow) -> str:
     if any(model.model == row.model and model.trained == "no" for model in suite.models):
         return UNTRAINED
-    about_system = row.note in (EQUAL_WEIGHTS, FIXED_WEIGHTS, NORMAL_CALIBRATION, PSEUDO_WEIGHTS)
+    about_system = row.note in ABOUT_SYSTEMS
     return suite.tag("system" if about_system else "branch", row.branch)
