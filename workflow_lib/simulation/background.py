@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from workflow_lib.simulation import SAMPLE_RATE_HZ
-from workflow_lib.simulation.signals import Mode, band, coloured_noise, impulses, periodic_wave, ring, smooth_steps
+from workflow_lib.simulation.signals import band, coloured_noise, periodic_wave, smooth_steps
 
 MAINS_HZ = 50.0
 Source = Callable[[np.random.Generator, int], np.ndarray]
@@ -42,12 +42,4 @@ def air(rng: np.random.Generator, samples: int) -> np.ndarray:
     return 1.3 * hiss * smooth_steps(switch, 0.02)
 
 
-def clatter(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Hand work: impacts at random, six a second on average, on a piece whose resonances differ between clips."""
-    count = rng.poisson(6 * samples / SAMPLE_RATE_HZ)
-    times_s = rng.uniform(0, samples / SAMPLE_RATE_HZ, count)
-    modes = [Mode(f, rng.uniform(0.008, 0.03), 3.0) for f in rng.uniform(500, 6000, 3)]
-    return ring(impulses(times_s, rng.uniform(0.4, 1.3, count), samples), modes)
-
-
-SOURCES: dict[str, Source] = {source.__name__: source for source in (hum, ventilation, motor, air, clatter)}
+SOURCES: dict[str, Source] = {source.__name__: source for source in (hum, ventilation, motor, air)}

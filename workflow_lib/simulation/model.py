@@ -66,7 +66,7 @@ class Machine:
     target: tuple[Condition, ...]
     faults: tuple[str, ...]
     sound: Callable[[Operation], np.ndarray]
-    near_ratio_db: tuple[float, float] = (-4.0, 8.0)
+    near_ratio_db: tuple[float, float] = (-9.0, 3.0)
 
 
 def load_machine(name: str) -> Machine:

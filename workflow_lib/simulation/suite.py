@@ -12,10 +12,13 @@ from workflow_lib.simulation import SAMPLE_RATE_HZ
 from workflow_lib.simulation.background import SOURCES
 from workflow_lib.simulation.model import Condition, Machine, generator, load_machine, make_operation
 from workflow_lib.simulation.room import Acoustics, draw_room
+from workflow_lib.simulation.signals import band, coloured_noise
 
 REFERENCE_SAMPLES = 2 * SAMPLE_RATE_HZ
-MACHINE_LEVEL = 0.028  # RMS of the machine at the near microphone, full scale 1: -31 dBFS, room for the peaks
-SENSOR_NOISE_LEVEL = 0.00015
+MACHINE_LEVEL = 0.012  # RMS of the machine at the near microphone, full scale 1: -38 dBFS, room for the rest
+SENSOR_NOISE_LEVEL = 0.00007
+CONCENTRATION = 0.7  # of the Dirichlet distribution of the background's shares: in most clips one source prevails
+DIFFUSE_DB = (-12.0, -4.0)  # diffuse noise at both microphones, relative to the machine at the near one
 SECTION = "00"
 
 
@@ -62,7 +65,7 @@ class Studio:
         self._machine_gain = MACHINE_LEVEL / float(np.sqrt(np.mean(self.machine.sound(operation) ** 2)))
 
     def parts(self, clip: PlannedClip, severity: tuple[float, float]) -> dict[str, np.ndarray]:
-        """The sounds in the room during a clip: {"machine" or background source: (source samples,)}."""
+        """The sounds of the points in the room during a clip: {"machine" or background source: (source samples,)}."""
         machine_rng, scene_rng, grade_rng = generator(self._seed, self._name, clip.name).spawn(3)
         grade = grade_rng.uniform(*severity) if clip.fault else 0.0
         operation = make_operation(self.acoustics.source_samples, clip.condition, machine_rng, clip.fault, grade)
@@ -70,16 +73,28 @@ class Studio:
         sounds = {"machine": gain * self.machine.sound(operation)}
         # Background sources, scaled to a ratio to the machine that is drawn for this clip.
         ratio_db = scene_rng.uniform(*self.machine.near_ratio_db) - clip.condition.background_db
-        shares = scene_rng.dirichlet(np.full(len(clip.condition.background), 2.0))
+        shares = scene_rng.dirichlet(np.full(len(clip.condition.background), CONCENTRATION))
         level = MACHINE_LEVEL / 10 ** (ratio_db / 20)
         for kind, share in zip(clip.condition.background, shares, strict=True):
             sound = SOURCES[kind](scene_rng, self.acoustics.source_samples)
             sounds[kind] = level * np.sqrt(share) * sound
         return sounds
 
+    def diffuse(self, clip: PlannedClip) -> np.ndarray:
+        """Noise that reaches both microphones from all sides, (2, clip samples): alike in spectrum and level.
+
+        It is independent between them: sinc(2 pi f d / c), the coherence of a diffuse field, is below 0.1 from 250 Hz
+        for microphones d = 2.5 m apart (Cook et al., "Measurement of correlation coefficients in reverberant sound
+        fields", J. Acoust. Soc. Am. 27, 1955). No cancelling takes it out.
+        """
+        rng = generator(self._seed, self._name, clip.name, "diffuse")
+        level = MACHINE_LEVEL * 10 ** ((rng.uniform(*DIFFUSE_DB) + clip.condition.background_db) / 20)
+        gain = band(60, 300 * 5 ** rng.uniform(), 1)
+        return level * np.stack([coloured_noise(rng, self.acoustics.clip_samples, gain) for _ in range(2)])
+
     def record(self, clip: PlannedClip, severity: tuple[float, float]) -> np.ndarray:
-        """The clip, (samples, 2) int16: machine, background and the microphones' own noise, near first."""
-        signal = self.acoustics.record(self.parts(clip, severity))
+        """The clip, (samples, 2) int16: machine, background, diffuse and the microphones' own noise, near first."""
+        signal = self.acoustics.record(self.parts(clip, severity)) + self.diffuse(clip)
         sensor_rng = generator(self._seed, self._name, clip.name, "sensor")
         signal = signal + SENSOR_NOISE_LEVEL * sensor_rng.standard_normal(signal.shape, dtype=np.float32)
         return np.clip(np.rint(signal.T * 32768), -32768, 32767).astype(np.int16)

@@ -61,7 +61,7 @@ def _defect(operation: Operation, turns: np.ndarray) -> np.ndarray | float:
 
 
 SLOWEST, *SOURCE, FASTEST = (
-    Condition(f"vel_{velocity}", speed=0.26 + 0.09 * velocity, background=("hum", "ventilation", "clatter"))
+    Condition(f"vel_{velocity}", speed=0.26 + 0.09 * velocity, background=("motor", "air"))
     for velocity in (4, 6, 8, 10, 12)
 )
 

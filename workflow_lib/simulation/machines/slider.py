@@ -67,7 +67,7 @@ def _knocks(operation: Operation, turns: np.ndarray) -> np.ndarray:
     return knocks
 
 
-CONDITION = partial(Condition, "noAttribute", background=("ventilation", "air"))
+CONDITION = partial(Condition, "noAttribute", background=("ventilation", "motor", "air"))
 
 MACHINE = Machine(
     source=(CONDITION(0.9), CONDITION(1.0), CONDITION(1.1)),

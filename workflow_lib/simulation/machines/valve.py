@@ -10,6 +10,8 @@ up to 70 %), `bounce` (a worn spring lets the plunger strike again and again).
 The domains differ in pattern and pressure.
 """
 
+from functools import partial
+
 import numpy as np
 
 from workflow_lib.simulation import SAMPLE_RATE_HZ
@@ -66,10 +68,12 @@ def _flow(operation: Operation, open_s: np.ndarray, close_s: np.ndarray) -> np.n
     return smooth_steps(is_open.astype(float), 0.008)
 
 
+CONDITION = partial(Condition, background=("motor", "air"))
+
 MACHINE = Machine(
-    source=(Condition("pat_1_bar_1"), Condition("pat_2_bar_1", speed=1.25)),
-    target=(Condition("pat_3_bar_2", speed=1.6, load=2.0), Condition("pat_1_bar_2", load=2.0)),
+    source=(CONDITION("pat_1_bar_1"), CONDITION("pat_2_bar_1", speed=1.25)),
+    target=(CONDITION("pat_3_bar_2", speed=1.6, load=2.0), CONDITION("pat_1_bar_2", load=2.0)),
     faults=("leak", "missed_stroke", "bounce"),
     sound=sound,
-    near_ratio_db=(-3.0, 7.0),
+    near_ratio_db=(-8.0, 2.0),
 )
