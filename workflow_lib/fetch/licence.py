@@ -9,6 +9,7 @@ from workflow_lib.fetch.published import Published, file_on_disk, meant_by, publ
 
 OWN_FILE = "unknown: a file of your own"
 RANDOM = "random weights"
+NO_WEIGHTS = "no weights"
 
 
 def licence_of(model: str, models: Mapping[str, Mapping[str, Any]], lock: Path = WEIGHTS_LOCK) -> str:
@@ -20,7 +21,7 @@ def licence_of(model: str, models: Mapping[str, Mapping[str, Any]], lock: Path =
     if settings.get("kind") != "frozen":
         return "trained here" if settings.get("kind") == "autoencoder" else ""
     if "checkpoint" not in settings:
-        return "no weights"
+        return NO_WEIGHTS
     if settings["checkpoint"] == "random":
         return RANDOM
     file = identify(settings["encoder"], settings["checkpoint"], seen_weights(lock))

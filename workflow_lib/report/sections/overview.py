@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from workflow_lib.config.twins import twin_of
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import ModelRow, OfficialRow
+from workflow_lib.fetch.licence import NO_WEIGHTS
 from workflow_lib.plan.model_name import ModelName
 from workflow_lib.report.page.cells import Cell, count, entry_label, number, text
 from workflow_lib.report.page.content import Block, Card, Cards, Definitions, Notice, Prose, Section, Table, table
@@ -76,9 +77,11 @@ def models_text(models: Iterable[ModelRow]) -> str:
 
 
 def _origin(row: ModelRow) -> str:
-    """Adapted here, trained here, published, or any of these on random weights."""
+    """Adapted here, trained here, published, without weights, or any of these on random weights."""
     if row.trained == "no":
         return "adapted from untrained" if row.kind == "adapted" else "untrained"
+    if row.licence == NO_WEIGHTS:
+        return "no weights needed"
     known = {"autoencoder": "trained here", "frozen": "published", "external": "made elsewhere"}
     return known.get(row.kind, row.kind or "of unknown kind")
 
