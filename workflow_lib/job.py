@@ -17,8 +17,8 @@ from typing import Any
 
 from workflow_lib.errors import UserError
 
-# Once so many bytes were freed, glibc keeps freed arrays up to that size (below its largest M_MMAP_THRESHOLD) for the next
-# ones. Before, it maps and clears new memory for each: half of the time of short transforms.
+# Once so many bytes were freed, glibc keeps freed arrays up to that size (below its largest M_MMAP_THRESHOLD) for the
+# next ones. Before, it maps and clears new memory for each: half of the time of short transforms.
 LARGEST_KEPT = 30_000_000
 USER_ERROR = "the job ended:"  # precedes a user's error in a log
 
