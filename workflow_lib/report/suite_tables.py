@@ -14,6 +14,8 @@ from workflow_lib.evaluation.evidence_rows import (
     NORMAL_CALIBRATION,
     PSEUDO_WEIGHTS,
     TABLES,
+    Entry,
+    EntryRow,
     EvidenceTables,
 )
 
@@ -40,6 +42,10 @@ class SuiteTables(EvidenceTables):
     def tag(self, kind: str, name: str) -> str:
         """'untrained' where a model with random weights takes part in a branch or system, else nothing."""
         return "untrained" if (kind, name) in self.untrained else ""
+
+    def is_untrained(self, entry: Entry | EntryRow) -> bool:
+        """Whether a model with random weights takes part in a branch or system; such entries come after all others."""
+        return (entry.kind, entry.name) in self.untrained
 
     @cached_property
     def fixed_weights(self) -> frozenset[str]:

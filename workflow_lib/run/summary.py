@@ -45,12 +45,15 @@ def summary_lines(jobs: Iterable[Any]) -> list[str]:
 
 
 def _best(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Suite, protocol, best entry, and its score with the interval, under each protocol."""
+    """Suite, protocol, best entry, and its score with the interval, under each protocol.
+
+    An entry with an untrained model is the best one only where there is no other.
+    """
     rows = _rows(folder, UncertaintyRow, "uncertainty")
     for protocol in PROTOCOLS:
         found = [row for row in rows if row.protocol == protocol and row.omega is not None]
         if found:
-            best = max(found, key=lambda row: row.omega or 0.0)
+            best = max(found, key=lambda row: (not row.untrained, row.omega or 0.0))
             score = f"Omega {best.omega:.3f}"
             if best.low is not None and best.high is not None:
                 score += f", {best.level:.0%} interval {best.low:.3f} to {best.high:.3f}"
@@ -63,11 +66,14 @@ def _best(folder: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _highest(suite: str, folder: Path) -> Iterator[str]:
-    """The clips that rank highest on each machine without labels, by the first system or else the first branch."""
+    """The clips that rank highest on each machine without labels, by the first system or else the first branch.
+
+    Those with an untrained model come after all others.
+    """
     if any(row.omega is not None for row in _rows(folder, OfficialRow, "official")):
         return
     tops = [row for row in _rows(folder, RankingRow, "ranking") if row.rank <= TOP_CLIPS and row.anomaly is None]
-    entries = grouped(tops, key=lambda row: (row.kind != "system", row.protocol, row.name, row.seed))
+    entries = grouped(tops, key=lambda row: (row.untrained, row.kind != "system", row.protocol, row.name, row.seed))
     if entries:
         for machine, rows in grouped(entries[min(entries)], key=lambda row: row.machine).items():
             named = ", ".join(row.clip for row in sorted(rows, key=lambda row: row.rank))

@@ -44,6 +44,8 @@ from workflow_lib.report.page.glossary import (
     TWINS,
     UNTRAINED_BASE,
     UNTRAINED_HEADLINE,
+    UNTRAINED_READING,
+    UNTRAINED_SECTION,
     WEIGHTS_EQUAL,
     WEIGHTS_FIXED,
 )
@@ -262,7 +264,8 @@ def test_a_drawing_in_the_page_keeps_its_words_and_no_idle_ids(full):
 def test_ranking_shows_the_official_scores_best_first(full, page, protocol):
     told = page.rows("Ranking by Ω, suite demo", f"protocol {protocol}")
     wanted = [row for row in table_rows(full[0] / "report" / "0", "official") if row["protocol"] == protocol]
-    wanted.sort(key=lambda row: -float(row["omega"]))
+    wanted.sort(key=lambda row: (row["untrained"] == "yes", -float(row["omega"])))  # untrained ones after all others
+    assert [row["Place"]["text"] for row in told] == ["1", "2", "3", "4"]
     assert [row["Ω"]["value"] for row in told] == [row["omega"] for row in wanted]
     assert [row["Ω"]["text"] for row in told] == [f"{float(row['omega']):.4f}" for row in wanted]
     assert [row["System or branch"]["text"].split()[0] for row in told] == [row["name"] for row in wanted]
@@ -317,8 +320,10 @@ def test_headline_gives_the_best_entry_of_each_protocol(full, page):
     rows = table_rows(full[0] / "report" / "0", "official")
     opening = page.text[: page.text.index("Ω is the official score")]
     for protocol in ("complete_dev", "cross_fitted"):
-        best = max(float(row["omega"]) for row in rows if row["protocol"] == protocol)
+        known = [row for row in rows if row["protocol"] == protocol and row["untrained"] == "no"]
+        best = max(float(row["omega"]) for row in known)
         assert re.search(rf"demo · {protocol}\s+Ω {best:.4f}", opening)
+        assert f"largest of {len(known)} that are not untrained" in opening
 
 
 @pytest.mark.parametrize("ahead", ["branch", "system"])
@@ -446,7 +451,9 @@ def test_recordings_without_a_test_clip_count_zero_of_them(tmp_path):
 
 def test_untrained_models_are_announced_on_the_first_screen(page):
     text = page.text
-    notice = text[text.index(UNTRAINED_HEADLINE) : text.index("What was run")]
+    results = text.index("What was run"), text.index("demo · cross_fitted")
+    notice = text[text.index(UNTRAINED_HEADLINE) : text.index("Ω is the official score")]
+    assert max(results) < text.index(UNTRAINED_HEADLINE)  # what does not rest on random weights leads
     assert "eat has random weights" in notice
     assert "Branches that use it: eat" in notice
     assert "systems that blend them: Dual" in notice
@@ -473,6 +480,54 @@ def test_every_row_that_depends_on_an_untrained_model_says_so(page):
     assert all(row[0]["text"].endswith(" untrained") for row in weights)
     assert page.rows("Models of demo")[1]["Model"]["text"] == "eat untrained"
     assert page.table("Notes on demo")["rows"][1][0]["text"].endswith(" untrained")
+
+
+def test_all_that_is_untrained_stands_in_one_section_after_the_rest(page):
+    text = page.text
+    apart = text.index(UNTRAINED_READING)
+    for protocol in ("complete_dev", "cross_fitted"):
+        for label in ("Branch ae", "System NearMah"):
+            assert text.index(f"{label} · {protocol} · Ω") < apart
+        for label in ("Branch eat, seed 13711", "System Dual, seed 13711"):
+            assert apart < text.index(f"{label} · {protocol} · Ω") < text.index("Suite plant", apart)
+        assert f"Machine by machine, System NearMah, protocol {protocol}." in text
+    assert text.index("Notes on demo") < apart
+    assert text.count(UNTRAINED_SECTION) == 2  # in the contents and as a heading
+
+
+def test_a_protocol_with_untrained_entries_alone_is_shown_whole_after_the_others(tmp_path):
+    example = small_example(untrained=True)
+    for kind, name, gain in (("system", "Wide", 3.0), ("branch", "eat", 2.0)):
+        example.entry("complete_dev", kind, name, {"fan": drawn_scores("fan", 9, gain)}, untrained="yes")
+    text = Parsed(report(tmp_path, example)).text
+    apart = text.index(UNTRAINED_READING)
+    assert text.index("Ranking by Ω, suite demo, protocol cross_fitted") < apart
+    assert apart < text.index("Ranking by Ω, suite demo, protocol complete_dev")
+    assert apart < text.index("Machine by machine, System Wide, protocol complete_dev.")
+    assert text.index("demo · cross_fitted") < text.index("demo · complete_dev")  # the headline figures
+
+
+def test_without_any_other_entry_the_untrained_ones_have_the_page(tmp_path):
+    example = Example("demo")
+    for kind, name in (("branch", "eat"), ("system", "Dual")):
+        example.entry("complete_dev", kind, name, {"fan": drawn_scores("fan", len(name), 1.0)}, untrained="yes")
+    example.add("models", "eat", "frozen", "no", "", "", "eat", "")
+    text = Parsed(report(tmp_path, example)).text
+    assert UNTRAINED_READING not in text
+    assert text.index(UNTRAINED_HEADLINE) < text.index("demo · complete_dev")
+    assert "largest of 2; weakest" in text
+    assert "Machine by machine, System Dual, protocol complete_dev." in text
+
+
+@pytest.mark.parametrize("trained", ["no", "yes"])
+def test_the_training_of_untrained_models_is_shown_with_them(tmp_path, trained):
+    example = small_example(untrained=True)
+    example.training("dualmic@full-seed7")
+    example.add("models", "dualmic@full-seed7", "adapted", trained, "", "", "", "")
+    page = Parsed(report(tmp_path, example))
+    assert page.rows("Training of adapted models")[0]["Model"]["text"].startswith("dualmic@full-seed7")
+    apart, shown = map(page.text.index, (UNTRAINED_READING, "Training of adapted models, suite demo"))
+    assert (apart < shown) == (trained == "no")
 
 
 def test_a_labelled_suite_of_trained_models_has_no_alarm_no_top_clips_and_no_training(tmp_path):

@@ -438,7 +438,7 @@ def test_the_first_screen_says_where_the_models_are_from():
         )
     ]
     assert models_text(rows) == (
-        "adapted: dualmic (2 models); adapted from untrained: other; published: eat; trained here: ae; untrained: ced"
+        "adapted: dualmic (2 models); published: eat; trained here: ae; adapted from untrained: other; untrained: ced"
     )
 
 

@@ -58,6 +58,11 @@ METRICS: dict[str, str] = {
 }
 
 UNTRAINED_HEADLINE = "Untrained: its scores show the machinery, not the method"
+UNTRAINED_SECTION = "Untrained models: they show that the workflow runs"
+UNTRAINED_READING = (
+    "Models with random weights take part in all that follows. Rankings list these entries after all others; their "
+    "figures say nothing about the method."
+)
 UNTRAINED_BASE = "untrained base"
 NOTHING_CHOSEN = "Nothing was chosen on this suite, as it has no labels."
 TRANSFERRED = "Weights and calibration of {} are those found on labelled machines under this protocol."

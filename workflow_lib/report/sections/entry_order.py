@@ -32,19 +32,36 @@ def by_omega(rows: Iterable[OfficialRow]) -> list[OfficialRow]:
     return sorted(rows, key=lambda row: (math.inf if row.omega is None else -row.omega, row.kind, row.name, row.seed))
 
 
+def official_of(suite: SuiteTables, protocol: str) -> list[OfficialRow]:
+    """official.csv of a protocol in the order of `by_omega`, first without and then with untrained models."""
+    return sorted(by_omega(row for row in suite.official if row.protocol == protocol), key=suite.is_untrained)
+
+
 def entries_of(suite: SuiteTables, protocol: str, rankings: Rankings) -> list[Entry]:
-    """Entries of a protocol: those with an Ω from the best down, then those that are only ranked or have weights."""
-    official = [row.entry for row in by_omega(row for row in suite.official if row.protocol == protocol)]
+    """Entries of a protocol: those with an Ω from the best down, then those that are only ranked or have weights.
+
+    First all entries without, then all with untrained models.
+    """
+    official = [row.entry for row in official_of(suite, protocol)]
     others = [row.entry for row in suite.machines if row.protocol == protocol]
     others += [entry for place, entry in rankings if place == protocol]
     others += [Entry("system", row.system, row.seed) for row in suite.weights if row.protocol == protocol]
-    return list(dict.fromkeys([*official, *others]))
+    return sorted(dict.fromkeys([*official, *others]), key=suite.is_untrained)
 
 
-def leading_entry(entries: Sequence[Entry]) -> Entry | None:
-    """The entry that is shown machine by machine: the best system, or the best branch without systems."""
-    systems = [entry for entry in entries if entry.kind == "system"]
-    return next(iter(systems or entries), None)
+def first_entries(suite: SuiteTables, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries without untrained models; all where each has one."""
+    return [entry for entry in entries if not suite.is_untrained(entry)] or list(entries)
+
+
+def leading_entry(suite: SuiteTables, entries: Sequence[Entry]) -> Entry | None:
+    """The entry that is shown machine by machine: the best system, or the best branch without systems.
+
+    An entry with an untrained model leads only where there is no other.
+    """
+    first = first_entries(suite, entries)
+    systems = [entry for entry in first if entry.kind == "system"]
+    return next(iter(systems or first), None)
 
 
 def wrong_clips(rows: Sequence[RankingRow], number: int) -> list[tuple[str, RankingRow]]:
@@ -62,7 +79,8 @@ def wrong_clips(rows: Sequence[RankingRow], number: int) -> list[tuple[str, Rank
 def shown_clips(suite: SuiteTables, number: int) -> list[tuple[str, str]]:
     """(machine, clip) of all clips that the page shows with their sound, sorted, each once."""
     rankings = rankings_of(suite)
-    leading = [(protocol, leading_entry(entries_of(suite, protocol, rankings))) for protocol in protocols_of(suite)]
-    machines = [rankings.get((protocol, entry), {}) for protocol, entry in leading if entry]
+    entries = {protocol: entries_of(suite, protocol, rankings) for protocol in protocols_of(suite)}
+    leading = {protocol: leading_entry(suite, found) for protocol, found in entries.items()}
+    machines = [rankings.get((protocol, entry), {}) for protocol, entry in leading.items() if entry]
     rows = [row for tables in machines for rows in tables.values() for _, row in wrong_clips(rows, number)]
     return sorted({(row.machine, row.clip) for row in rows})

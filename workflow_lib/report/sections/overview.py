@@ -11,20 +11,24 @@ from workflow_lib.plan.model_name import ModelName
 from workflow_lib.report.page.cells import Cell, count, entry_label, number, text
 from workflow_lib.report.page.content import Block, Card, Cards, Definitions, Notice, Prose, Section, Table, table
 from workflow_lib.report.page.glossary import GLOSSARY, METRICS, NOT_EVALUATED, PROTOCOLS, UNTRAINED_HEADLINE
-from workflow_lib.report.sections.entry_order import by_omega, protocols_of
+from workflow_lib.report.sections.entry_order import official_of, protocols_of
 from workflow_lib.report.sections.recordings_and_models import clips_of, machines_of
 from workflow_lib.report.sections.suite import is_evaluated
 from workflow_lib.report.suite_tables import SuiteTables
 
 
 def first_screen(suites: Sequence[SuiteTables], keys: Mapping[str, str]) -> tuple[Block, ...]:
-    """Notice, overview and headline figures; `keys` are the anchors of the suites."""
+    """Overview, headline figures and the notice on untrained models; `keys` are the anchors of the suites."""
     cards = [card for suite in suites for card in _cards(suite, keys[suite.name])]
     reading = (
         "Ω is the official score: 1 is perfect, about 0.5 is guessing. Each figure belongs to the protocol beside it; "
         "figures of different protocols answer different questions and are not to be compared."
     )
-    return (*_untrained_notice(suites), _overview_table(suites), Cards(tuple(cards)), Prose(reading))
+    notice, results = _untrained_notice(suites), (_overview_table(suites), Cards(tuple(cards)))
+    # Where a figure does not rest on random weights, it comes before the notice about those that do.
+    if any(not card.tag for card in cards):
+        return (*results, *notice, Prose(reading))
+    return (*notice, *results, Prose(reading))
 
 
 def _untrained_notice(suites: Sequence[SuiteTables]) -> list[Block]:
@@ -70,7 +74,7 @@ def _overview_table(suites: Sequence[SuiteTables]) -> Table:
 def models_text(models: Iterable[ModelRow]) -> str:
     """'published: eat; adapted: dualmic (16 models)': with which models a suite was scored, by where they are from."""
     parts = []
-    for origin, rows in sorted(grouped(models, _origin).items()):
+    for origin, rows in sorted(grouped(models, _origin).items(), key=lambda item: ("untrained" in item[0], item[0])):
         families = Counter(ModelName.parse(row.model).model for row in rows)
         parts.append(f"{origin}: {', '.join(map(_counted, families.items()))}")
     return "; ".join(parts)
@@ -92,19 +96,22 @@ def _cards(suite: SuiteTables, key: str) -> list[Card]:
         counted = "" if clips is None else f", {clips} test clips"
         detail = f"{len(machines_of(suite))} machines{counted}: see the most anomalous ones"
         return [Card(suite.name, "Ranked", NOT_EVALUATED, detail=detail, target=key)]
-    found = ((name, by_omega(row for row in suite.official if row.protocol == name)) for name in protocols_of(suite))
-    return [_card(suite, f"{key}-{protocol}", rows) for protocol, rows in found if rows]
+    found = ((name, official_of(suite, name)) for name in protocols_of(suite))
+    cards = [_card(suite, f"{key}-{protocol}", rows) for protocol, rows in found if rows]
+    return sorted(cards, key=lambda card: card.tag != "")  # first the protocols that have an entry without such models
 
 
 def _card(suite: SuiteTables, target: str, rows: Sequence[OfficialRow]) -> Card:
-    """The largest Ω of one protocol, and the figure that holds it back."""
+    """The largest Ω of one protocol, of entries without untrained models if there are any; what holds it back."""
     best = rows[0]
+    alike = [row for row in rows if suite.is_untrained(row) == suite.is_untrained(best)]
+    of = f"{len(alike)} that are not untrained" if len(alike) < len(rows) else f"{len(rows)}"
     return Card(
         scope=f"{suite.name} · {best.protocol}",
         figure=f"Ω {number(best.omega).text}",
         label=f"{entry_label(best.entry)} ({best.kind})",
         tag=suite.tag(best.kind, best.name),
-        detail="no entry has an Ω" if best.omega is None else f"largest of {len(rows)}{_weakest(suite, best)}",
+        detail="no entry has an Ω" if best.omega is None else f"largest of {of}{_weakest(suite, best)}",
         target=target,
     )
 

@@ -10,7 +10,7 @@ from workflow_lib.report.page.cells import Cell, count, entry_label, entry_title
 from workflow_lib.report.page.content import Block, Notice, Table, protocol_table
 from workflow_lib.report.page.glossary import METRICS
 from workflow_lib.report.sections.captions import comparison_chart, heat_map_chart
-from workflow_lib.report.sections.entry_order import by_omega
+from workflow_lib.report.sections.entry_order import by_omega, official_of
 from workflow_lib.report.sections.uncertainty import (
     difference_blocks,
     interval_head,
@@ -24,7 +24,7 @@ from workflow_lib.scoring.result import one_protocol
 
 def ranking_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
     """Table and chart of Ω for one protocol, with a warning for every undefined figure."""
-    rows = by_omega(row for row in suite.official if row.protocol == protocol)
+    rows = official_of(suite, protocol)
     if not rows:
         return []
     return [
@@ -40,9 +40,9 @@ def ranking_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
 def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
     """Systems and branches of one protocol in the given order; UserError for rows of two protocols."""
     intervals = intervals_of(suite, one_protocol(row.protocol for row in rows))
-    known = [row.omega for row in rows if row.omega is not None]
+    known = [(suite.is_untrained(row), -row.omega) for row in rows if row.omega is not None]
     cells: dict[str, Callable[[OfficialRow], Cell]] = {
-        "Place": lambda row: count(None if row.omega is None else 1 + sum(omega > row.omega for omega in known)),
+        "Place": lambda row: count(_place(suite, row, known)),
         "System or branch": lambda row: text(system_label(row.name), suite.tag(row.kind, row.name)),
         "Ω": lambda row: number(row.omega),
         interval_head(intervals.values()): lambda row: interval(intervals.get(row.entry), ".4f"),
@@ -50,20 +50,26 @@ def omega_table(suite: SuiteTables, rows: Sequence[OfficialRow]) -> Table:
         "Seed": lambda row: text(row.seed),
         "Machines": lambda row: count(row.machines),
     }
-    about = f"The place is by Ω within this table only. {interval_note(intervals.values())} "
+    last = " Untrained ones come after all others." if len({suite.is_untrained(row) for row in rows}) == 2 else ""
+    about = f"The place is by Ω within this table only.{last} {interval_note(intervals.values())} "
     return protocol_table(
         *("Ranking by Ω", suite.name, rows, cells),
         head=1,
-        ordered_by="Ω",
+        ordered_by="Place" if last else "Ω",
         note=f"{about}Data: official.csv, uncertainty.csv",
     )
+
+
+def _place(suite: SuiteTables, row: OfficialRow, known: Sequence[tuple[bool, float]]) -> int | None:
+    """1 and how many entries are better; `known` are (untrained, -Ω) of all that have an Ω."""
+    return None if row.omega is None else 1 + sum(other < (suite.is_untrained(row), -row.omega) for other in known)
 
 
 def _best_branch_remark(rows: Sequence[OfficialRow]) -> list[Block]:
     """Says so when blending did not pay: the paper's lesson is that it often does not."""
     best = rows[0]
-    systems = [row for row in rows if row.kind == "system" and row.omega is not None]
-    if best.omega is None or best.kind == "system" or not systems or systems[0].omega == best.omega:
+    systems = by_omega(row for row in rows if row.kind == "system" and row.omega is not None)
+    if best.omega is None or best.kind == "system" or not systems or (systems[0].omega or 0.0) >= best.omega:
         return []
     line = f"The branch {entry_label(best.entry)} ({best.omega:.4f}) stands above the best system, "
     line += f"{entry_label(systems[0].entry)} ({systems[0].omega:.4f})."

@@ -19,9 +19,9 @@ from workflow_lib.report.suite_tables import SuiteTables
 _TRAINED = {"yes": "yes", "no": "no: random weights", "unknown": "unknown"}
 
 
-def material_section(suite: SuiteTables, key: str) -> Section:
-    """The section with the clips, the models with their training, and the notes of a suite."""
-    blocks = (_clips_table(suite), _models_table(suite), *training_blocks(suite), _notes(suite))
+def material_section(suite: SuiteTables, key: str, *, training: bool) -> Section:
+    """The section with the clips, the models, their training unless it is shown elsewhere, and the notes of a suite."""
+    blocks = (_clips_table(suite), _models_table(suite), *(training_blocks(suite) if training else ()), _notes(suite))
     return Section(f"{key}-material", "Recordings, models and notes", blocks)
 
 
@@ -82,7 +82,8 @@ def _models_table(suite: SuiteTables) -> Table:
         # The first twelve characters tell weights apart; the cell's value has all of them.
         "Weights (SHA-256)": lambda row: Cell(short(row.weights_digest, 13) or DASH, row.weights_digest),
     }
-    return table(f"Models of {suite.name}", suite.models, cells, note="Data: models.csv")
+    rows = sorted(suite.models, key=lambda row: row.trained == "no")
+    return table(f"Models of {suite.name}", rows, cells, note="Data: models.csv")
 
 
 def _notes(suite: SuiteTables) -> Block:

@@ -1,7 +1,8 @@
 """The part of the page about one suite: protocol by protocol, entry by entry."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from workflow_lib.config.twins import equal_twin, twin_of
@@ -11,11 +12,19 @@ from workflow_lib.report.page.cells import entry_title, number
 from workflow_lib.report.page.content import Block, Details, Prose, Section
 from workflow_lib.report.sections.clip_gallery import ClipGallery
 from workflow_lib.report.sections.decisions import decision_blocks
-from workflow_lib.report.sections.entry_order import Rankings, entries_of, leading_entry, protocols_of, rankings_of
+from workflow_lib.report.sections.entry_order import (
+    Rankings,
+    entries_of,
+    first_entries,
+    leading_entry,
+    protocols_of,
+    rankings_of,
+)
 from workflow_lib.report.sections.health import health_section
 from workflow_lib.report.sections.machines import machine_parts
 from workflow_lib.report.sections.ranking import machine_blocks, ranking_blocks
 from workflow_lib.report.sections.recordings_and_models import material_section
+from workflow_lib.report.sections.training import training_blocks, untrained_training
 from workflow_lib.report.sections.unlabelled import score_charts, top_clip_tables
 from workflow_lib.report.sections.weights import choice_blocks, weight_blocks
 from workflow_lib.report.suite_tables import SuiteTables
@@ -37,9 +46,32 @@ def suite_section(suite: SuiteTables, key: str, clips: Path | None, health: Path
     key: its anchor; wrong_clips: how many of each kind and machine are shown.
     """
     part = _SuiteContext(suite, rankings_of(suite), ClipGallery(clips, key), wrong_clips)
-    protocols = [_protocol_section(part, key, protocol) for protocol in protocols_of(suite)]
-    last = [material_section(suite, key), *([health_section(suite.name, Path(health), key)] if health else [])]
+    entries = {protocol: entries_of(suite, protocol, part.rankings) for protocol in protocols_of(suite)}
+    first = [protocol for protocol, found in entries.items() if not all(map(suite.is_untrained, found))]
+    apart = bool(first) and any(map(suite.is_untrained, chain(*entries.values())))
+    protocols = [_protocol_section(part, key, protocol, entries[protocol]) for protocol in first or entries]
+    last: list[Section] = [material_section(suite, key, training=not apart or not untrained_training(suite))]
+    last += [health_section(suite.name, Path(health), key)] if health else []
+    last += [_untrained_section(part, key, entries, first)] if apart else []
     return Section(key, f"Suite {suite.name}", (Prose(_status(suite)), *protocols, *last))
+
+
+def _untrained_section(
+    part: _SuiteContext, key: str, entries: Mapping[str, Sequence[Entry]], first: Sequence[str]
+) -> Section:
+    """All that depends on random weights, of a suite that has other entries too; `first`: protocols that have some."""
+    suite, others = part.suite, [protocol for protocol in entries if protocol not in first]
+    blocks: list[Block] = [Prose(glossary.UNTRAINED_READING)]
+    for protocol in first:
+        found = [entry for entry in entries[protocol] if suite.is_untrained(entry)]
+        blocks += [_entry_part(part, protocol, entry, opened=False) for entry in _systems_first(found)]
+    blocks += [_protocol_section(part, key, protocol, entries[protocol]) for protocol in others]
+    blocks += training_blocks(suite) if untrained_training(suite) else []
+    return Section(f"{key}-untrained", glossary.UNTRAINED_SECTION, tuple(blocks))
+
+
+def _systems_first(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: entry.kind != "system")
 
 
 def is_evaluated(suite: SuiteTables) -> bool:
@@ -57,17 +89,17 @@ def _status(suite: SuiteTables) -> str:
     return f"The test clips have labels, so the scores can be checked against them.{remark}"
 
 
-def _protocol_section(part: _SuiteContext, key: str, protocol: str) -> Section:
+def _protocol_section(part: _SuiteContext, key: str, protocol: str, entries: Sequence[Entry]) -> Section:
+    """Figures of all entries of a protocol, and each by itself; those with untrained models only if all have one."""
     term, suite = glossary.protocol_term(protocol), part.suite
-    entries = entries_of(suite, protocol, part.rankings)
     systems = [entry for entry in entries if entry.kind == "system"]
-    first = leading_entry(entries)
-    others = [entry for entry in (*systems, *entries) if entry != first]
+    first = leading_entry(suite, entries)
+    others = [entry for entry in _systems_first(first_entries(suite, entries)) if entry != first]
     blocks = (
         Prose(_choices(suite, protocol, [entry.name for entry in systems])),
         *ranking_blocks(suite, protocol),
         *([_entry_part(part, protocol, first, opened=True)] if first else []),
-        *(_entry_part(part, protocol, entry, opened=False) for entry in dict.fromkeys(others)),
+        *(_entry_part(part, protocol, entry, opened=False) for entry in others),
     )
     return Section(f"{key}-{protocol}", term.title, blocks, code=protocol)
 

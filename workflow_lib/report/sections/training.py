@@ -22,6 +22,11 @@ _WITHHELD = (
 _NOT_WITHHELD = "No clips were withheld, so it stays open whether a model learned the sounds or the clips by heart."
 
 
+def untrained_training(suite: SuiteTables) -> bool:
+    """Whether all adapted models that left a log started from random weights."""
+    return all(run.untrained for run in runs_of(suite))
+
+
 def training_blocks(suite: SuiteTables) -> list[Block]:
     """Curves and a table of all adapted models of a suite, nothing where none left a log."""
     runs = runs_of(suite)

@@ -51,7 +51,7 @@ def difference_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
     Those between branches are in differences.csv and in the studies that ask for them: here they would bury the rest.
     """
     rows = [row for row in suite.differences if row.protocol == protocol and row.a.kind == "system"]
-    return [_difference_table(suite, rows)] if rows else []
+    return [_difference_table(suite, sorted(rows, key=lambda row: row.untrained))] if rows else []
 
 
 def _difference_table(suite: SuiteTables, rows: Sequence[DifferenceRow]) -> Table:
@@ -77,7 +77,7 @@ def _same_sign(row: DifferenceRow) -> Cell:
 def seed_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
     """Mean and spread over seeds of Ω and of the machines' figures, for entries that several seeds drew."""
     rows = [row for row in suite.seeds if row.protocol == protocol]
-    several = [row for row in rows if row.seeds > 1]
+    several = sorted((row for row in rows if row.seeds > 1), key=lambda row: row.untrained)
     if not several:
         return []
     tables = [_seeds_table(suite, rows), *(_machine_seeds(suite, row) for row in several)]
@@ -85,7 +85,9 @@ def seed_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
 
 
 def _seeds_table(suite: SuiteTables, rows: Sequence[SeedsRow]) -> Table:
-    best_first = sorted(rows, key=lambda row: (row.omega_mean is None, -(row.omega_mean or 0), row.kind, row.name))
+    best_first = sorted(
+        rows, key=lambda row: (row.untrained, row.omega_mean is None, -(row.omega_mean or 0), row.kind, row.name)
+    )
     cells: dict[str, Callable[[SeedsRow], Cell]] = {
         "System or branch": lambda row: text(system_label(row.name), UNTRAINED if row.untrained else ""),
         f"Ω: {_SPREAD}": lambda row: spread(row.omega_mean, row.omega_sd),
