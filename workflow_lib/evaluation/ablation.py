@@ -49,9 +49,9 @@ def leave_one_branch_out(
 ) -> Ablation:
     """Remove each branch in turn, choose calibration and weights anew, and measure the change of Omega.
 
-    tables, step, search, held_out_tables, folds, shrink: as in `cross_fit`; protocol: "cross_fitted", or "complete_dev", where
-    the machines that chose are the machines that are measured. name and seed are those of the whole system. UserError:
-    less than two branches, another protocol, held-out tables where nothing is held out.
+    tables, step, search, held_out_tables, folds, shrink: as in `cross_fit`; protocol: "cross_fitted", or
+    "complete_dev", where the machines that chose are the machines that are measured. name and seed are those of the
+    whole system. UserError: less than two branches, another protocol, held-out tables where nothing is held out.
     """
     if isinstance(branches, str) or len(set(branches)) < 2:
         raise UserError(f"leaving one branch out needs at least two branches, not {branches!r}")
