@@ -56,26 +56,18 @@ def seed_rows(entries: Sequence[LabelledEntry]) -> list[SeedsRow]:
 def _pairs(entries: Sequence[LabelledEntry]) -> Iterator[Pair]:
     """All pairs of systems and all pairs of branches of one protocol, and each system with its best branch.
 
-    The equal-weight twin of a system is compared with that system and with the best branch only.
+    An equal-weight twin comes before its system: the difference says what equal weights gain.
     """
     for protocol in sorted({entry.result.protocol for entry in entries}):
         places = [place for place, entry in enumerate(entries) if entry.result.protocol == protocol]
         systems = [place for place in places if entries[place].result.kind == "system"]
         branches = [place for place in places if place not in systems]
-        twins = [place for place in systems if twin_of(entries[place].result.name)]
-        yield from _pairs_of_twins(entries, twins, systems)
-        for group in ([place for place in systems if place not in twins], branches):
+        for a, b in (*combinations(systems, 2), *combinations(branches, 2)):
             # Adapted models of one seed with each other, and what has no seed with each of them.
-            yield from (p for p in combinations(group, 2) if len({entries[e].result.seed for e in p} - {""}) < 2)
+            if len({entries[a].result.seed, entries[b].result.seed} - {""}) < 2:
+                twin = twin_of(entries[b].result.name) == entries[a].result.name
+                yield (b, a) if twin else (a, b)
         yield from dict.fromkeys(_pairs_with_best(entries, places, systems))
-
-
-def _pairs_of_twins(entries: Sequence[LabelledEntry], twins: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:
-    """Each equal-weight twin with its system of the same seed."""
-    places = {(entries[place].result.name, entries[place].result.seed): place for place in systems}
-    for twin in twins:
-        found = places.get((twin_of(entries[twin].result.name) or "", entries[twin].result.seed))
-        yield from [] if found is None else [(twin, found)]
 
 
 def _pairs_with_best(entries: Sequence[LabelledEntry], places: Sequence[int], systems: Sequence[int]) -> Iterator[Pair]:

@@ -38,6 +38,7 @@ def _ablations(settings: Mapping[str, Any], protocol: str) -> dict[str, Ablation
             folds=removal["folds"],
             resampling=Resampling(**settings["bootstrap"]),
             seed=seed,
+            shrink=system.get("shrink", 0.0),
         )
     return found
 

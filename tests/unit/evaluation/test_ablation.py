@@ -45,6 +45,21 @@ def test_complete_development_measures_the_machines_that_chose(tables):
         assert without.result.omega == pytest.approx(rest.selection_score, abs=1e-12)
 
 
+@pytest.mark.parametrize("shrink", [0.5, [0, 0.5, 1]])
+@pytest.mark.parametrize("protocol", ["cross_fitted", "complete_dev"])
+def test_weights_are_shrunk_anew_without_each_branch(tables, shrink, protocol):
+    found = leave_one_branch_out(tables, THREE, 0.25, protocol=protocol, shrink=shrink, resampling=FEW)
+    kept = {THREE: found.whole.omega} | {
+        tuple(b for b in THREE if b != branch): without.result.omega for branch, without in found.without.items()
+    }
+    for branches, omega in kept.items():
+        if protocol == "cross_fitted":
+            assert omega == cross_fit(tables, branches, 0.25, shrink=shrink).score
+        else:
+            fusion = fit_fusion(tables, branches, 0.25, shrink=shrink)
+            assert omega == pytest.approx(fusion.selection_score, abs=1e-12)
+
+
 def test_what_is_held_out_may_have_other_tables(tables):
     other = {m: {b: replace(t, score=-t.score) for b, t in of_m.items()} for m, of_m in tables.items()}
     found = leave_one_branch_out(tables, THREE, 0.25, held_out_tables=other, resampling=FEW)

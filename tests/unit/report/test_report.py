@@ -372,7 +372,9 @@ def test_a_twin_has_a_readable_name_its_figures_and_no_charts_of_its_own(tmp_pat
     named = {row["System or branch"]["text"] for row in page.rows("Ranking by Ω")}
     assert {"Dual", "Dual, equal weights"} <= named
     pairs = [(row["System"]["text"], row["compared with"]["text"]) for row in page.rows("Differences between systems")]
-    assert ("Dual, equal weights, seed 13711", "Dual, seed 13711") in pairs
+    of_twin = [pair for pair in pairs if "Dual, equal weights, seed 13711" in pair]
+    assert [b for _, b in of_twin] == ["ae (branch)", "Dual, seed 13711"]
+    assert ("NearMah", "Dual, equal weights, seed 13711") not in pairs and len(pairs) > len(of_twin)
     assert page.table("System Dual, equal weights, seed 13711 by machine")
     tables = [table["caption"] for table in page.tables]
     assert not [caption for caption in tables if "Dual, equal weights, seed 13711: fusion weights" in caption]

@@ -396,8 +396,10 @@ def demo(tmp_path_factory) -> dict[str, list[dict[str, str]]]:
     scored = [path for e in plan.evaluations.by_suite["demo"] for path in e.tables.values()]
     removed = studies.settings("demo", "figure_3a")["removal"]["tables"].values()
     scored += [path for machines in removed for paths in machines.values() for path in paths.values()]
-    for path in dict.fromkeys(scored):
-        clips = [f"{domain}-{label}-{i}" for domain in ("source", "target") for label in (0, 1) for i in range(6)]
+    normal = {path for e in plan.evaluations.by_suite["demo"] for of in e.normal.values() for path in of.values()}
+    for path in dict.fromkeys([*scored, *sorted(normal)]):
+        labels = (0,) if path in normal else (0, 1)
+        clips = [f"{domain}-{label}-{i}" for domain in ("source", "target") for label in labels for i in range(6)]
         cells = [clip.split("-") for clip in clips]
         columns = [clips, [c[0] for c in cells], [float(c[1]) for c in cells], rng.normal(size=len(clips))]
         Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -139,7 +139,7 @@ def _entry_part(part: _SuiteContext, protocol: str, entry: Entry, *, opened: boo
     elif drawn:
         blocks += score_charts(suite, protocol, entry, rankings)
     blocks += weight_blocks(suite, protocol, entry.name, entry.seed) if entry.kind == "system" and not twin else []
-    blocks += choice_blocks(suite, protocol, entry)
+    blocks += [] if twin else choice_blocks(suite, protocol, entry)  # a twin's are those of its system
     omegas = [row.omega for row in suite.official if (row.protocol, row.entry) == (protocol, entry)]
     summary = " · ".join([entry_title(entry), protocol, *(f"Ω {number(omega).text}" for omega in omegas)])
     return Details(summary, tuple(blocks), suite.tag(entry.kind, entry.name), opened)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from statistics import fmean, stdev
 
-from workflow_lib.config.twins import system_label
+from workflow_lib.config.twins import system_label, twin_of
 from workflow_lib.csv_rows import grouped
 from workflow_lib.evaluation.evidence_rows import DifferenceRow, Entry, MachineRow, SeedsRow, UncertaintyRow
 from workflow_lib.report.page.cells import (
@@ -48,10 +48,16 @@ def interval_note(rows: Iterable[UncertaintyRow | DifferenceRow]) -> str:
 def difference_blocks(suite: SuiteTables, protocol: str) -> list[Block]:
     """Table of the differences between systems of one protocol, nothing where there is none to compare.
 
-    Those between branches are in differences.csv and in the studies that ask for them: here they would bury the rest.
+    Those between branches, and of a twin with other systems than its own, are in differences.csv and in the studies
+    that ask for them: here they would bury the rest.
     """
-    rows = [row for row in suite.differences if row.protocol == protocol and row.a.kind == "system"]
+    rows = [row for row in suite.differences if row.protocol == protocol and _is_shown(row)]
     return [_difference_table(suite, sorted(rows, key=lambda row: row.untrained))] if rows else []
+
+
+def _is_shown(row: DifferenceRow) -> bool:
+    between_systems = row.b.kind == "system" and (twin_of(row.name_a) or twin_of(row.name_b))
+    return row.a.kind == "system" and (not between_systems or twin_of(row.name_a) == row.name_b)
 
 
 def _difference_table(suite: SuiteTables, rows: Sequence[DifferenceRow]) -> Table:
