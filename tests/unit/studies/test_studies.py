@@ -379,6 +379,69 @@ def test_roles_are_told_from_the_configuration(config, tmp_path):
     assert again["rows"][2]["branch"]["scorer"]["metric"] == "euclidean"
 
 
+# ---- ranked by pseudo-anomalies --------------------------------------------------------------------------------------
+
+
+def pseudo_table(folder: Path, machine: str, kinds: list[str]) -> str:
+    """Scores of two untouched clips and two of each kind, on a grid so coarse that some are equal; its path."""
+    rng = np.random.default_rng(len(machine))
+    names = [f"section_00_source_test_normal_000{n}_spd_1.wav" for n in range(2)]
+    names += [
+        f"section_00_target_test_anomaly_000{n}_disturbance_{k}_ratio_10_spd_1.wav" for k in kinds for n in (0, 1)
+    ]
+    anomaly = np.array(["_anomaly_" in name for name in names], dtype=float)
+    domain = np.array([name.split("_")[2] for name in names])
+    write_scores(
+        folder / f"{machine}.csv", ScoreTable(np.array(names), domain, anomaly, rng.integers(0, 4, len(names)))
+    )
+    return str(folder / f"{machine}.csv")
+
+
+def plain_auc(path: str, kind: str) -> float:
+    with Path(path).open(encoding="utf-8") as file:
+        lines = [(line["clip"], float(line["score"])) for line in csv.DictReader(file)]
+    normal = [score for clip, score in lines if "_normal_" in clip]
+    disturbed = [score for clip, score in lines if f"disturbance_{kind}" in clip]
+    return float(np.mean([(b > a) + 0.5 * (b == a) for a in normal for b in disturbed]))
+
+
+def test_a_branch_is_ranked_by_the_mean_over_machines_of_all_kinds_and_of_each(tmp_path, tables):
+    """One machine has no clip with another machine's sound; beside the mean of all kinds stands Omega."""
+    paths = {m: pseudo_table(tmp_path, m, kinds) for m, kinds in (("a", ["noise", "machine"]), ("bbb", ["noise"]))}
+    study = settings(row(entry="ae_mse"), kind="pseudo", pseudo={"ae_mse": paths}, labelled=True)
+    lines, tex, _ = made(tmp_path, study, tables)
+    found = {(line["detail"], line["metric"]): line for line in lines}
+    assert list(found) == [
+        ("all kinds", "pseudo_auc"),
+        ("all kinds", "omega"),
+        *((k, "pseudo_auc") for k in ("noise", "machine")),
+    ]
+    values = {detail: float(line["value"]) for (detail, metric), line in found.items() if metric == "pseudo_auc"}
+    assert values["all kinds"] == pytest.approx(np.mean([plain_auc(path, "") for path in paths.values()]))
+    assert values["noise"] == pytest.approx(np.mean([plain_auc(path, "noise") for path in paths.values()]))
+    assert values["machine"] == pytest.approx(plain_auc(paths["a"], "machine"))
+    assert len(set(values.values())) == 3 and float(found["all kinds", "omega"]["value"]) == 0.56
+    assert found["all kinds", "pseudo_auc"]["remark"] == "an indication: no real fault is in it"
+    assert "AUC, pseudo-anomalies" in tex
+    unlabelled, _, _ = made(tmp_path, {**study, "labelled": False}, tmp_path / "nothing", "unlabelled")
+    assert [line["metric"] for line in unlabelled] == ["pseudo_auc"] * 3
+
+
+def test_without_such_a_system_in_the_run_the_ranking_is_made_only_if_it_is_named(config, tmp_path):
+    assert "pseudo" not in planned(config).names("dev")
+    config["run"]["studies"] = "pseudo"
+    studies = planned(config)
+    assert (studies.names("dev"), studies.names("eval")) == (["pseudo"], ["pseudo"])
+    lines, _, _ = made(tmp_path, {**studies.settings("dev", "pseudo"), "name": "mine"}, tmp_path)
+    reason = "not part of this run: system SpectralPseudo"
+    assert {(line["label"], line["value"], line["remark"]) for line in lines} == {
+        (branch, "", reason) for branch in ("spectral", "spectral_power", "spectral_delta")
+    }
+    config["run"] |= {"studies": "auto", "systems": ["SpectralPseudo"], "branches": []}
+    assert "pseudo" in planned(config).names("dev")
+    assert planned(config).names("eval") == ["pseudo"], "without labels"
+
+
 def lay(below, above):
     """A configuration laid over another, as Snakemake does it."""
     both = below.keys() & above.keys() if isinstance(below, dict) and isinstance(above, dict) else None
