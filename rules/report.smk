@@ -52,7 +52,7 @@ rule illustrate_clips:
         paths.benchmark(paths.clips)
     conda:
         "../envs/conda.yaml"
-    threads: plan.config["compute"]["threads"]
+    threads: 2  # processes that draw
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(1000),
@@ -83,7 +83,7 @@ rule write_report:
         paths.benchmark(paths.report)
     conda:
         "../envs/conda.yaml"
-    threads: plan.config["compute"]["threads"]
+    threads: 2  # processes that draw
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(2000),
