@@ -12,6 +12,7 @@ from conftest import SMALL, SNAKEMAKE, Workflow, copy_checkout
 
 from workflow_lib.fusion.cross_fit import CrossFit, cross_fit
 from workflow_lib.metrics import official_score
+from workflow_lib.report.page.glossary import UNTRAINED_HEADLINE
 from workflow_lib.scoring.score_file import read_scores
 from workflow_lib.scoring.score_table import ScoreTable
 
@@ -34,7 +35,7 @@ def of_pair(rows: list[dict[str, str]], protocol: str = "cross_fitted") -> list[
 
 def test_the_report_says_on_its_first_screen_that_a_model_is_untrained(small_run):
     page = small_run.page()
-    assert "untrained" in page[: page.index("<table")].lower()
+    assert UNTRAINED_HEADLINE in page[: page.index("Ω is the official score")]
 
 
 def test_every_number_carries_its_protocol(small_run):

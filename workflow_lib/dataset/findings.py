@@ -11,8 +11,8 @@ from workflow_lib.dataset.health_table import REMAKE, ClipHealth, Finding, Healt
 ODD_LEVEL_DB = 20.0  # from the machine's usual level: a factor of ten
 # Of near's energy, the median of normal clips. In 1,260 pairs of simulated channels (machine -5 to 10 dB above the rest
 # at near, at far -30 to 0 dB of its level at near or not at all, diffuse noise), cancelling took 3 dB or more of the
-# machine from all 73 with a larger share. A smaller share can be a machine that leaks into far, or an interferer that
-# should go: of real motors, 0.64 to 0.75 are removed, and detection gains (docs/channels.md).
+# machine from 56 of the 58 with a larger share. A smaller share can be a machine that leaks into far, or an interferer
+# that should go: of real motors, 0.64 to 0.75 are removed, and detection gains (docs/channels.md).
 REMOVED_BY_FAR = 0.8
 USUAL_DIFFERENCE_DB = 3.0  # least usual difference of near and far for which a swap can be recognised
 

