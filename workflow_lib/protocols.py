@@ -23,7 +23,7 @@ def chooses_nothing(system: Mapping[str, Any]) -> bool:
 
 def weighted_by_pseudo_anomalies(system: Mapping[str, Any]) -> bool:
     """Whether each machine's own pseudo-anomalies weight several branches, by a system's settings."""
-    return len(system["branches"]) > 1 and "weights" not in system and system["search"] == "pseudo"
+    return len(system["branches"]) > 1 and "weights" not in system and system.get("search") == "pseudo"
 
 
 def has_searched_weights(system: Mapping[str, Any]) -> bool:

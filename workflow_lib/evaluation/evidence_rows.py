@@ -152,7 +152,8 @@ class ThresholdRow(EntryRow):
 class WeightRow:
     """weights.csv: weight and calibration of a branch in one fold of a system; held_out is empty without folds.
 
-    median and iqr are empty where each machine is calibrated by its own normal training clips.
+    Where each machine's pseudo-anomalies weight its branches, held_out is that machine. median and iqr are empty where
+    each machine is calibrated by its own normal training clips.
     """
 
     suite: Filled

@@ -1,5 +1,7 @@
 """The demo suite: machines with physical models and graded faults, recorded by a near and a far microphone in one room.
 
+`pseudo` disturbs recorded normal clips, for rankings of branches without labels.
+
 Importing this package costs nothing but the standard library, so the names are at hand while a DAG is built.
 """
 
