@@ -53,7 +53,7 @@ def _best(folder: Path) -> Iterator[tuple[str, ...]]:
     for protocol in PROTOCOLS:
         found = [row for row in rows if row.protocol == protocol and row.omega is not None]
         if found:
-            best = max(found, key=lambda row: (not row.untrained, row.omega or 0.0))
+            best = max(found, key=lambda row: (not row.untrained, row.omega or 0.0, row.kind == "system"))
             score = f"Omega {best.omega:.3f}"
             if best.low is not None and best.high is not None:
                 score += f", {best.level:.0%} interval {best.low:.3f} to {best.high:.3f}"

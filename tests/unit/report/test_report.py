@@ -326,6 +326,15 @@ def test_headline_gives_the_best_entry_of_each_protocol(full, page):
         assert f"largest of {len(known)} that are not untrained" in opening
 
 
+def test_a_system_stands_before_the_branch_that_it_consists_of(tmp_path):
+    example = Example("demo")
+    for kind, name in (("branch", "alone"), ("system", "Alone")):
+        example.entry("cross_fitted", kind, name, {"fan": drawn_scores("fan", 3, 1.0)})
+    page = Parsed(report(tmp_path, example))
+    assert [row["System or branch"]["text"] for row in page.rows("Ranking by Ω")] == ["Alone", "alone"]
+    assert "Alone (system)" in page.text
+
+
 @pytest.mark.parametrize("ahead", ["branch", "system"])
 def test_a_branch_ahead_of_all_systems_is_pointed_out(tmp_path, ahead):
     example = Example("demo")

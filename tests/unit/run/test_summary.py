@@ -59,15 +59,18 @@ def test_the_best_entry_of_each_protocol_stands_with_its_interval(tmp_path):
 
 
 def test_an_untrained_entry_is_the_best_only_where_there_is_no_other(tmp_path):
-    known = entry("complete_dev", "branch", "ae_mse", "", 0.55, None, None)
+    known = [
+        entry("complete_dev", kind, name, "", 0.55, None, None)
+        for kind, name in (("branch", "spectral"), ("system", "Spectral"))  # alike: the system is named
+    ]
     random = [
         UncertaintyRow("dev", protocol, "branch", "eat", "", True, 0.9, None, None, 0.95, 2000, 13711)
         for protocol in ("complete_dev", "cross_fitted")
     ]
-    tables = write(tmp_path / "dev", known, *random, *(OfficialRow(*astuple(row)[:6], 7, 0.5) for row in random))
+    tables = write(tmp_path / "dev", *known, *random, *(OfficialRow(*astuple(row)[:6], 7, 0.5) for row in random))
     assert summary_lines([job("tabulate_suite", tables, suite="dev")]) == [
-        "dev  complete_dev  best: ae_mse  Omega 0.550",
-        "dev  cross_fitted  best: eat     Omega 0.900",
+        "dev  complete_dev  best: Spectral  Omega 0.550",
+        "dev  cross_fitted  best: eat       Omega 0.900",
     ]
 
 

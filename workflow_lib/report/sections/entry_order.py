@@ -28,8 +28,12 @@ def protocols_of(suite: SuiteTables) -> list[str]:
 
 
 def by_omega(rows: Iterable[OfficialRow]) -> list[OfficialRow]:
-    """Largest Ω first, undefined last; equal ones by name and seed."""
-    return sorted(rows, key=lambda row: (math.inf if row.omega is None else -row.omega, row.kind, row.name, row.seed))
+    """Largest Ω first, undefined last; of equal ones systems first, as some are one branch, then by name and seed."""
+
+    def key(row: OfficialRow) -> tuple[float, bool, str, str]:
+        return (math.inf if row.omega is None else -row.omega, row.kind != "system", row.name, row.seed)
+
+    return sorted(rows, key=key)
 
 
 def official_of(suite: SuiteTables, protocol: str) -> list[OfficialRow]:
