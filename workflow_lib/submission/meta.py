@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError, safe_open
 
+from workflow_lib.config.channel_names import CANCELLED
 from workflow_lib.config.submission_form import DESCRIPTION, FIGURES
 from workflow_lib.errors import UserError
 from workflow_lib.evaluation.evidence_rows import MachineRow
@@ -23,9 +24,16 @@ METHODS = {
 }
 # State of a network that is not trained by its loss: running statistics, and the covariances of the residuals.
 NOT_PARAMETERS = ("running_mean", "running_var", "num_batches_tracked", "cov_source", "cov_target")
-EMBEDDED_LOG_MEL = ("eat", "ced", "m2d")  # encoders whose front end is known
+EMBEDDED_LOG_MEL = ("eat", "ced", "m2d", "logmel")  # encoders whose front end is known
+STATISTICS = {
+    "mean": "average",
+    "std": "standard deviation",
+    "power": "average of powers",
+    "p95": "95th percentile",
+    "delta_std": "standard deviation of frame differences",
+}
 RESULTS = """# Official figures on the development set, in percent, under the protocol complete_dev: calibration,
-# weights and adaptation were chosen on these same machines, so they are no estimate for new ones."""
+# weights and adaptation, if any, were chosen on these same machines, so they are no estimate for new ones."""
 NO_RESULTS = "# No development results under the protocol complete_dev in this run."
 UNTRAINED = "# A model with random weights takes part: this is a test of the workflow, not a system to submit."
 
@@ -94,7 +102,12 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
     adapted = any(model["kind"] == "adapted" for model in models)
     scorers = [branch["scorer"]["kind"] for branch in facts.branches.values() if "scorer" in branch]
     methods = [METHODS.get(kind, kind.replace("_", " ")) for kind in scorers] + (["LoRA", "ArcFace"] if adapted else [])
-    averages = ["average" if model["kind"] == "autoencoder" else "average, standard deviation" for model in models]
+    statistics = [b["statistics"] if "view" in b else ["mean"] for b in facts.branches.values()]
+    pooled = dict.fromkeys(name for names in statistics for name in names)
+    heard = {
+        *(model.get("input") for model in models),
+        *(c for b in facts.branches.values() for c in b.get("view", ())),
+    }
     quantile = f"{100 * facts.threshold['quantile']:g} %"
     fitted = "of a gamma distribution fitted to" if facts.threshold["method"] == "gamma" else "of"
     threshold = f"threshold at the {quantile} quantile {fitted} the scores of normal training clips"
@@ -106,9 +119,10 @@ def _description(facts: SystemFacts) -> dict[str, Any]:
         "input_sampling_rate": f"{facts.sample_rate / 1000:g}kHz",
         "data_augmentation": "time masking, frequency masking" if adapted else None,
         "acoustic_features": "log-mel energies" if known else None,
-        "embeddings": ", ".join(dict.fromkeys(base["encoder"].upper() for base in encoders)) or None,
+        "front_end": "cancellation of what the far channel predicts of the near one" if CANCELLED in heard else None,
+        "embeddings": ", ".join(dict.fromkeys(e["encoder"].upper() for e in encoders if e["checkpoint"])) or None,
         "machine_learning_method": ", ".join(dict.fromkeys(methods)) or None,
-        "aggregation_method": max(averages, key=len, default=None),
+        "aggregation_method": ", ".join(STATISTICS[name] for name in pooled) if models else None,
         "domain_generalization_method": (
             "minimum of source and target score" if any(map(_scores_by_domain, facts.branches.values())) else None
         ),

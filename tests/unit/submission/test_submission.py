@@ -485,7 +485,10 @@ def test_yaml_that_grows_without_end_is_not_followed(tmp_path, sound):
 def test_a_meta_file_says_what_the_configuration_says():
     branches = {
         "ae_mahalanobis": {"model": "ae", "scorer": {"kind": "mahalanobis"}},
-        "dualmic": {"model": "dualmic", "block": 10, "view": ["near"], "scorer": {"kind": "local_density"}},
+        "dualmic": {
+            **{"model": "dualmic", "block": 10, "view": ["near"], "statistics": ["mean", "std"]},
+            "scorer": {"kind": "local_density"},
+        },
     }
     threshold = {"method": "quantile", "quantile": 0.95}
     text = meta_text(facts(branches=branches, threshold=threshold, system="DualDL4"))
@@ -493,6 +496,7 @@ def test_a_meta_file_says_what_the_configuration_says():
     description = meta["system"]["description"]
     assert description["embeddings"] == "EAT"
     assert description["machine_learning_method"] == "AE, Mahalanobis distance, k-NN, local density, LoRA, ArcFace"
+    assert (description["aggregation_method"], description["front_end"]) == ("average, standard deviation", None)
     assert description["ensemble_method_subsystem_count"] == 2
     assert description["decision_making"].startswith("weighted average, threshold at the 95 % quantile of the scores")
     assert description["external_data_usage"] == "pre-trained model"
@@ -500,6 +504,20 @@ def test_a_meta_file_says_what_the_configuration_says():
     assert "department" not in meta["submission"]["authors"][0]["affiliation"]
     assert meta["results"]["development_dataset"]["fan"]["auc_source"] == 61.25
     assert "under the protocol complete_dev" in text
+
+
+def test_a_meta_file_of_a_system_without_weights_names_none():
+    scorer = {"kind": "local_density", "banks": "domains"}
+    branches = {
+        name: {"model": "logmel", "view": ["cancelled"], "statistics": [name], "scorer": scorer}
+        for name in ("mean", "delta_std")
+    }
+    models = {"logmel": {"kind": "frozen", "encoder": "logmel", "checkpoint": None}}
+    description = yaml.safe_load(meta_text(facts(branches=branches, models=models)))["system"]["description"]
+    assert description["embeddings"] is None and description["external_data_usage"] is None
+    assert description["acoustic_features"] == "log-mel energies"
+    assert description["front_end"] == "cancellation of what the far channel predicts of the near one"
+    assert description["aggregation_method"] == "average, standard deviation of frame differences"
 
 
 def test_a_meta_file_invents_nothing():
