@@ -10,6 +10,7 @@ from workflow_lib.errors import UserError, nearest
 
 SIZES = {"depth": 12, "embed_dim": 768}  # of every published encoder, and of an untrained one where they are left out
 HEAD_WIDTH = 64
+HIGHEST_HZ = 8000  # half of the sample rate
 PUBLISHED_DEPTH_12 = ("eat", "ced", "m2d")
 
 
@@ -39,6 +40,8 @@ def _frozen_faults(place: str, model: Mapping[str, Any]) -> Iterator[str]:
     if not has_weights(name):
         if given := [key for key, is_given in of_weights.items() if is_given]:
             yield f"{place}: the encoder {name} has no weights: leave out {', '.join(given)}"
+        if (low := model.get("low_hz", 0)) >= (high := model.get("high_hz", HIGHEST_HZ)):
+            yield f"{place}.low_hz: {low:g} is not below high_hz, {high:g}: write a lower frequency"
         return
     if missing := [key for key, is_given in of_weights.items() if not is_given]:
         yield from (f"{place}.{key}: missing: add it (config.yaml shows every key)" for key in missing)

@@ -80,7 +80,7 @@ class Models:
             return settings
         kept = {key: value for key, value in settings.items() if key != "mono_view"}
         mono = settings["mono_view"] if self.suites[suite].channels == 1 else None
-        return {**kept, "view": mono} if mono else kept
+        return {**kept, "view": mono, "in_place_of": settings["view"]} if mono else kept
 
     def is_untrained(self, branch: str) -> bool:
         """Whether a branch has a model with random weights."""

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 FULL_RANK_NOTE = (
     "whitening by all {} directions makes all normal clips equally far apart: fewer components keep density"
 )
+MONO_NOTE = "mono recordings: {} in place of {}"
 # How the normal training clips were scored: written beside the scores, because a threshold depends on it.
 OWN_SCORE = "the clip's own score: the network and its covariances have seen it, only a new training could leave it out"
 ELSEWHERE = "made elsewhere"
@@ -142,6 +143,8 @@ def _score_vectors(vectors: NDArray[np.float64], clips: StoredClips, branch: Map
     full_rank = axes is not None and len(axes) >= int((source | target).sum()) - 1
     if conditioner.components and conditioner.whiten and full_rank:  # of PCA: a shrunk covariance keeps density
         notes.append(FULL_RANK_NOTE.format(conditioner.n_components_))
+    if "in_place_of" in branch:
+        notes.append(MONO_NOTE.format(", ".join(branch["view"]), ", ".join(branch["in_place_of"])))
     score = np.full(len(test), np.nan)
     score[test] = scorer.score(query)
     score[source], score[target] = scorer.normal_scores()
