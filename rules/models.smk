@@ -143,7 +143,7 @@ rule embed_spectra:
         model=plan.wildcards["model_without_weights"],
     conda:
         "../envs/conda.yaml"
-    threads: plan.config["compute"]["threads"]
+    threads: 1  # ten milliseconds a clip
     resources:
         **site.cpu_job,
         mem_mb=site.mem_mb(2000),
