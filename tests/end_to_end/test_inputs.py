@@ -172,7 +172,8 @@ def test_listing_the_recordings_asks_for_no_weights_and_says_what_lies_beside_th
     write_machine(root / "fan", LABELLED)
     (root / "Pump" / "Train").mkdir(parents=True)
     workflow = Workflow(tmp_path / "run")
-    workflow.configure(suites={"mine": {"root": "../my recordings/mine"}})
+    run = {"systems": ["NearMah"], "branches": ["eat_raw"]}
+    workflow.configure(run=run, suites={"mine": {"root": "../my recordings/mine"}})
     assert "suite mine: not a machine of it, not used: Pump" in workflow.make("index")
     assert workflow.files("mine/manifest/fan.csv")
     assert "models.eat.checkpoint: there is no" in workflow.run().stdout
