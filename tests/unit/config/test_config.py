@@ -219,7 +219,11 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         ("branches.ced.conditioning.components", "x", "write a whole number or null"),
         ("branches.ced.conditioning", {"standardise": True, "whiten": False}, "conditioning.components: missing"),
         ("branches.ced.conditioning", {**SHRUNK, "whiten": True}, "branches.ced.conditioning: covariance excludes"),
-        ("branches.ced.conditioning", {**SHRUNK, **RAW}, "in a branch with a name of its own where config.yaml has them, or write covariance: null"),
+        (
+            "branches.ced.conditioning",
+            {**SHRUNK, **RAW},
+            "in a branch with a name of its own where config.yaml has them",
+        ),
         ("branches.ced.conditioning", {"covariance": "ledoit"}, "'ledoit' is not possible: write one of: ledoit_wolf"),
         (
             "branches.ced.scorer.kind",
