@@ -148,6 +148,11 @@ def imports_in_a_new_process(public: dict[str, str], check: str) -> str:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+def test_what_scores_without_weights_needs_no_torch():
+    jobs = {"embedding.spectra": "embed_spectra", "encoders.logmel": "load_logmel", "scoring.job": "score_model"}
+    assert imports_in_a_new_process(jobs, "load_logmel(); print('torch' in sys.modules)").split() == ["False"]
+
+
 def test_public_names_come_from_their_packages_without_torch():
     assert imports_in_a_new_process(PUBLIC, "print('torch' in sys.modules)").split() == ["False"]
 
