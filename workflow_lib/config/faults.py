@@ -122,7 +122,13 @@ def _explain(error: Found, place: str) -> Iterator[tuple[str, str]]:
         what = f"{shown(value['kind'], quotes=True)} is not possible" if "kind" in value else "missing"
         yield place_of(place, "kind"), f"{what}: {one_of(value.get('kind', ''), limit)}"
     elif error.validator == "additionalProperties":
-        for key, advice in sorted(_unknown_keys(value, error.schema).items()):
+        unknown = sorted(_unknown_keys(value, error.schema).items())
+        if len(unknown) > 1 and place.endswith(".scorer"):  # the keys of another kind, mostly those of config.yaml
+            keys = ", ".join(key for key, _ in unknown)
+            advice = "leave them out, in a branch with a name of its own where config.yaml has them"
+            yield place, f"{keys}: not of kind {shown(value.get('kind'))}: {advice}"
+            return
+        for key, advice in unknown:
             yield place_of(place, key), f"unknown key: {advice}"
     elif error.validator == "required":
         meant = set(_unknown_keys(value, error.schema).values())

@@ -148,6 +148,11 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         ("run.seeds", [], "config: run.seeds"),
         ("run.protocols", ["cross_fited"], "write one of: cross_fitted, complete_dev, fixed_lomo"),
         (
+            "branches.eat_raw.scorer.kind",
+            "gaussian",
+            "branches.eat_raw.scorer: k, match, metric, scale: not of kind gaussian: leave them out, in a branch with",
+        ),
+        (
             "models.logmel.low_hz",
             8000,
             "models.logmel.low_hz: 8000 is not below high_hz, 8000: write a lower frequency",
