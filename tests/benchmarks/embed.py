@@ -9,6 +9,7 @@ docs/benchmarks.md. Operations are counted by torch on the encoder's own pass; t
 import argparse
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -18,8 +19,9 @@ import soundfile
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from workflow_lib.config.encoder_options import encoder_names
-from workflow_lib.dataset.loader import CHANNELS, read_waveform
+from workflow_lib.config.channel_names import CHANNELS
+from workflow_lib.config.encoder_options import encoder_names, has_weights
+from workflow_lib.dataset.loader import read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.inference import Inference
 from workflow_lib.embedding.job import create_datasets, fill_store, write_rows
@@ -31,7 +33,7 @@ FILES = 16  # different recordings; more clips take them in turn
 
 def arguments() -> argparse.Namespace:
     parser = measure.encoder_parser(__doc__)
-    parser.add_argument("--encoder", choices=encoder_names(), default="eat")
+    parser.add_argument("--encoder", choices=[name for name in encoder_names() if has_weights(name)], default="eat")
     parser.add_argument("--block", type=int, default=12, help="last block; the paper takes 10 of 12")
     parser.add_argument("--batch", type=int, default=8, help="clips of two channels")
     parser.add_argument("--clips", type=int, default=16)
@@ -52,10 +54,16 @@ def main() -> None:
         stages, operations, waveforms = stage_seconds(inference, clips, Path(folder))
         product = max(product, measure.plain_product(options.device, options.precision))
         with h5py.File(Path(folder) / "whole.h5", "w") as store:
-            (whole,) = measure.seconds_of(lambda: fill_store(store, clips, inference, READING, options.threads), 1)
+            job = partial(fill_store, store, clips, inference, read_clip, CHANNELS, options.threads)
+            (whole,) = measure.seconds_of(job, 1)
         report(options, stages, operations, product, options.clips / whole)
         if options.compare:
             compare(inference, waveforms, options)
+
+
+def read_clip(clip: Clip) -> np.ndarray:
+    """Both channels (2, samples) of a clip."""
+    return read_waveform(clip, READING)
 
 
 def recordings(folder: Path, count: int, seconds: float) -> list[Clip]:
@@ -79,7 +87,7 @@ def stage_seconds(
     batch = tuple(range(inference.batch_size))
 
     def read() -> torch.Tensor:
-        return torch.from_numpy(np.stack([read_waveform(clips[i % len(clips)], READING) for i in batch]))
+        return torch.from_numpy(np.stack([read_clip(clips[i % len(clips)]) for i in batch]))
 
     waveforms = read()
     flat = waveforms.to(inference.device).flatten(0, 1)
@@ -97,7 +105,7 @@ def stage_seconds(
         found = inference.statistics(waveforms)
     with h5py.File(folder / "write.h5", "w") as store:
         create_datasets(store, len(batch), inference, CHANNELS)
-        seconds["write"] = min(measure.seconds_of(lambda: write_rows(store, batch, found), 3))
+        seconds["write"] = min(measure.seconds_of(lambda: write_rows(store, batch, found, CHANNELS), 3))
     per_clip = {stage: value / len(batch) for stage, value in seconds.items()}
     return per_clip, counter.get_total_flops() // len(batch), waveforms
 

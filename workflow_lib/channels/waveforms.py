@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from workflow_lib.channels.cancellation import cancel_far
 from workflow_lib.config.channel_names import CANCELLED, CHANNELS
-from workflow_lib.config.faults import schema_faults
-from workflow_lib.config.schema import definition, filled
+from workflow_lib.config.schema import checked_settings
 from workflow_lib.errors import UserError, nearest
 
 
@@ -28,9 +27,7 @@ class Cancellation:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Cancellation:
         """Options as in `models.<name>.cancellation`; UserError with `key: what: what to write`, one line a fault."""
-        if faults := schema_faults(mapping, definition("cancellation")):
-            raise UserError("\n".join(faults))
-        return cls(**filled(mapping, definition("cancellation")))
+        return cls(**checked_settings(mapping, "cancellation"))
 
     def waveform(self, recorded: NDArray[np.floating]) -> NDArray[np.float64]:
         """The cancelled channel (samples,) of a clip (2, samples)."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workflow_lib.config.faults import schema_faults
-from workflow_lib.config.schema import definition, filled
+from workflow_lib.config.schema import checked_settings
 from workflow_lib.errors import UserError
 
 
@@ -46,9 +45,7 @@ class AdapterSettings:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> AdapterSettings:
         """Settings as in `models.<name>.adaptation`; UserError with `key: what: what to write`, one line a fault."""
-        if faults := schema_faults(mapping, definition("adaptation")):
-            raise UserError("\n".join(faults))
-        values = filled(mapping, definition("adaptation"))
+        values = checked_settings(mapping, "adaptation")
         settings = cls(**{**values, "adapted_blocks": tuple(sorted(values["adapted_blocks"]))})
         if settings.adapted_blocks[-1] > settings.statistics_block:
             raise UserError(

@@ -123,11 +123,11 @@ def _explain(error: Found, place: str) -> Iterator[tuple[str, str]]:
         yield place_of(place, "kind"), f"{what}: {one_of(value.get('kind', ''), limit)}"
     elif error.validator == "additionalProperties":
         unknown = sorted(_unknown_keys(value, error.schema).items())
-        if len(unknown) > 1 and place.endswith(".scorer"):  # the keys of another kind, mostly those of config.yaml
-            keys = ", ".join(key for key, _ in unknown)
-            advice = "leave them out, in a branch with a name of its own where config.yaml has them"
-            yield place, f"{keys}: not of kind {shown(value.get('kind'))}: {advice}"
-            return
+        foreign = [key for key, advice in unknown if advice.startswith("write one of")]  # no misspelling of a known one
+        if "const" in error.schema["properties"].get("kind", {}) and len(foreign) > 1:  # of another kind: one cause
+            advice = "leave them out, under a name of its own where config.yaml has them"
+            yield place, f"{', '.join(foreign)}: not of kind {shown(value['kind'])}: {advice}"
+            unknown = [(key, advice) for key, advice in unknown if key not in foreign]
         for key, advice in unknown:
             yield place_of(place, key), f"unknown key: {advice}"
     elif error.validator == "required":

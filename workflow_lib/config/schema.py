@@ -8,6 +8,7 @@ from typing import Any
 
 from workflow_lib.config.faults import place_of, schema_faults, shown, unknown_names
 from workflow_lib.config.scorers import add_scorers
+from workflow_lib.errors import UserError
 from workflow_lib.files import read_yaml
 
 SCHEMA = Path(__file__).with_name("schema.yaml")
@@ -24,6 +25,13 @@ def config_schema() -> dict[str, Any]:
 def definition(name: str) -> dict[str, Any]:
     """One of its definitions, such as `adaptation`, as a schema of its own."""
     return {"$defs": config_schema()["$defs"], **config_schema()["$defs"][name]}
+
+
+def checked_settings(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Settings of one definition with its defaults; UserError with `key: what: what to write`, one line a fault."""
+    if faults := schema_faults(settings, definition(name)):
+        raise UserError("\n".join(faults))
+    return filled(settings, definition(name))
 
 
 def shape_faults(config: Any) -> Iterator[str]:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.signal.windows import hann
 
 from workflow_lib.channels import cancelled_spectrum, stft
+from workflow_lib.config.channel_names import CHANNELS
 from workflow_lib.csv_rows import write_rows
 from workflow_lib.dataset.audio import read_clip
 from workflow_lib.dataset.health_table import ClipHealth
-from workflow_lib.dataset.loader import CHANNELS, prefetch
+from workflow_lib.dataset.loader import prefetch
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.progress import Progress
 

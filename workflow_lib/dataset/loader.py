@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_lib.config.channel_names import CHANNELS as CHANNELS
 from workflow_lib.dataset.audio import read_clip
 from workflow_lib.dataset.manifest import Clip
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_lib.channels import Cancellation, channel_waveforms
-from workflow_lib.dataset.loader import CHANNELS, equal_length_batches, prefetch, read_waveform
+from workflow_lib.config.channel_names import CHANNELS
+from workflow_lib.dataset.loader import equal_length_batches, prefetch, read_waveform
 from workflow_lib.dataset.manifest import Clip
 from workflow_lib.embedding.inference import MOMENTS, BatchStatistics, Inference, batch_size
 from workflow_lib.embedding.store import create_store, read_statistics, statistics_name, store_facts

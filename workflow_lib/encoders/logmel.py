@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from workflow_lib.channels import Cancellation, cancelled_spectrum, channel_waveforms, stft
+from workflow_lib.config.channel_names import CANCELLED, CHANNELS
 from workflow_lib.encoders.mel_filters import htk_filters
 from workflow_lib.errors import UserError
 
 SAMPLE_RATE = 16000
 FLOOR_POWER = 1e-10
 STATISTICS = ("mean", "std", "power", "p95", "delta_std")
-RECORDED = ("near", "far")
 
 
 class LogMel:
@@ -42,15 +42,15 @@ class LogMel:
         self, recorded: NDArray[np.floating], channels: Sequence[str], cancellation: Cancellation
     ) -> dict[str, NDArray[np.complex128]]:
         """Spectrum (frames, bins) of each of the channels of a clip (recorded channels, samples)."""
-        if "cancelled" in channels and cancellation.window_samples != self.window_samples:
+        if CANCELLED in channels and cancellation.window_samples != self.window_samples:
             heard = channel_waveforms(np.asarray(recorded, np.float32), channels, cancellation)
             return {name: stft(row, self.window_samples) for name, row in zip(channels, heard, strict=True)}
-        wanted = RECORDED if "cancelled" in channels else channels
-        if missing := [name for name in wanted if RECORDED.index(name) >= len(recorded)]:
+        wanted = CHANNELS if CANCELLED in channels else channels
+        if missing := [name for name in wanted if CHANNELS.index(name) >= len(recorded)]:
             raise UserError(f"the clip has no channel {', '.join(missing)}: choose a view without it")
-        found = {name: stft(recorded[RECORDED.index(name)], self.window_samples) for name in wanted}
-        if "cancelled" in channels:
-            found["cancelled"] = cancelled_spectrum(
+        found = {name: stft(recorded[CHANNELS.index(name)], self.window_samples) for name in wanted}
+        if CANCELLED in channels:
+            found[CANCELLED] = cancelled_spectrum(
                 found["near"], found["far"], cancellation.taps, cancellation.ridge, cancellation.causal
             )
         return {name: found[name] for name in channels}

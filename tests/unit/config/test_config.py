@@ -150,7 +150,7 @@ def test_a_default_is_valid_and_filled_in_behind_what_is_written(config):
         (
             "branches.eat_raw.scorer.kind",
             "gaussian",
-            "branches.eat_raw.scorer: k, match, metric, scale: not of kind gaussian: leave them out, in a branch with",
+            "branches.eat_raw.scorer: k, match, metric, scale: not of kind gaussian: leave them out, under a name",
         ),
         (
             "models.logmel.low_hz",

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import resample_poly, stft
 
-from workflow_lib.dataset.loader import CHANNELS, read_waveform
+from workflow_lib.config.channel_names import CHANNELS
+from workflow_lib.dataset.loader import read_waveform
 from workflow_lib.dataset.manifest import Clip, read_manifest
 from workflow_lib.errors import UserError
 from workflow_lib.forked import forked_map
